@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * tako/server.h: a router on addresses: config, listeners, run, stop, figures.
+ *
+ * In one line: tako_serve(addr, router).  In full: tako_server_new(), one or more
+ * tako_server_listen(), then tako_server_run() on this thread, or tako_server_start()
+ * and tako_server_wait(), or tako_server_step() from a loop of your own; at last
+ * tako_server_free().
+ */
+#ifndef TAKO_SERVER_H
+#define TAKO_SERVER_H
+
+#include <tako/base.h>
+#include <tako/http.h>
+#include <tako/router.h>
+
+TAKO_BEGIN
+
+typedef struct tako_server tako_server;
+typedef struct tako_transport tako_transport; /* <tako/sys/transport.h> to write one */
+typedef struct tako_runtime tako_runtime;     /* <tako/sys/runtime.h> */
+
+/* ---- Access log --------------------------------------------------------- */
+
+/* One finished exchange.  Borrowed for the call. */
+typedef struct tako_access {
+	size_t size;
+	tako_str method;
+	tako_str path;    /* as received, without the query: queries hold secrets */
+	tako_str pattern; /* of the route; {NULL, 0} if none matched */
+	tako_str host;
+	tako_str user_agent;
+	tako_str referer;
+	tako_str request_id;
+	const char *peer;
+	uint64_t wall_time_ms; /* of the request, since the epoch */
+	uint64_t duration_ns;  /* from its head being complete to the end of its response */
+	uint64_t received_bytes; /* of the request's body */
+	uint64_t sent_bytes;     /* of the response's body */
+	int32_t status;          /* 0: none was sent */
+	int32_t version;         /* 10, 11, 20, 30 */
+	int32_t error;           /* 0, or the TAKO_E* that cut the exchange */
+	uint32_t connection_request; /* 1: the first on its connection */
+} tako_access;
+
+/* Called on the loop for every exchange, parser-level errors included; must not
+ * block.  [loop] */
+typedef void (*tako_access_fn)(const tako_access *a, void *arg);
+
+enum {
+	TAKO_LOG_TEXT = 0, /* the combined format of NCSA httpd, and the duration in µs */
+	TAKO_LOG_JSON = 1  /* one object a line */
+};
+
+/* ---- Config --------------------------------------------------------------- */
+
+/* Every field: 0 is the default named beside it, TAKO_OFF (TAKO_OFF64) is "none" where that
+ * makes sense.  A setting that this build or its transports cannot honour is refused by
+ * tako_server_new() or _listen() with TAKO_ENOTSUP and a sentence, never ignored. */
+typedef struct tako_server_config {
+	size_t size;                 /* sizeof the struct the caller was compiled with */
+	const tako_runtime *runtime; /* NULL: the best that this machine can */
+	const char *server_header;   /* NULL: "tako"; "": no Server field */
+	tako_access_fn access_fn;    /* NULL: none */
+	void *access_arg;
+	uint64_t max_body_bytes;   /* 0: 1 MiB; for tako_req_whole_body() */
+	uint64_t write_high_bytes; /* 0: 256 KiB unsent per exchange, then back-pressure */
+	uint32_t worker_count;     /* 0: one per CPU in the affinity mask; at most 256 */
+	uint32_t max_connections;  /* 0: 10000, everything counted; TAKO_OFF: no ceiling.  At the
+				    * ceiling accepting pauses until 90 % of it */
+	uint32_t max_connections_per_ip; /* 0: none; IPv6 counts by /64.  More are closed at once */
+	uint32_t header_timeout_ms;      /* 0: 30000 for a whole request head; then 408 */
+	uint32_t keepalive_timeout_ms;   /* 0: 60000 idle between requests */
+	uint32_t keepalive_request_count; /* 0: no limit a connection; 1: no keep-alive */
+	uint32_t body_timeout_ms;  /* 0: 30000 without a byte of an expected body; then 408 */
+	uint32_t write_timeout_ms; /* 0: 30000 without a byte taken by the peer */
+	uint32_t min_rate_bytes;   /* 0: 64 a second, bodies either way, averaged since the first
+				    * min_rate_grace_ms; slower peers are cut; TAKO_OFF: none */
+	uint32_t min_rate_grace_ms;  /* 0: 10000 */
+	uint32_t max_head_bytes;     /* 0: 32 KiB of request line and fields; then 431 */
+	uint32_t max_line_bytes;     /* 0: 8 KiB of request line; then 414 */
+	uint32_t max_header_count;   /* 0: 100 fields; then 431 */
+	uint32_t linger_timeout_ms;  /* 0: 2000 to read on after a final response, so that the
+				      * peer gets it instead of a reset */
+	uint32_t drain_timeout_ms;   /* 0: 30000; TAKO_OFF: wait for the last one */
+	uint32_t accept_backoff_min_ms; /* 0: 5 after a failed accept, doubling */
+	uint32_t accept_backoff_max_ms; /* 0: 1000 */
+	uint32_t offload_thread_count;  /* 0: 4 threads for tako_offload(), made on first use */
+	uint32_t offload_queue_count;   /* 0: 1024 waiting jobs */
+	uint32_t access_log_fd;         /* 0: none; stays yours, must outlive the server */
+	uint32_t access_log_format;     /* TAKO_LOG_TEXT, TAKO_LOG_JSON */
+	uint32_t access_log_queue_bytes; /* 0: 256 KiB a worker; what does not fit is counted
+					  * and dropped, a loop never waits */
+	uint32_t proxy_read_timeout_ms;  /* PROXY protocol: not in this build */
+	uint32_t tls_handshake_timeout_ms; /* TLS: not in this build */
+	uint32_t h2_max_concurrent_streams; /* HTTP/2: not in this build, as all h2_ fields */
+	uint32_t h2_max_header_list_bytes;
+	uint32_t h2_max_send_buffer_bytes;
+	uint32_t h2_max_pending_reset_count;
+	uint32_t h2_keepalive_interval_ms;
+	uint32_t h3_max_bidi_streams; /* HTTP/3: not in this build, as all h3_ fields */
+	uint32_t h3_max_uni_streams;
+	uint32_t h3_idle_timeout_ms;
+	uint32_t h3_congestion;
+	uint32_t h3_datagrams;
+	uint32_t h3_retry;
+	uint32_t h3_goaway_grace_ms;
+} tako_server_config;
+
+/* TAKO_SERVER_CONFIG(.worker_count = 4): named arguments, size filled in.
+ * From C++ or a binding: zero the struct and set size. */
+#define TAKO_SERVER_CONFIG(...)                                                                    \
+	(&(tako_server_config){.size = sizeof(tako_server_config), __VA_ARGS__})
+
+typedef struct tako_listen_config {
+	size_t size;
+	const char *cert_file;   /* TLS: not in this build */
+	const char *key_file;
+	uint32_t proxy_protocol; /* PROXY protocol: not in this build */
+	uint32_t backlog;        /* 0: 1024 */
+} tako_listen_config;
+#define TAKO_LISTEN_CONFIG(...)                                                                    \
+	(&(tako_listen_config){.size = sizeof(tako_listen_config), __VA_ARGS__})
+
+/* ---- Transports and runtimes ------------------------------------------------ */
+
+TAKO_API const tako_transport *tako_http1(void); /* HTTP/1.1 and 1.0 over TCP.  [any] */
+
+TAKO_API const tako_runtime *tako_runtime_epoll(void); /* [any] */
+
+/* ---- Life of a server --------------------------------------------------------- */
+
+/* Make a server.  *out is set on success only.  Freezes `router` and takes a reference.
+ * `cfg` is copied; NULL takes every default.  [setup]
+ *   TAKO_EINVAL   a value out of range; or the router's own error
+ *   TAKO_EEXIST   the router's: two routes collide
+ *   TAKO_ENOTSUP  cfg->size is larger than this library's and a field it does not know is
+ *                 set; or a setting this build has no use for; or the runtime cannot work
+ *   TAKO_ENOMEM, TAKO_ESYS */
+TAKO_API TAKO_CHECK int tako_server_new(tako_server **out, tako_router *router,
+					const tako_server_config *cfg);
+
+/* Bind now, so that errors surface here; serve once started.  addr: "1.2.3.4:80",
+ * "[::]:80", ":80" (every IPv4 and IPv6 address), "localhost:80" (the loopback addresses' first);
+ * port 0 lets the kernel choose.  May be called many times.  [setup]
+ *   TAKO_EINVAL   malformed address, or cfg
+ *   TAKO_ESYS     socket, bind or listen: tako_last_error() says which and why
+ *   TAKO_ESTATE   started already
+ *   TAKO_ENOTSUP  a setting this build or transport has no use for */
+TAKO_API TAKO_CHECK int tako_server_listen(tako_server *srv, const tako_transport *t,
+					   const char *addr, const tako_listen_config *cfg);
+
+/* Write the address of the `index`th listener, "127.0.0.1:8080", with the port that the
+ * kernel chose, to buf; returns its length.  TAKO_ENOENT: no such listener; TAKO_ETOOBIG:
+ * it does not fit (64 bytes always do for TCP).  [any] */
+TAKO_API int tako_server_local_addr(const tako_server *srv, size_t index, char *buf,
+				    size_t buf_bytes);
+
+/* Serve until stopped.  Returns 0 after a clean drain, TAKO_ETIMEDOUT after a cut one.
+ * Threads: this one plus worker_count - 1.  TAKO_ESTATE: started already, or nothing to
+ * listen on; TAKO_ESYS, TAKO_ENOMEM: the threads or loops could not be made.  [setup] */
+TAKO_API TAKO_CHECK int tako_server_run(tako_server *srv);
+
+/* Serve on worker_count background threads and return at once.  Errors as
+ * tako_server_run(); none of its threads is left on failure.  [setup] */
+TAKO_API TAKO_CHECK int tako_server_start(tako_server *srv);
+
+/* Wait until a started server has stopped; returns as tako_server_run() does.
+ * TAKO_ESTATE: not started with tako_server_start(), or waited for already.  [any] */
+TAKO_API int tako_server_wait(tako_server *srv);
+
+/* Stop accepting, finish what is in flight within drain_timeout_ms, make run() and wait()
+ * return.  The second call cuts the drain short.  [signal] */
+TAKO_API void tako_server_stop(tako_server *srv);
+
+/* Stop, and wait at most `timeout_ms` for what is in flight; then cut it.  The return value
+ * of tako_server_wait().  0: do not wait for anything in flight.  For servers of
+ * tako_server_start() only (TAKO_ESTATE).  [any] but a callback of this server */
+TAKO_API int tako_server_shutdown(tako_server *srv, uint32_t timeout_ms);
+
+/* Call tako_server_stop() on SIGINT and SIGTERM.  Off by default: a library does not own
+ * the process's signals.  One server a process.  TAKO_ESTATE: another one has them;
+ * TAKO_ESYS.  [setup] */
+TAKO_API int tako_server_stop_on_signals(tako_server *srv);
+
+/* NULL is fine; not while running: stop and wait first.  Restores what
+ * tako_server_stop_on_signals() changed.  [setup] */
+TAKO_API void tako_server_free(tako_server *srv);
+
+/* All of the above with defaults: HTTP/1.1 on addr until SIGINT or SIGTERM.  A failure is
+ * also printed to stderr, as this is the whole of a small main().  [setup] */
+TAKO_API int tako_serve(const char *addr, tako_router *router);
+
+/* ---- Inside a loop of your own --------------------------------------------------- */
+
+/* A descriptor that polls readable when tako_server_step() has something to do, timers
+ * included: put it into your poll, select, libuv or glib loop.  Starts the server with one
+ * worker, on the thread that will call step (worker_count must be 0 or 1, TAKO_EINVAL
+ * else).  Borrowed; negative TAKO_E* as tako_server_run().  [setup] */
+TAKO_API TAKO_CHECK int tako_server_fd(tako_server *srv);
+
+/* Run one turn: do what there is to do, waiting at most `timeout_ms` for it (0: not at
+ * all, TAKO_OFF: as long as it takes).  1: go on; 0: the server has stopped cleanly;
+ * TAKO_ETIMEDOUT: stopped after a cut drain.  TAKO_ESTATE: tako_server_fd() was not called
+ * first.  Always from the same thread. */
+TAKO_API TAKO_CHECK int tako_server_step(tako_server *srv, uint32_t timeout_ms);
+
+/* ---- Figures ------------------------------------------------------------------------ */
+
+typedef struct tako_stats {
+	size_t size;
+	const char *runtime;            /* the name of the one in use */
+	uint64_t connections_accepted;  /* since the start */
+	uint64_t connections_open;      /* now */
+	uint64_t connections_refused;   /* over max_connections_per_ip */
+	uint64_t accept_errors;
+	uint64_t requests;              /* heads parsed, or refused */
+	uint64_t requests_active;       /* exchanges now */
+	uint64_t responses_1xx;
+	uint64_t responses_2xx;
+	uint64_t responses_3xx;
+	uint64_t responses_4xx;
+	uint64_t responses_5xx;
+	uint64_t aborted;               /* exchanges cut before their end */
+	uint64_t timeouts;              /* of any kind */
+	uint64_t received_bytes;
+	uint64_t sent_bytes;
+	uint64_t log_dropped;           /* access log lines that found no room */
+} tako_stats;
+
+/* Fill `out`, whose size field the caller has set.  Sums over the workers, each figure
+ * exact, all of them not of the same instant.  TAKO_EINVAL: size not set.  [any] */
+TAKO_API int tako_server_stats(const tako_server *srv, tako_stats *out);
+
+/* A handler: every figure in the Prometheus text format, with counters and latency
+ * histograms per route pattern: tako_get(router, "/metrics", tako_metrics, NULL).  [loop] */
+TAKO_API int tako_metrics(tako_req *req, tako_res *res, void *arg);
+
+TAKO_END
+
+#endif /* TAKO_SERVER_H */

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * tako: an embeddable HTTP framework.  One router, many transports.
+ *
+ * Reading order: base.h (errors, strings, conventions) -> router.h (routes,
+ * middleware) -> http.h (request, response, bodies) -> server.h (config, run, stop).
+ */
+#ifndef TAKO_TAKO_H
+#define TAKO_TAKO_H
+
+#include <tako/base.h>
+#include <tako/http.h>
+#include <tako/router.h>
+#include <tako/server.h>
+
+#endif /* TAKO_TAKO_H */

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Memory: the process-wide allocator hook, the arena an exchange allocates from,
+ * and the free lists a worker keeps.  Everything in the library that allocates goes
+ * through here, so that a test can fail the Nth allocation.  Nothing here aborts:
+ * running out of memory is an ordinary NULL.
+ */
+#ifndef TAKO_CORE_MEM_H
+#define TAKO_CORE_MEM_H
+
+#include <tako/base.h>
+
+/* ---- Allocator: sizes are given back, so no block carries a header ------- */
+
+void *tako__alloc(size_t bytes);
+void *tako__zalloc(size_t bytes);
+/* NULL on failure, the old block then stays as it was. */
+void *tako__resize(void *p, size_t old_bytes, size_t new_bytes);
+/* NULL is fine. */
+void tako__free(void *p, size_t bytes);
+/* NUL-terminated copy of n bytes; freed with tako__free(p, n + 1). */
+char *tako__strndup(const char *p, size_t n);
+
+/* ---- Arena: freed as a whole --------------------------------------------- */
+
+struct tako__chunk {
+	struct tako__chunk *next;
+	size_t bytes; /* of the whole block, this header included */
+};
+
+struct tako__arena {
+	char *pos; /* next free byte, always 16-byte aligned after tako__arena_alloc() */
+	char *end;
+	struct tako__chunk *chunks; /* what came from the allocator, newest first */
+};
+
+/* Start an arena on `bytes` of memory that somebody else owns (may be 0). */
+void tako__arena_init(struct tako__arena *a, void *first, size_t bytes);
+/* Give every chunk back; the arena may then be started anew. */
+void tako__arena_fini(struct tako__arena *a);
+void *tako__arena_slow(struct tako__arena *a, size_t bytes);
+
+/* Uninitialised, 16-byte aligned memory; NULL without memory. */
+static inline void *tako__arena_alloc(struct tako__arena *a, size_t bytes)
+{
+	size_t rounded = (bytes + 15) & ~(size_t)15;
+	char *p = a->pos;
+
+	if (rounded < bytes || rounded > (size_t)(a->end - p))
+		return tako__arena_slow(a, bytes);
+	a->pos = p + rounded;
+	return p;
+}
+
+void *tako__arena_zalloc(struct tako__arena *a, size_t bytes);
+/* NUL-terminated copy in the arena. */
+char *tako__arena_strndup(struct tako__arena *a, const char *p, size_t n);
+
+/* ---- Pool: a bounded LIFO of equal blocks, one thread --------------------- */
+
+struct tako__pool {
+	void *free; /* first word of a free block links to the next */
+	size_t block_bytes;
+	unsigned free_count;
+	unsigned keep_count; /* free blocks beyond this go back to the allocator */
+};
+
+void tako__pool_init(struct tako__pool *p, size_t block_bytes, unsigned keep_count);
+void tako__pool_fini(struct tako__pool *p);
+void *tako__pool_slow(struct tako__pool *p);
+void tako__pool_put(struct tako__pool *p, void *block);
+
+static inline void *tako__pool_get(struct tako__pool *p)
+{
+	void *block = p->free;
+
+	if (!block)
+		return tako__pool_slow(p);
+	p->free = *(void **)block;
+	p->free_count--;
+	return block;
+}
+
+#endif /* TAKO_CORE_MEM_H */
