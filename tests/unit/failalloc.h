@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * An allocator for tests: counts, fails the Nth allocation, and notices blocks that leak or
- * are given back with another size than they were asked for with.  Thread-safe.
+ * An allocator for tests: counts, fails the Nth allocation, and notices blocks that leak, are
+ * given back with another size than they were asked for with, or were written past their
+ * end.  Thread-safe.
  *
  * failalloc_install() comes first in main(), before anything allocates.  Then:
  *
@@ -30,7 +31,7 @@ static struct {
 	atomic_bool for_good;  /* all later ones fail too */
 	atomic_size_t live;
 	atomic_size_t live_bytes;
-	atomic_size_t wrong; /* sizes given back wrongly */
+	atomic_size_t wrong; /* blocks given back with a wrong size, or overrun */
 } failalloc_;
 
 /* Keeps the block behind it aligned as malloc() aligns. */
@@ -49,9 +50,13 @@ static inline bool failalloc_refuse_(void)
 	return true;
 }
 
+static const char failalloc_tail_[] = "tako: end of it";
+
 static inline void failalloc_forget_(struct failalloc_head *h, size_t old_bytes)
 {
-	if (h->bytes != old_bytes)
+	const char *end = (const char *)(h + 1) + h->bytes;
+
+	if (h->bytes != old_bytes || memcmp(end, failalloc_tail_, sizeof(failalloc_tail_)))
 		atomic_fetch_add(&failalloc_.wrong, 1);
 	atomic_fetch_sub(&failalloc_.live, 1);
 	atomic_fetch_sub(&failalloc_.live_bytes, h->bytes);
@@ -67,11 +72,12 @@ static inline void *failalloc_hook_(void *p, size_t old_bytes, size_t new_bytes,
 	if (new_bytes) {
 		if (failalloc_refuse_() || new_bytes > SIZE_MAX / 2)
 			return NULL;
-		h = malloc(sizeof(*h) + new_bytes);
+		h = malloc(sizeof(*h) + new_bytes + sizeof(failalloc_tail_));
 		if (!h)
 			return NULL;
 		h->bytes = new_bytes;
 		memset(h + 1, 0xa5, new_bytes);
+		memcpy((char *)(h + 1) + new_bytes, failalloc_tail_, sizeof(failalloc_tail_));
 		if (old)
 			memcpy(h + 1, p, old->bytes < new_bytes ? old->bytes : new_bytes);
 		atomic_fetch_add(&failalloc_.live, 1);
@@ -137,8 +143,9 @@ static inline size_t failalloc_live_bytes(void)
 	return atomic_load(&failalloc_.live_bytes);
 }
 
-/* Blocks freed or resized with a size that was not theirs: 0 in a correct program. */
-static inline size_t failalloc_wrong_sizes(void)
+/* Blocks freed or resized with a size that was not theirs, or overrun: 0 in a correct
+ * program. */
+static inline size_t failalloc_wrong(void)
 {
 	return atomic_load(&failalloc_.wrong);
 }

@@ -17,7 +17,7 @@
 static int no_leaks(void **state)
 {
 	(void)state;
-	return failalloc_live() || failalloc_live_bytes() || failalloc_wrong_sizes();
+	return failalloc_live() || failalloc_live_bytes() || failalloc_wrong();
 }
 
 static int fresh(void **state)
@@ -196,7 +196,11 @@ static void test_arena_big_keeps_the_rest(void **state)
 	assert_int_equal(failalloc_count(), 2);
 	assert_ptr_equal(tako__arena_alloc(&a, 16), small + 16);
 	assert_int_equal(failalloc_count(), 2);
-	assert_true(failalloc_live_bytes() < 1000000 + 8192);
+	assert_int_equal(failalloc_live_bytes(), 4096 + 16 + 1000000);
+	/* … and the next chunk is twice the last small one. */
+	while (failalloc_count() == 2)
+		assert_non_null(tako__arena_alloc(&a, 48));
+	assert_int_equal(failalloc_live_bytes(), 4096 + 16 + 1000000 + 8192);
 	tako__arena_fini(&a);
 	/* As the first of all. */
 	tako__arena_init(&a, NULL, 0);
@@ -219,6 +223,25 @@ static void test_arena_too_big(void **state)
 	assert_null(tako__arena_strndup(&a, "x", SIZE_MAX));
 	assert_null(tako__arena_strndup(&a, "x", SIZE_MAX - 1));
 	tako__arena_fini(&a);
+}
+
+/* Around the size of a chunk and half of it, filled to the last byte. */
+static void test_arena_edges(void **state)
+{
+	(void)state;
+	for (size_t n = 1; n < 8300; n += n % 64 == 1 && n % 2048 != 1985 ? 63 : 1) {
+		struct tako__arena a;
+
+		tako__arena_init(&a, NULL, 0);
+		for (int i = 0; i < 4; i++) {
+			void *p = tako__arena_alloc(&a, n);
+
+			assert_non_null(p);
+			memset(p, 1, (n + 15) & ~(size_t)15);
+		}
+		tako__arena_fini(&a);
+		assert_int_equal(failalloc_wrong(), 0);
+	}
 }
 
 /* Every block keeps what was written to it, whatever comes after. */
@@ -330,6 +353,7 @@ int main(void)
 		TEST(test_arena_growth),
 		TEST(test_arena_big_keeps_the_rest),
 		TEST(test_arena_too_big),
+		TEST(test_arena_edges),
 		TEST(test_arena_blocks_are_disjoint),
 		TEST(test_arena_fails),
 		TEST(test_pool_is_lifo_and_bounded),
