@@ -1,0 +1,219 @@
+# tako: an embeddable web framework in C.
+#
+#   make                      libtako.a, libtako.so and every example, in build/
+#   make run                  build and serve the showcase on http://127.0.0.1:8080
+#   make check                build and run every test (what CI runs); SAN= for one sanitizer
+#   make unit | integration   only those tests, in the build that CC= and SAN= choose
+#   make fuzz                 60 s of each fuzz target (FUZZ_SECONDS=); fuzz-smoke is short
+#   make bench                compare with other servers; installs them, starts nothing else
+#   make install | uninstall  headers, libraries and tako.pc under DESTDIR and PREFIX
+#   make fmt | fmt-check      clang-format over the tree, or only say what it would change
+#   make lint                 clang-tidy, and cppcheck when it is there
+#   make compile_commands.json, make abi-update (accept the exported names), make clean
+#
+# Variables: CC, CFLAGS, CPPFLAGS, LDFLAGS (yours come last and win), BUILD=build, PREFIX, DESTDIR,
+# SAN=address,undefined|thread, LTO=1 (release build, gcc), V=1 (show commands), DEPS=no (install
+# nothing: only `make`, `make run`, `make check` and `make bench` ever do, see scripts/deps.sh).
+
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+BUILD ?= build
+PREFIX ?= /usr/local
+LIBDIR ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+CLANG ?= clang
+PYTHON ?= /usr/bin/python3
+FUZZ_SECONDS ?= 60
+FMT ?= clang-format
+TIDY ?= clang-tidy
+
+comma := ,
+empty :=
+space := $(empty) $(empty)
+
+# Objects of different compilers, sanitizers or link modes never meet: each has its own directory.
+variant := $(if $(FUZZ),fuzz) $(if $(filter gcc cc,$(notdir $(CC)))$(FUZZ),,$(notdir $(CC))) \
+	$(if $(LTO),lto) $(subst $(comma),-,$(SAN))
+variant := $(subst $(space),-,$(strip $(variant)))
+B := $(BUILD)$(if $(variant),/$(variant))
+
+# ---- Flags -------------------------------------------------------------------
+
+WARN := -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wvla -Werror
+OPT := -O2 -g
+ifdef SAN
+OPT := -O1 -g -fno-omit-frame-pointer -fsanitize=$(SAN) -fno-sanitize-recover=all
+# gcc's TSan does not follow fences and says so; the fences are right, so they are not the error.
+WARN += $(if $(filter thread,$(SAN)),$(if $(filter gcc cc,$(notdir $(CC))),-Wno-tsan))
+endif
+ifdef FUZZ
+CC := $(CLANG)
+OPT := -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined \
+	-fno-sanitize-recover=all
+endif
+ifdef LTO
+OPT := -O2 -g -flto=auto -ffat-lto-objects
+AR := gcc-ar
+endif
+
+ALL_CPPFLAGS = -D_GNU_SOURCE -Iinclude -Isrc $(EXTRA) $(LIB_CFLAGS) $(CPPFLAGS)
+ALL_CFLAGS = -std=c11 $(WARN) $(OPT) -fPIC -fvisibility=hidden -pthread $(CFLAGS)
+ALL_LDFLAGS = $(OPT) -pthread -Wl,-z,relro,-z,now $(LDFLAGS)
+# Unresolved names in the shared library are errors, except that sanitizers leave theirs to the program.
+SO_LDFLAGS := -shared -Wl,--version-script=src/tako.map $(if $(SAN)$(FUZZ),,-Wl,-z,defs)
+
+# A list of libraries may mix pkg-config names and flags: "nettle libcjson -lm".
+pkg_names = $(filter-out -%,$(1))
+pkg_cflags = $(if $(pkg_names),$(shell pkg-config --cflags $(pkg_names)))
+pkg_libs = $(filter -%,$(1)) $(if $(pkg_names),$(shell pkg-config --libs $(pkg_names)))
+
+# ---- What there is to build --------------------------------------------------
+
+VERSION := $(shell sed -n 's/^.define TAKO_VERSION "\(.*\)"/\1/p' include/tako/base.h)
+SONAME := libtako.so.$(firstword $(subst ., ,$(VERSION)))
+
+# A transport that needs a library says so in src/transports/<name>/module.mk, with
+#   LIB_LIBS += libnghttp2          what to compile and link with (also goes into tako.pc)
+#   LIB_SKIP += src/transports/h2/% leave these sources out
+LIB_LIBS :=
+LIB_SKIP :=
+include $(wildcard src/transports/*/module.mk)
+LIB_CFLAGS = $(call pkg_cflags,$(LIB_LIBS))
+
+LIB_SRCS := $(filter-out $(LIB_SKIP),$(sort $(wildcard src/*.c src/*/*.c src/*/*/*.c)))
+UNIT_SRCS := $(sort $(wildcard tests/unit/*_test.c))
+# Fakes and helpers shared by tests: an archive, so that each test links only what it names.
+SUPPORT_SRCS := $(filter-out $(UNIT_SRCS),$(sort $(wildcard tests/unit/*.c tests/sim/*.c)))
+FUZZ_SRCS := $(sort $(wildcard tests/fuzz/*.c))
+BENCH_SRCS := $(sort $(wildcard bench/*.c))
+EXAMPLE_SRCS := $(sort $(wildcard examples/*.c))
+EXAMPLE_DIRS := $(sort $(patsubst examples/%/,%,$(dir $(wildcard examples/*/*.c))))
+EXAMPLE_DIR_SRCS := $(sort $(wildcard examples/*/*.c))
+
+obj = $(patsubst %.c,$(B)/obj/%.o,$(1))
+UNIT_PROGS := $(UNIT_SRCS:%.c=$(B)/%)
+FUZZ_PROGS := $(FUZZ_SRCS:%.c=$(B)/%)
+BENCH_PROGS := $(BENCH_SRCS:%.c=$(B)/%)
+EXAMPLE_PROGS := $(EXAMPLE_SRCS:%.c=$(B)/%) $(EXAMPLE_DIRS:%=$(B)/examples/%)
+ALL_SRCS := $(LIB_SRCS) $(EXAMPLE_SRCS) $(EXAMPLE_DIR_SRCS) $(UNIT_SRCS) $(SUPPORT_SRCS) \
+	$(FUZZ_SRCS) $(BENCH_SRCS)
+OBJS := $(call obj,$(ALL_SRCS))
+
+# ---- Building ----------------------------------------------------------------
+
+.DELETE_ON_ERROR:
+.SECONDARY:
+.PHONY: all lib examples unit-programs bench-programs fuzz-programs run check unit integration \
+	headers abi seams install-test valgrind fuzz fuzz-smoke bench install uninstall fmt fmt-check \
+	lint abi-update clean help FORCE
+all: lib examples
+
+Q := $(if $(V),,@)
+say = @$(if $(V),:,printf '  %-7s %s\n' $(1) '$(2)')
+
+lib: $(B)/libtako.a $(B)/libtako.so $(B)/tako.pc
+examples: $(EXAMPLE_PROGS)
+unit-programs: $(UNIT_PROGS)
+bench-programs: $(BENCH_PROGS)
+fuzz-programs: $(FUZZ_PROGS)
+
+# Tools and libraries come first, but asking dpkg once per checkout is enough for a plain build.
+$(BUILD)/.deps: scripts/deps.sh
+	@mkdir -p $(@D)
+	$(if $(filter no,$(DEPS)),,@scripts/deps.sh build)
+	@touch $@
+
+# Rewritten only when they differ, so that other flags or a removed file rebuild what they must.
+$(B)/.flags: FORCE
+	@$(shell mkdir -p $(@D))$(file >$@.new,$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS))
+	@cmp -s $@ $@.new && rm $@.new || mv $@.new $@
+$(B)/.sources: FORCE
+	@$(shell mkdir -p $(@D))$(file >$@.new,$(LIB_SRCS) $(SUPPORT_SRCS) $(EXAMPLE_DIR_SRCS))
+	@cmp -s $@ $@.new && rm $@.new || mv $@.new $@
+
+$(B)/obj/%.o: %.c $(B)/.flags | $(BUILD)/.deps
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(B)/libtako.a: $(call obj,$(LIB_SRCS)) $(B)/.sources
+	$(call say,AR,$@)
+	@rm -f $@
+	$(Q)$(AR) rcs $@ $(filter %.o,$^)
+
+$(B)/libtako.so.$(VERSION): $(call obj,$(LIB_SRCS)) src/tako.map $(B)/.sources
+	$(call say,LD,$@)
+	$(Q)$(CC) $(SO_LDFLAGS) $(ALL_LDFLAGS) -Wl,-soname,$(SONAME) -o $@ $(filter %.o,$^) \
+		$(call pkg_libs,$(LIB_LIBS))
+$(B)/libtako.so: $(B)/libtako.so.$(VERSION)
+	@ln -sf $(<F) $(B)/$(SONAME)
+	@ln -sf $(SONAME) $@
+
+$(B)/tako.pc: src/tako.pc.in $(B)/.flags include/tako/base.h FORCE
+	@sed -e 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' \
+		-e 's|@LIBDIR@|$(patsubst $(PREFIX)/%,$${prefix}/%,$(LIBDIR))|' \
+		-e 's|@INCLUDEDIR@|$(patsubst $(PREFIX)/%,$${prefix}/%,$(INCLUDEDIR))|' \
+		-e 's|@REQUIRES@|$(call pkg_names,$(LIB_LIBS))|' \
+		-e 's|@LIBS@|$(filter -%,$(LIB_LIBS))|' $< >$@
+
+# One program from one file, or from all files of one directory; $(1) holds its own libraries.
+link = $(Q)mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o %.a,$^) \
+	$(call pkg_libs,$(1) $(LIB_LIBS)) $(2)
+
+$(B)/libtest.a: $(call obj,$(SUPPORT_SRCS)) $(B)/.sources
+	@rm -f $@
+	$(Q)$(AR) rcs $@ $(filter %.o,$^)
+$(UNIT_PROGS): $(B)/%: $(B)/obj/%.o $(B)/libtest.a $(B)/libtako.a
+	$(call say,LD,$@)
+	$(call link,-lcmocka)
+$(B)/obj/tests/%.o: EXTRA = -Itests
+
+$(FUZZ_PROGS): $(B)/%: $(B)/obj/%.o $(B)/libtako.a
+	$(call say,LD,$@)
+	$(call link,,-fsanitize=fuzzer)
+
+# bench/module.mk may say LIBS_<program> := libmicrohttpd.
+-include bench/module.mk
+$(BENCH_PROGS): $(B)/bench/%: $(B)/obj/bench/%.o $(B)/libtako.a
+	$(call say,LD,$@)
+	$(call link,$(LIBS_$*))
+$(call obj,$(BENCH_SRCS)): EXTRA = $(call pkg_cflags,$(LIBS_$(*F)))
+
+$(EXAMPLE_SRCS:%.c=$(B)/%): $(B)/%: $(B)/obj/%.o $(B)/libtako.a
+	$(call say,LD,$@)
+	$(call link)
+
+# examples/<dir>/module.mk may say LIBS := nettle libcjson; what is not C there (a page to embed) is
+# taken for a prerequisite of the objects.
+define example_dir
+LIBS :=
+-include examples/$(1)/module.mk
+LIBS_$(1) := $$(LIBS)
+$(call obj,$(wildcard examples/$(1)/*.c)): EXTRA = -Iexamples/$(1) $$(call pkg_cflags,$$(LIBS_$(1)))
+$(call obj,$(wildcard examples/$(1)/*.c)): $(filter-out %.c %.h,$(wildcard examples/$(1)/*.*))
+$(B)/examples/$(1): $(call obj,$(wildcard examples/$(1)/*.c)) $(B)/libtako.a $(B)/.sources
+	$$(call say,LD,$$@)
+	$$(call link,$$(LIBS_$(1)))
+endef
+$(foreach d,$(EXAMPLE_DIRS),$(eval $(call example_dir,$(d))))
+
+-include $(OBJS:.o=.d)
+
+# ---- Running -----------------------------------------------------------------
+
+run: $(B)/examples/showcase
+	@exec $(B)/examples/showcase
+
+# ---- Tests -------------------------------------------------------------------
+
+unit: unit-programs
+	@scripts/run-unit.sh "$(SAN)" $(UNIT_PROGS)
+
+# ---- The tree ----------------------------------------------------------------
+
+clean:
+	rm -rf $(BUILD) compile_commands.json
+
+help:
+	@sed -n '/^#/!q; s/^#//; s/^ //; p' Makefile
