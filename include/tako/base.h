@@ -68,9 +68,9 @@ TAKO_API uint32_t tako_version(void);
 
 enum {
 	TAKO_OK = 0,
-#define X(name, num, text) TAKO_##name = num,
-	TAKO_ERROR_MAP(X)
-#undef X
+#define TAKO__X(name, num, text) TAKO_##name = num,
+	TAKO_ERROR_MAP(TAKO__X)
+#undef TAKO__X
 };
 
 /* Text for a code: never NULL, static, never to be freed.  A code that is not
