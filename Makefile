@@ -48,7 +48,7 @@ OPT := -O1 -g -fno-omit-frame-pointer -fsanitize=$(SAN) -fno-sanitize-recover=al
 WARN += $(if $(filter thread,$(SAN)),$(if $(filter gcc cc,$(notdir $(CC))),-Wno-tsan))
 endif
 ifdef FUZZ
-CC := $(CLANG)
+override CC := $(CLANG)
 OPT := -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined \
 	-fno-sanitize-recover=all
 endif
@@ -104,7 +104,7 @@ OBJS := $(call obj,$(ALL_SRCS))
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all lib examples unit-programs bench-programs fuzz-programs run check unit integration \
+.PHONY: all lib examples unit-programs bench-programs fuzz-programs run-fuzz run check unit integration \
 	headers abi seams install-test valgrind fuzz fuzz-smoke bench install uninstall fmt fmt-check \
 	lint abi-update clean help FORCE
 all: lib examples
@@ -203,14 +203,94 @@ $(foreach d,$(EXAMPLE_DIRS),$(eval $(call example_dir,$(d))))
 # ---- Running -----------------------------------------------------------------
 
 run: $(B)/examples/showcase
-	@exec $(B)/examples/showcase
+	@exec $(B)/examples/showcase $(ARGS)
 
 # ---- Tests -------------------------------------------------------------------
 
+# Everything, in order and in bounded time: the phases are in the script.
+check:
+	+@MAKE='$(MAKE)' BUILD='$(BUILD)' SAN='$(SAN)' CLANG='$(CLANG)' DEPS='$(DEPS)' scripts/check.sh
+
 unit: unit-programs
-	@scripts/run-unit.sh "$(SAN)" $(UNIT_PROGS)
+	@SAN='$(SAN)' scripts/run-unit.sh $(UNIT_PROGS)
+
+# PYTEST_ARGS="tests/integration/test_x.py -k name" for some of them.
+integration: all
+	@SAN='$(SAN)' PYTHON='$(PYTHON)' scripts/run-integration.sh '$(abspath $(B))' $(PYTEST_ARGS)
+
+headers:
+	@tests/headers/check.sh
+seams:
+	@scripts/check-seams.sh
+abi: lib
+	@tests/abi/check.sh $(B)/libtako.so
+abi-update: lib
+	@tests/abi/check.sh $(B)/libtako.so --update
+install-test: lib
+	@CC='$(CC)' tests/install/check.sh '$(MAKE)' '$(BUILD)'
+valgrind: examples
+	@$(PYTHON) scripts/valgrind.py $(EXAMPLE_PROGS)
+
+# With clang, in a build of their own.
+fuzz fuzz-smoke: FUZZ_DEPS = $(if $(filter no,$(DEPS)),,scripts/deps.sh fuzz)
+fuzz:
+	@$(FUZZ_DEPS)
+	@$(MAKE) --no-print-directory FUZZ=1 SAN= LTO= run-fuzz
+fuzz-smoke:
+	@$(FUZZ_DEPS)
+	@$(MAKE) --no-print-directory FUZZ=1 SAN= LTO= FUZZ_SECONDS=3 run-fuzz
+run-fuzz: fuzz-programs
+	@SAN=address scripts/run-fuzz.sh $(FUZZ_SECONDS) $(FUZZ_PROGS)
+
+bench:
+	$(if $(filter no,$(DEPS)),,@scripts/deps.sh bench)
+	@$(MAKE) --no-print-directory all bench-programs
+	@TAKO_BUILD='$(abspath $(B))' bench/run.sh $(BENCH_ARGS)
+
+# ---- Installing --------------------------------------------------------------
+
+HEADERS := $(sort $(patsubst include/%,%,$(wildcard include/tako/*.h include/tako/*/*.h)))
+
+install: lib
+	install -d $(patsubst %,'$(DESTDIR)$(INCLUDEDIR)/%',$(sort $(dir $(HEADERS)))) \
+		'$(DESTDIR)$(LIBDIR)/pkgconfig'
+	$(Q)for h in $(HEADERS); do \
+		install -m 644 include/$$h '$(DESTDIR)$(INCLUDEDIR)/'$$h || exit; done
+	install -m 644 $(B)/libtako.a '$(DESTDIR)$(LIBDIR)'
+	install -m 755 $(B)/libtako.so.$(VERSION) '$(DESTDIR)$(LIBDIR)'
+	ln -sf libtako.so.$(VERSION) '$(DESTDIR)$(LIBDIR)/$(SONAME)'
+	ln -sf $(SONAME) '$(DESTDIR)$(LIBDIR)/libtako.so'
+	install -m 644 $(B)/tako.pc '$(DESTDIR)$(LIBDIR)/pkgconfig'
+
+uninstall:
+	rm -f $(patsubst %,'$(DESTDIR)$(INCLUDEDIR)/%',$(HEADERS)) \
+		$(patsubst %,'$(DESTDIR)$(LIBDIR)/%',libtako.a libtako.so $(SONAME) libtako.so.$(VERSION) \
+			pkgconfig/tako.pc)
+	-rmdir $(patsubst %,'$(DESTDIR)$(INCLUDEDIR)/%',tako/sys tako)
 
 # ---- The tree ----------------------------------------------------------------
+
+ALL_FILES := $(ALL_SRCS) $(wildcard include/tako/*.h include/tako/*/*.h src/*/*.h src/*/*/*.h \
+	examples/*/*.h tests/*/*.h bench/*.h)
+fmt:
+	$(FMT) -i $(ALL_FILES)
+fmt-check:
+	@$(FMT) --dry-run -Werror $(ALL_FILES)
+
+compile_commands.json: FORCE
+	$(file >$@,[)$(foreach s,$(ALL_SRCS),$(file >>$@,$(call compile_command,$(s))))$(file >>$@,])
+	@sed -i 'x; 1d; $$!{p;d}; s/,$$//; p; x' $@
+json = $(subst ",\",$(subst \,\\,$(1)))
+compile_command = {"directory":"$(call json,$(CURDIR))","file":"$(1)","command":"$(call json,$(CC) \
+	$(call command_flags,$(1)) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -c $(1))"},
+command_flags = $(if $(filter tests/%,$(1)),-Itests) $(if $(filter $(EXAMPLE_DIR_SRCS),$(1)),-I$(dir $(1)))
+
+# clang-tidy wants clang's view of the flags, and a CPU's worth of files at a time.
+lint: compile_commands.json
+	@printf '%s\n' $(ALL_SRCS) | xargs -P $$(nproc) -n 4 $(TIDY) --quiet -p .
+	@if command -v cppcheck >/dev/null; then cppcheck --quiet --std=c11 --error-exitcode=1 \
+		--enable=warning,portability --inline-suppr --suppress=missingIncludeSystem \
+		-j $$(nproc) -D_GNU_SOURCE -Iinclude -Isrc src examples bench; fi
 
 clean:
 	rm -rf $(BUILD) compile_commands.json

@@ -1,0 +1,126 @@
+#!/usr/bin/env bash
+# check.sh: what `make check` does.  Phases run in two lanes, so that two CPUs are busy: one lane runs
+# the tests, which share ports and clocks and so go one after the other; the other builds what they
+# need next and does the checks that need no server.  Each phase has a time limit and a log in
+# BUILD/check/.  The last line is "N passed, N failed", of test cases and checks together.
+#
+# With SAN=... only that build and its unit and integration tests.
+set -u
+cd "$(dirname "$0")/.." || exit
+
+make=${MAKE:-make} build=${BUILD:-build}
+logs=$build/check
+started=$SECONDS
+mkdir -p "$logs" && rm -f "$logs"/*.log "$logs"/*.rc "$logs"/*.count
+# Given to us by a make with -j, the jobserver already says how many.
+jobs=(-j"$(nproc)")
+[[ ${MAKEFLAGS-} == *jobserver* ]] && jobs=()
+
+mk=("$make" --no-print-directory "${jobs[@]}")
+child=
+
+# The counts a phase's own last line tells; one that tells none is one check.
+count() { # log, exit status
+    awk -v rc="$2" '
+        /[0-9]+ (passed|failed|error|skipped)/ { line = $0 }
+        function of(word) { return match(line, "[0-9]+ " word) ? substr(line, RSTART, RLENGTH) + 0 : 0 }
+        END {
+            p = of("passed"); f = of("failed") + of("error"); s = of("skipped")
+            if (rc == 0 && line == "") p = 1
+            if (rc != 0 && f == 0) f = 1
+            print p, f, s
+        }' "$1"
+}
+
+phase() { # name, limit in seconds, command...
+    local name=$1 limit=$2 log=$logs/$1.log from=$SECONDS rc p f s verdict=ok
+    shift 2
+    printf -- '--      %s\n' "$name"
+    timeout -k 10 "$limit" "$@" </dev/null >"$log" 2>&1 &
+    child=$!
+    wait "$child"
+    rc=$?
+    ((rc == 124)) && echo "stopped: it took longer than $limit s" >>"$log"
+    read -r p f s < <(count "$log" "$rc")
+    echo "$p $f $s" >"$logs/$name.count"
+    ((rc == 0)) || verdict=FAIL
+    {
+        printf '%-7s %-22s %4d s   %s\n' "$verdict" "$name" $((SECONDS - from)) \
+            "$p passed, $f failed$( ((s)) && echo ", $s skipped")"
+        # The report of a failure is at the end of make's and pytest's output alike.
+        ((rc == 0)) || tail -n 80 "$log" | sed 's/^/        /'
+    } >"$logs/$name.text"
+    cat "$logs/$name.text"
+    rm -f "$logs/$name.text"
+    echo "$rc" >"$logs/$name.rc"
+    return "$rc"
+}
+
+# A phase of this lane that needs one of the other lane; without it there is nothing to run.
+after() { # needed phase, command...
+    until [[ -e $logs/$1.rc ]]; do sleep 0.2; done
+    [[ $(<"$logs/$1.rc") == 0 ]] && "${@:2}"
+}
+
+suites() { # suffix, scale, make variables...
+    phase "unit$1" 300 "${mk[@]}" unit "${@:3}"
+    TAKO_TEST_SCALE=${TAKO_TEST_SCALE:-$2} phase "integration$1" 420 "${mk[@]}" integration "${@:3}"
+}
+
+programs() { # suffix, make variables...
+    phase "build$1" 420 "${mk[@]}" all unit-programs "${@:2}"
+}
+
+run_lane() {
+    trap 'kill $child 2>/dev/null; exit 143' TERM
+    suites "" 1
+    phase valgrind 180 "${mk[@]}" valgrind
+    after build-asan suites -asan 0.25 SAN=address,undefined
+    after build-tsan suites -tsan 0.25 SAN=thread
+}
+
+build_lane() {
+    trap 'kill $child 2>/dev/null; exit 143' TERM
+    phase seams 30 "${mk[@]}" seams
+    phase headers 120 "${mk[@]}" headers
+    phase abi 60 "${mk[@]}" abi
+    phase install 120 "${mk[@]}" install-test
+    programs -asan SAN=address,undefined
+    programs -tsan SAN=thread
+    programs -clang CC="${CLANG:-clang}"
+    # One at a time: the other CPU runs tests that have deadlines.
+    TAKO_FUZZ_JOBS=1 phase fuzz 300 "${mk[@]}" fuzz-smoke DEPS=no
+}
+
+lanes=()
+stop() {
+    trap - INT TERM EXIT
+    # shellcheck disable=SC2086
+    kill $child "${lanes[@]}" 2>/dev/null
+    wait
+}
+trap 'stop; exit 130' INT TERM
+trap stop EXIT
+
+if [[ ${DEPS-} != no ]]; then scripts/deps.sh check || exit; fi
+
+if [[ -n ${SAN-} ]]; then
+    programs "" && suites "" 0.5
+elif phase build 600 "${mk[@]}" all unit-programs bench-programs; then
+    child=
+    run_lane &
+    lanes+=($!)
+    build_lane &
+    lanes+=($!)
+    wait "${lanes[@]}"
+    lanes=()
+fi
+child=
+
+total=$(cat "$logs"/*.count | awk '{ p += $1; f += $2 } END { print p + 0, f + 0 }')
+bad=$(grep -Lx 0 "$logs"/*.rc | sed 's|.*/||; s|\.rc$||' | paste -sd' ')
+echo
+[[ -z $bad ]] || echo "failed: $bad (logs in $logs)"
+echo "took $((SECONDS - started)) s"
+echo "${total% *} passed, ${total#* } failed"
+[[ -z $bad && ${total#* } == 0 ]]

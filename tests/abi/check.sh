@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# check.sh LIBRARY [--update]: the shared library exports the names in symbols.list and no others,
+# all of them tako_*, none of them data, under the soname that programs were linked with.
+# --update writes the list anew, for the diff to be read before it is committed.
+set -u
+lib=$1
+list=$(dirname "$0")/symbols.list
+fail=0
+
+bad() {
+    echo "FAIL $*"
+    fail=$((fail + 1))
+}
+
+# The absolute symbol is the version script's own node.
+all=$(nm -D --defined-only --without-symbol-versions "$lib" | awk '$2 != "A" { print $2, $3 }' | LC_ALL=C sort -k2)
+names=$(awk '{ print $2 }' <<<"$all")
+if [[ ${2-} == --update ]]; then
+    printf '%s\n' "$names" >"$list"
+    exit 0
+fi
+
+[[ -s $list ]] || bad "there is no $list"
+foreign=$(grep -vE '^tako_[a-z]' <<<"$names")
+[[ -z $foreign ]] || bad "not ours to export:" $foreign
+# An exported object's size would be frozen into every program by a copy relocation.
+data=$(awk '$1 != "T" { print $2 }' <<<"$all")
+[[ -z $data ]] || bad "exported data instead of a function:" $data
+diff=$(diff -U0 "$list" <(printf '%s\n' "$names") | grep '^[+-][^+-]')
+[[ -z $diff ]] || bad "names differ from tests/abi/symbols.list (make abi-update, if meant):"$'\n'"$diff"
+soname=$(readelf -d "$lib" | sed -n 's/.*(SONAME).*\[\(.*\)\]/\1/p')
+[[ $soname == libtako.so.0 ]] || bad "soname is '$soname'"
+echo "$((5 - fail)) passed, $fail failed"
+((fail == 0))
