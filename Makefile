@@ -209,7 +209,8 @@ run: $(B)/examples/showcase
 
 # Everything, in order and in bounded time: the phases are in the script.
 check:
-	+@MAKE='$(MAKE)' BUILD='$(BUILD)' SAN='$(SAN)' CLANG='$(CLANG)' DEPS='$(DEPS)' scripts/check.sh
+	+@exec env MAKE='$(MAKE)' BUILD='$(BUILD)' SAN='$(SAN)' CLANG='$(CLANG)' DEPS='$(DEPS)' \
+		scripts/check.sh
 
 unit: unit-programs
 	@SAN='$(SAN)' scripts/run-unit.sh $(UNIT_PROGS)

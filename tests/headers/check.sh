@@ -11,7 +11,7 @@ trap 'rm -rf "$dir"' EXIT
 
 try() { # compiler, language, standard, header, further flags
     local file=$dir/one.$2
-    printf '#include <%s>\n#include <%s>\nextern int tako_test_header;\n' "$4" "$4" >"$file"
+    printf '#define X mine\n#include <%s>\n#include <%s>\nextern int tako_test_header;\n' "$4" "$4" >"$file"
     if "$1" -std="$3" -Wall -Wextra -pedantic -Wshadow -Werror "${@:5}" -Iinclude -fsyntax-only \
         "$file" 2>"$dir/err"; then
         pass=$((pass + 1))
