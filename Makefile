@@ -124,6 +124,7 @@ $(BUILD)/.deps: scripts/deps.sh
 	$(if $(filter no,$(DEPS)),,@scripts/deps.sh build)
 	@touch $@
 
+# What is private to a file stays out: it would come and go with the first target that asks.
 # Rewritten only when they differ, so that other flags or a removed file rebuild what they must.
 $(B)/.flags: FORCE
 	@$(shell mkdir -p $(@D))$(file >$@.new,$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS))
@@ -167,7 +168,7 @@ $(B)/libtest.a: $(call obj,$(SUPPORT_SRCS)) $(B)/.sources
 $(UNIT_PROGS): $(B)/%: $(B)/obj/%.o $(B)/libtest.a $(B)/libtako.a
 	$(call say,LD,$@)
 	$(call link,-lcmocka)
-$(B)/obj/tests/%.o: EXTRA = -Itests
+$(B)/obj/tests/%.o: private EXTRA = -Itests
 
 $(FUZZ_PROGS): $(B)/%: $(B)/obj/%.o $(B)/libtako.a
 	$(call say,LD,$@)
@@ -178,7 +179,7 @@ $(FUZZ_PROGS): $(B)/%: $(B)/obj/%.o $(B)/libtako.a
 $(BENCH_PROGS): $(B)/bench/%: $(B)/obj/bench/%.o $(B)/libtako.a
 	$(call say,LD,$@)
 	$(call link,$(LIBS_$*))
-$(call obj,$(BENCH_SRCS)): EXTRA = $(call pkg_cflags,$(LIBS_$(*F)))
+$(call obj,$(BENCH_SRCS)): private EXTRA = $(call pkg_cflags,$(LIBS_$(*F)))
 
 $(EXAMPLE_SRCS:%.c=$(B)/%): $(B)/%: $(B)/obj/%.o $(B)/libtako.a
 	$(call say,LD,$@)
@@ -190,8 +191,9 @@ define example_dir
 LIBS :=
 -include examples/$(1)/module.mk
 LIBS_$(1) := $$(LIBS)
-$(call obj,$(wildcard examples/$(1)/*.c)): EXTRA = -Iexamples/$(1) $$(call pkg_cflags,$$(LIBS_$(1)))
-$(call obj,$(wildcard examples/$(1)/*.c)): $(filter-out %.c %.h,$(wildcard examples/$(1)/*.*))
+$(call obj,$(wildcard examples/$(1)/*.c)): private EXTRA = -Iexamples/$(1) $$(call pkg_cflags,$$(LIBS_$(1)))
+$(call obj,$(wildcard examples/$(1)/*.c)): \
+	$(filter-out %.c %.h,$(wildcard examples/$(1)/*.*))
 $(B)/examples/$(1): $(call obj,$(wildcard examples/$(1)/*.c)) $(B)/libtako.a $(B)/.sources
 	$$(call say,LD,$$@)
 	$$(call link,$$(LIBS_$(1)))
@@ -246,7 +248,7 @@ run-fuzz: fuzz-programs
 bench:
 	$(if $(filter no,$(DEPS)),,@scripts/deps.sh bench)
 	@$(MAKE) --no-print-directory all bench-programs
-	@TAKO_BUILD='$(abspath $(B))' bench/run.sh $(BENCH_ARGS)
+	@$(PYTHON) bench/run.py --build '$(abspath $(B))' $(BENCH_ARGS)
 
 # ---- Installing --------------------------------------------------------------
 
