@@ -374,6 +374,11 @@ static void test_far_deadlines(void **state)
 	assert_int_equal(x.fired, 1);
 	assert_int_equal(y.fired, 0);
 	assert_int_equal(tako__wheel_check(&wheel), 1);
+	/* A tick that no clock can show is not a time to wake at. */
+	tako__wheel_init(&wheel, UINT64_MAX - 2 * MS);
+	renew(&y);
+	tako__timer_set(&wheel, &y.timer, UINT64_MAX - 1);
+	assert_true(tako__wheel_next(&wheel) == TAKO__NEVER);
 }
 
 /* Ten thousand jumps of half a day with a timer in each: a wheel that walked every tick would
