@@ -54,6 +54,27 @@ die() {
     exit 1
 }
 
+# Debian starts a server when it installs it, unless this file says no.  One that is not ours stays
+# as it is; one of ours whose process is gone was left by a run that was killed.
+policy=/usr/sbin/policy-rc.d
+policy_mark='# safe to delete: written while deps.sh of tako installs packages, process'
+policy_pid() { sed -n "s/^$policy_mark //p" "$policy" 2>/dev/null; }
+hold_services() {
+    [[ -e $policy && -z $(policy_pid) ]] && return
+    trap release_services EXIT
+    trap 'exit 130' INT TERM HUP
+    printf '#!/bin/sh\n%s %d\nexit 101\n' "$policy_mark" $$ | "${as_root[@]}" tee "$policy" >/dev/null
+    "${as_root[@]}" chmod 755 "$policy"
+}
+release_services() {
+    local pid
+    pid=$(policy_pid)
+    if [[ -n $pid ]] && { ((pid == $$)) || [[ ! -e /proc/$pid ]]; }; then
+        "${as_root[@]}" rm -f "$policy"
+    fi
+}
+
+as_root=()
 groups=" build $* "
 for g in "$@"; do
     grep -q "^$g " <<<"$packages" || die "unknown group '$g'"
@@ -77,34 +98,21 @@ missing=() missing_optional=()
 for p in "${need[@]}"; do
     [[ $have == *" installed:$p "* || " ${missing[*]-} " == *" $p "* ]] || missing+=("$p")
 done
-((${#missing[@]})) || exit 0
+if ((${#missing[@]} == 0)); then
+    [[ -e $policy && -w $policy ]] && release_services
+    exit 0
+fi
 # What is only nice to have never causes an installation by itself: it may not exist here at all.
 for p in "${optional[@]}"; do
     [[ $have == *" installed:$p "* ]] || missing_optional+=("$p")
 done
 
-as_root=()
 if ((EUID != 0)); then
     again="run 'apt-get install ${missing[*]}' as root, or use DEPS=no to go on without"
     command -v sudo >/dev/null || die "missing ${missing[*]}, and there is no sudo: $again"
     [[ -t 0 ]] || sudo -n true 2>/dev/null || die "missing ${missing[*]}, and sudo wants a password: $again"
     as_root=(sudo)
 fi
-
-policy=/usr/sbin/policy-rc.d
-policy_mark='# written by deps.sh of tako while it installs packages; safe to delete'
-# Debian starts a server when it installs it, unless this file says no.  One that is not ours stays
-# as it is; one that an interrupted run of ours left behind is ours.
-hold_services() {
-    if [[ -e $policy ]] && ! grep -qF "$policy_mark" "$policy"; then return; fi
-    trap release_services EXIT
-    trap 'exit 130' INT TERM HUP
-    printf '#!/bin/sh\n%s\nexit 101\n' "$policy_mark" | "${as_root[@]}" tee "$policy" >/dev/null
-    "${as_root[@]}" chmod 755 "$policy"
-}
-release_services() {
-    if grep -qsF "$policy_mark" "$policy"; then "${as_root[@]}" rm -f "$policy"; fi
-}
 
 apt() {
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 apt-get -qq \
