@@ -102,6 +102,8 @@ OBJS := $(call obj,$(ALL_SRCS))
 
 # ---- Building ----------------------------------------------------------------
 
+MAKEFLAGS += --no-builtin-rules
+.SUFFIXES:
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: all lib examples unit-programs bench-programs fuzz-programs run-fuzz run check unit integration \

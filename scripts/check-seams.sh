@@ -4,10 +4,9 @@
 set -u
 cd "$(dirname "$0")/.." || exit
 
-found=$(grep -rniE 'epoll|io_?uring|(^|[^a-z])uring' src/core src/transports |
-    sed -E 's/tako_runtime_[a-z_]+//g' |
-    awk -F: '{ line = tolower($0); sub(/^[^:]*:[^:]*:/, "", line) }
-        line ~ /epoll|io_?uring|(^|[^a-z])uring/')
+words='epoll|io_?uring|ioring_|liburing|(^|[^a-z])uring'
+found=$(grep -rniE "$words" src/core src/transports | sed -E 's/tako_runtime_[a-z_]+//g' |
+    awk -v words="$words" '{ line = tolower($0); sub(/^[^:]*:[^:]*:/, "", line) } line ~ words')
 if [[ -n $found ]]; then
     printf '%s\n' "$found"
     echo "a runtime is named on the wrong side of its seam"

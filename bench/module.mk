@@ -1,0 +1,2 @@
+# What the programs here link with beside tako itself.
+LIBS_mhd := libmicrohttpd
