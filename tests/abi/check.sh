@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # check.sh LIBRARY [--update]: the shared library exports the names in symbols.list and no others,
-# all of them tako_*, none of them data, under the soname that programs were linked with.
+# all of them tako_* functions that a header declares, under the soname that programs were linked with.
 # --update writes the list anew, for the diff to be read before it is committed.
 set -u
 lib=$1
-list=$(dirname "$0")/symbols.list
+lib=$(realpath "$lib")
+cd "$(dirname "$0")/../.." || exit
+list=tests/abi/symbols.list
 fail=0
 
 bad() {
@@ -28,7 +30,13 @@ data=$(awk '$1 != "T" { print $2 }' <<<"$all")
 [[ -z $data ]] || bad "exported data instead of a function:" $data
 diff=$(diff -U0 "$list" <(printf '%s\n' "$names") | grep '^[+-][^+-]')
 [[ -z $diff ]] || bad "names differ from tests/abi/symbols.list (make abi-update, if meant):"$'\n'"$diff"
+# What the headers promise is what is there: a declaration without its function links nowhere.
+declared=$(find include/tako -name '*.h' -printf '#include <tako/%P>\n' | "${CC:-gcc}" -Iinclude -E -P -xc - |
+    tr '\n' ' ' | tr ';' '\n' | grep -F 'visibility("default")' | sed 's/__attribute__((.*)) *//' |
+    grep -oE 'tako_[a-z0-9_]+ ?\(.*' | sed 's/[ (].*//' | LC_ALL=C sort)
+diff=$(diff -U0 <(printf '%s\n' "$declared") <(printf '%s\n' "$names") | grep '^[+-][^+-]')
+[[ -z $diff ]] || bad "declared (-) and exported (+) differ:"$'\n'"$diff"
 soname=$(readelf -d "$lib" | sed -n 's/.*(SONAME).*\[\(.*\)\]/\1/p')
 [[ $soname == libtako.so.0 ]] || bad "soname is '$soname'"
-echo "$((5 - fail)) passed, $fail failed"
+echo "$((6 - fail)) passed, $fail failed"
 ((fail == 0))
