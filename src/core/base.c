@@ -98,13 +98,13 @@ int tako__import(void *dst, size_t want, const void *src, size_t first_bytes, co
 	if (from) {
 		memcpy(&have, from, sizeof(have));
 		if (have < first_bytes)
-			return tako__fail(TAKO_EINVAL, "%s: size is %zu, at least %zu expected", what,
-					  have, first_bytes);
+			return tako__fail(TAKO_EINVAL, "%s: size is %zu, at least %zu expected",
+			                  what, have, first_bytes);
 		for (size_t i = want; i < have; i++) {
 			if (from[i])
 				return tako__fail(TAKO_ENOTSUP,
-						  "%s: byte %zu is set, this library knows %zu", what,
-						  i, want);
+				                  "%s: byte %zu is set, this library knows %zu",
+				                  what, i, want);
 		}
 		memcpy(dst, from, have < want ? have : want);
 	}

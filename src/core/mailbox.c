@@ -22,15 +22,15 @@ bool tako__mailbox_post(struct tako__mailbox *mb, struct tako__mail *m)
 
 	do {
 		m->next = top;
-	} while (!atomic_compare_exchange_weak_explicit(
-		&mb->posted, &top, m, memory_order_release, memory_order_relaxed));
+	} while (!atomic_compare_exchange_weak_explicit(&mb->posted, &top, m, memory_order_release,
+	                                                memory_order_relaxed));
 	return !top;
 }
 
 static struct tako__mail *take_all(struct tako__mailbox *mb)
 {
-	struct tako__mail *newest =
-		atomic_exchange_explicit(&mb->posted, NULL, memory_order_acquire);
+	struct tako__mail *newest = atomic_exchange_explicit(&mb->posted, NULL,
+	                                                     memory_order_acquire);
 	struct tako__mail *oldest = NULL;
 
 	while (newest) {

@@ -29,8 +29,8 @@ struct tako__timer {
 };
 
 struct tako__wheel {
-	uint64_t tick;     /* everything up to here has fired */
-	uint64_t min_tick; /* nothing is put before it */
+	uint64_t tick;                         /* everything up to here has fired */
+	uint64_t min_tick;                     /* nothing is put before it */
 	uint64_t used[TAKO__WHEEL_LEVELS + 1]; /* a bit per slot that holds timers */
 	struct tako__list slot[TAKO__WHEEL_SLOTS + 1];
 };

@@ -22,7 +22,7 @@ static void test_version(void **state)
 
 	(void)state;
 	snprintf(text, sizeof(text), "%u.%u.%u", (unsigned)(tako_version() >> 16),
-		 (unsigned)(tako_version() >> 8 & 0xff), (unsigned)(tako_version() & 0xff));
+	         (unsigned)(tako_version() >> 8 & 0xff), (unsigned)(tako_version() & 0xff));
 	assert_string_equal(text, TAKO_VERSION);
 }
 
@@ -154,7 +154,8 @@ static void test_str_ieq(void **state)
 			bool letter = (a | 0x20) >= 'a' && (a | 0x20) <= 'z' && a < 0x80;
 			bool want = a == b || (letter && (a ^ b) == 0x20);
 
-			assert_int_equal(tako_str_ieq((tako_str){&ca, 1}, (tako_str){&cb, 1}), want);
+			assert_int_equal(tako_str_ieq((tako_str){&ca, 1}, (tako_str){&cb, 1}),
+			                 want);
 		}
 	}
 }

@@ -130,11 +130,12 @@ static void test_each_survives_removal(void **state)
 	make(v, "abcdef");
 	tako__list_init(&head);
 	TAKO__LIST_EACH(l, &head)
-		seen[n++] = name_of(l);
+	seen[n++] = name_of(l);
 	assert_int_equal(n, 0);
 	for (int i = 0; i < 6; i++)
 		tako__list_push_back(&head, &v[i].link);
-	TAKO__LIST_EACH(l, &head) {
+	TAKO__LIST_EACH(l, &head)
+	{
 		seen[n++] = name_of(l);
 		if (name_of(l) != 'c' && name_of(l) != 'd') {
 			tako__list_remove(l);
