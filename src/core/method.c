@@ -22,7 +22,8 @@ bool tako__is_token(const char *p, size_t n)
 
 	for (size_t i = 0; i < n; i++) {
 		char c = p[i];
-		bool alnum = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+		bool alnum = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') ||
+		             (c >= 'a' && c <= 'z');
 
 		if (!alnum && !memchr(others, c, sizeof(others) - 1))
 			return false;

@@ -28,9 +28,10 @@ static void test_names_round_trip(void **state)
 /* RFC 9110 9.1: methods are case-sensitive; and a prefix is not the method. */
 static void test_others(void **state)
 {
-	static const char *const other[] = {"",       "G",       "GE",      "get",    "Get",     "GETS",
-	                                    "PUTT",   "HEAT",    "POSH",    "PATCg",  "TRACk",   "DELETf",
-	                                    "OPTIONs", "CONNECt", "PROPFIND", "LOCK", "M-SEARCH"};
+	static const char *const other[] = {"",      "G",       "GE",      "get",     "Get",
+	                                    "GETS",  "PUTT",    "HEAT",    "POSH",    "PATCg",
+	                                    "TRACk", "DELETf",  "OPTIONs", "CONNECt", "PROPFIND",
+	                                    "LOCK",  "M-SEARCH"};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(other) / sizeof(other[0]); i++)
@@ -40,7 +41,7 @@ static void test_others(void **state)
 static void test_token(void **state)
 {
 	static const char ok[] = "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-	                         "abcdefghijklmnopqrstuvwxyz";
+				 "abcdefghijklmnopqrstuvwxyz";
 	int accepted = 0;
 
 	(void)state;
