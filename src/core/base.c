@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/str.h"
+
 enum { LAST_ERROR_BYTES = 256 };
 
 static _Thread_local char last_error[LAST_ERROR_BYTES];
@@ -124,20 +126,9 @@ bool tako_str_eq(tako_str a, tako_str b)
 	return a.n == b.n && !memcmp(a.p, b.p, a.n);
 }
 
-static unsigned char lower(char c)
-{
-	return (unsigned char)(c >= 'A' && c <= 'Z' ? c | 0x20 : c);
-}
-
 bool tako_str_ieq(tako_str a, tako_str b)
 {
 	if (!a.p || !b.p)
 		return !a.p && !b.p;
-	if (a.n != b.n)
-		return false;
-	for (size_t i = 0; i < a.n; i++) {
-		if (lower(a.p[i]) != lower(b.p[i]))
-			return false;
-	}
-	return true;
+	return a.n == b.n && tako__str_ieq(a.p, b.p, a.n);
 }
