@@ -17,6 +17,8 @@ enum {
 	TAKO__ROUTES_MAX = 65535,
 	/* Bits of tako__match.allow, so also the number of different methods of a table. */
 	TAKO__ALLOW_METHODS_MAX = 64,
+	/* In place of such a bit: a route of any method. */
+	TAKO__METHOD_ANY = 0xff,
 };
 
 struct tako__mw {
@@ -41,11 +43,11 @@ struct tako__error_hook {
 struct tako__endpoint {
 	tako_handler handler; /* NULL: nothing matched */
 	void *arg;
-	tako_str method;  /* {NULL, 0}: any */
-	tako_str pattern; /* {NULL, 0}: a fallback, or nothing matched */
-	tako_str host;    /* {NULL, 0}: every host */
-	const struct tako__mw *mw; /* in running order */
-	const struct tako__after *after; /* in running order */
+	tako_str method;                       /* {NULL, 0}: any */
+	tako_str pattern;                      /* {NULL, 0}: a fallback, or nothing matched */
+	tako_str host;                         /* {NULL, 0}: every host */
+	const struct tako__mw *mw;             /* in running order */
+	const struct tako__after *after;       /* in running order */
 	const struct tako__error_hook *errors; /* innermost first */
 	const tako_str *param_names;
 	unsigned mw_count;
@@ -100,14 +102,14 @@ struct tako__match {
  * stands at a fixed segment of the path: its cost is bounded by the number of patterns
  * times the length of the path, whatever the patterns are. */
 enum tako__match_result tako__match(const struct tako__table *t, unsigned method_id,
-				    tako_str method, tako_str host, tako_str path, unsigned skip,
-				    struct tako__match *out);
+                                    tako_str method, tako_str host, tako_str path, unsigned skip,
+                                    struct tako__match *out);
 
 /* Longest value of an Allow field: for a buffer that always has room. */
 size_t tako__allow_bytes_max(const struct tako__table *t);
 /* Write m->allow as "GET, HEAD, OPTIONS".  Returns its length; never writes more than `n`
  * bytes, and no NUL: more than `n` means that it did not fit, and nothing was written. */
 size_t tako__allow_format(const struct tako__table *t, const struct tako__match *m, char *buf,
-			  size_t n);
+                          size_t n);
 
 #endif /* TAKO_CORE_ROUTER_H */
