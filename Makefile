@@ -85,6 +85,7 @@ LIB_SRCS := $(filter-out $(LIB_SKIP),$(sort $(wildcard src/*.c src/*/*.c src/*/*
 UNIT_SRCS := $(sort $(wildcard tests/unit/*_test.c))
 # Fakes and helpers shared by tests: an archive, so that each test links only what it names.
 SUPPORT_SRCS := $(filter-out $(UNIT_SRCS),$(sort $(wildcard tests/unit/*.c tests/sim/*.c)))
+PROGRAM_SRCS := $(sort $(wildcard tests/programs/*.c))
 FUZZ_SRCS := $(sort $(wildcard tests/fuzz/*.c))
 BENCH_SRCS := $(sort $(wildcard bench/*.c))
 EXAMPLE_SRCS := $(sort $(wildcard examples/*.c))
@@ -93,11 +94,13 @@ EXAMPLE_DIR_SRCS := $(sort $(wildcard examples/*/*.c))
 
 obj = $(patsubst %.c,$(B)/obj/%.o,$(1))
 UNIT_PROGS := $(UNIT_SRCS:%.c=$(B)/%)
+# Servers that the integration tests drive, each with knobs that no example has.
+TEST_PROGS := $(PROGRAM_SRCS:%.c=$(B)/%)
 FUZZ_PROGS := $(FUZZ_SRCS:%.c=$(B)/%)
 BENCH_PROGS := $(BENCH_SRCS:%.c=$(B)/%)
 EXAMPLE_PROGS := $(EXAMPLE_SRCS:%.c=$(B)/%) $(EXAMPLE_DIRS:%=$(B)/examples/%)
 ALL_SRCS := $(LIB_SRCS) $(EXAMPLE_SRCS) $(EXAMPLE_DIR_SRCS) $(UNIT_SRCS) $(SUPPORT_SRCS) \
-	$(FUZZ_SRCS) $(BENCH_SRCS)
+	$(PROGRAM_SRCS) $(FUZZ_SRCS) $(BENCH_SRCS)
 OBJS := $(call obj,$(ALL_SRCS))
 
 # ---- Building ----------------------------------------------------------------
@@ -106,7 +109,8 @@ MAKEFLAGS += --no-builtin-rules
 .SUFFIXES:
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all lib examples unit-programs bench-programs fuzz-programs run-fuzz run check unit integration \
+.PHONY: all lib examples unit-programs test-programs bench-programs fuzz-programs run-fuzz run check \
+	unit integration \
 	headers abi seams install-test valgrind fuzz fuzz-smoke bench install uninstall fmt fmt-check \
 	lint abi-update clean help FORCE
 all: lib examples
@@ -117,6 +121,7 @@ say = @$(if $(V),:,printf '  %-7s %s\n' $(1) '$(2)')
 lib: $(B)/libtako.a $(B)/libtako.so $(B)/tako.pc
 examples: $(EXAMPLE_PROGS)
 unit-programs: $(UNIT_PROGS)
+test-programs: $(TEST_PROGS)
 bench-programs: $(BENCH_PROGS)
 fuzz-programs: $(FUZZ_PROGS)
 
@@ -183,7 +188,7 @@ $(BENCH_PROGS): $(B)/bench/%: $(B)/obj/bench/%.o $(B)/libtako.a
 	$(call link,$(LIBS_$*))
 $(call obj,$(BENCH_SRCS)): private EXTRA = $(call pkg_cflags,$(LIBS_$(*F)))
 
-$(EXAMPLE_SRCS:%.c=$(B)/%): $(B)/%: $(B)/obj/%.o $(B)/libtako.a
+$(TEST_PROGS) $(EXAMPLE_SRCS:%.c=$(B)/%): $(B)/%: $(B)/obj/%.o $(B)/libtako.a
 	$(call say,LD,$@)
 	$(call link)
 
@@ -220,7 +225,7 @@ unit: unit-programs
 	@SAN='$(SAN)' scripts/run-unit.sh $(UNIT_PROGS)
 
 # PYTEST_ARGS="tests/integration/test_x.py -k name" for some of them.
-integration: all
+integration: all test-programs
 	@SAN='$(SAN)' PYTHON='$(PYTHON)' scripts/run-integration.sh '$(abspath $(B))' $(PYTEST_ARGS)
 
 headers:

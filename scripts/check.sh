@@ -68,7 +68,7 @@ suites() { # suffix, scale, make variables...
 }
 
 programs() { # suffix, make variables...
-    phase "build$1" 420 "${mk[@]}" all unit-programs "${@:2}"
+    phase "build$1" 420 "${mk[@]}" all unit-programs test-programs "${@:2}"
 }
 
 run_lane() {
@@ -106,7 +106,7 @@ if [[ ${DEPS-} != no ]]; then scripts/deps.sh check || exit; fi
 
 if [[ -n ${SAN-} ]]; then
     programs "" && suites "" 0.5
-elif phase build 600 "${mk[@]}" all unit-programs bench-programs; then
+elif phase build 600 "${mk[@]}" all unit-programs test-programs bench-programs; then
     child=
     run_lane &
     lanes+=($!)
