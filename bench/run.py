@@ -1,0 +1,426 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""Compares tako with a bare ceiling and with other servers; `make bench` calls it.
+
+One worker each, pinned to one core, the generator on another. The servers take turns (A B C A B C)
+for several short rounds, each freshly started, so that whatever the machine does meanwhile meets all
+of them; ratios are taken inside a round before their median is. bench/README.md explains the table.
+"""
+import argparse
+import json
+import os
+import platform
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+
+import measure
+import servers
+from measure import Failed
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+IDLE_SETTLE_S = 1.0
+CONTENDED = 0.05  # of its CPU time that the server waited for the core: somebody else was on it
+TIE = 1.05        # CPU per request closer than this is the same
+
+
+class Workload:
+    def __init__(self, name, title, kind="plain", path="/plaintext", requests=0, warmup=0,
+                 connections=64, args=(), layout=None, bar=None, beats=()):
+        self.name = name
+        self.title = title
+        self.kind = kind            # plain, close, file, post or idle
+        self.path = path
+        self.requests = requests    # per round; a slow server is cut by --seconds first
+        self.warmup = warmup
+        self.connections = connections
+        self.args = list(args)
+        self.layout = layout        # where only one layout of server and generator makes sense
+        self.bar = bar              # tako's CPU per request over the ceiling's, at most
+        self.beats = beats          # peers that tako must not be above; "*" is all
+
+
+WORKLOADS = [
+    Workload("plaintext", "13 bytes, keep-alive, 64 connections", requests=150000, warmup=10000,
+             bar=1.08, beats="*"),
+    Workload("browser", "the same with a browser's request head (700 bytes, 12 fields)",
+             requests=120000, warmup=10000, args=["--head", "browser"], bar=1.08),
+    Workload("pipelined", "the same, pipelined 16 deep", requests=1600000, warmup=100000,
+             args=["--depth", "16"], bar=1.20),
+    Workload("connections", "13 bytes, keep-alive, 1,000 connections", requests=150000,
+             warmup=20000, connections=1000, bar=1.10),
+    # A client's half of a connection costs three times the server's. On a core of its own the server
+    # would sleep after each one, and what is measured would be falling asleep and waking.
+    Workload("close", "13 bytes, a new connection for each request", kind="close", requests=20000,
+             warmup=500, args=["--mode", "close", "--sources", "16"], layout="shared", bar=1.08),
+    Workload("file", "a 1 MiB file from the page cache, 16 connections", kind="file",
+             path="/files/1m.bin", requests=5000, warmup=200, connections=16,
+             beats=("lighttpd",)),
+    Workload("post", "POST of 64 KiB, 16 connections", kind="post", path="/count", requests=40000,
+             warmup=1000, connections=16, args=["--post", str(servers.POST_BYTES)], bar=1.08),
+    Workload("idle", "user memory of idle connections, each after one request", kind="idle",
+             connections=10000, args=["--mode", "idle"]),
+]
+
+
+class Bench:
+    def __init__(self, opts, tmp):
+        self.opts = opts
+        self.tmp = tmp
+        self.load = os.path.join(opts.build, "bench/load")
+        self.counter = measure.Strace if opts.strace else measure.syscall_counter()
+        with open(os.path.join(tmp, "www/files/1m.bin"), "rb") as f:
+            self.file = f.read()
+
+    def shared(self, workload):
+        return (workload.layout or self.opts.layout) == "shared"
+
+    def start(self, server, workload, port):
+        log = os.path.join(self.tmp, f"{server.name}.log")
+        process = measure.Process(server.command(workload, port), self.opts.server_cpu,
+                                  self.shared(workload), log)
+        try:
+            process.wait_ready(port)
+            self.verify(server, workload, port)
+        except BaseException:
+            process.stop()
+            raise
+        return process
+
+    def verify(self, server, workload, port):
+        """A server that answers something else is not compared."""
+        if workload.kind == "post":
+            got = measure.fetch(port, "POST", "/count", b"x" * servers.POST_BYTES)
+            want = (200, str(servers.POST_BYTES).encode() if server.counts_body else got[1])
+        else:
+            got = measure.fetch(port, "GET", workload.path)
+            want = (200, self.file if workload.kind == "file" else servers.HELLO)
+        if got != want:
+            raise Failed(f"{workload.path}: status {got[0]}, {len(got[1])} bytes that are not "
+                         "the ones expected")
+
+    def load_args(self, workload, port):
+        opts = self.opts
+        args = ["--port", str(port), "--path", workload.path,
+                "--connections", str(workload.connections)] + workload.args
+        if workload.kind != "idle":
+            args += ["--requests", str(opts.requests or workload.requests),
+                     "--warmup", str(workload.warmup), "--seconds", str(opts.seconds)]
+        return args
+
+    def once(self, server, workload):
+        shared = self.shared(workload)
+        cpu = self.opts.server_cpu if shared else self.opts.load_cpu
+        port = measure.free_port()
+        process = self.start(server, workload, port)
+        try:
+            before_memory = process.memory_bytes()
+            load = measure.Load(self.load, self.load_args(workload, port), cpu, shared)
+            try:
+                load.wait_ready()
+                if workload.kind == "idle":
+                    return self.idle_sample(process, load, workload, before_memory)
+                if self.opts.syscalls:
+                    return self.syscall_sample(process, load)
+                return self.cpu_sample(process, load)
+            finally:
+                load.close()
+        finally:
+            process.stop()
+
+    @staticmethod
+    def cpu_sample(process, load):
+        before = process.cpu_ns()
+        load.go()
+        sample = load.result()
+        after = process.cpu_ns()
+        if not sample["requests"]:
+            raise Failed("no request was answered")
+        on = after[0] - before[0]
+        sample["cpu_us"] = on / 1000 / sample["requests"]
+        sample["busy"] = on / 1e9 / sample["seconds"]
+        sample["waited"] = (after[1] - before[1]) / max(on, 1)
+        return sample
+
+    def syscall_sample(self, process, load):
+        counter = self.counter(process.pids())
+        load.go()
+        sample = load.result()
+        calls, switches = counter.result()
+        n = sample["requests"]
+        mix = sorted(calls.items(), key=lambda item: -item[1])
+        return {"requests": n, "errors": sample["errors"], "syscalls": sum(calls.values()) / n,
+                "switches": None if switches is None else switches / n,
+                "mix": {name: count / n for name, count in mix if name}}
+
+    @staticmethod
+    def idle_sample(process, load, workload, before):
+        time.sleep(IDLE_SETTLE_S)
+        after = process.memory_bytes()
+        load.go()
+        sample = load.result()
+        if sample["alive"] != workload.connections:
+            raise Failed(f"{sample['alive']} of {workload.connections} connections were kept")
+        sample["base_rss"] = before[0]
+        sample["rss"] = (after[0] - before[0]) / workload.connections
+        sample["dirty"] = (after[1] - before[1]) / workload.connections
+        return sample
+
+
+def say(text="", end="\n"):
+    print(text, end=end, flush=True)
+
+
+def progress(text):
+    if sys.stderr.isatty():
+        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+
+
+def run_workload(bench, workload, contenders):
+    """{server name: {"samples": [...], "round": [...], "failed": text or None}}"""
+    results = {}
+    rounds = 1 if bench.opts.syscalls or workload.kind == "idle" else bench.opts.rounds
+    running = []
+    for server in contenders:
+        why = server.skip(workload)
+        if why is None:
+            results[server.name] = {"samples": [], "rounds": [], "failed": None}
+            running.append(server)
+        elif why:
+            results[server.name] = {"samples": [], "rounds": [], "failed": why}
+    for n in range(rounds):
+        for server in running:
+            result = results[server.name]
+            if result["failed"]:
+                continue
+            progress(f"{workload.name}: round {n + 1} of {rounds}, {server.name}")
+            try:
+                result["samples"].append(bench.once(server, workload))
+                result["rounds"].append(n)
+            except (Failed, OSError, ValueError) as e:
+                result["failed"] = str(e)
+    progress("")
+    return results
+
+
+def median(result, key):
+    return statistics.median(s[key] for s in result["samples"])
+
+
+def ratios(result, base):
+    """Of CPU per request, round by round: both halves saw the same machine."""
+    theirs = dict(zip(base["rounds"], base["samples"]))
+    return [s["cpu_us"] / theirs[n]["cpu_us"]
+            for n, s in zip(result["rounds"], result["samples"]) if n in theirs]
+
+
+def skipped(name, result):
+    if result["samples"]:
+        return False
+    say(f"{name:15}{'-':>10}  skipped: {result['failed']}")
+    return True
+
+
+def notes_on(result, shared):
+    errors = sum(s["errors"] for s in result["samples"])
+    if errors:
+        yield f"{errors} ERRORS"
+    if not shared and median(result, "waited") > CONTENDED:
+        yield f"somebody else was on its core ({median(result, 'waited'):.0%})"
+    if result["failed"]:
+        yield f"stopped after {len(result['samples'])} rounds: {result['failed']}"
+
+
+def print_load_table(results, shared):
+    base = results.get("ceiling")
+    say(f"{'':15}{'CPU µs/req':>10}{'x ceiling':>11}{'(min-max)':>14}{'req/s':>11}{'busy':>6}"
+        f"{'p50 µs':>9}{'p99 µs':>9}")
+    for name, result in results.items():
+        if skipped(name, result):
+            continue
+        paired = ratios(result, base) if base else []
+        ratio, spread = "-", ""
+        if paired:
+            ratio = f"{statistics.median(paired):.3f}"
+            spread = f"({min(paired):.2f}-{max(paired):.2f})"
+        busy = "-" if shared else f"{median(result, 'busy'):.0%}"
+        say(f"{name:15}{median(result, 'cpu_us'):>10.3f}{ratio:>11}{spread:>14}"
+            f"{median(result, 'rps'):>11,.0f}{busy:>6}"
+            f"{median(result, 'p50_us'):>9,.0f}{median(result, 'p99_us'):>9,.0f}"
+            f"  {', '.join(notes_on(result, shared))}".rstrip())
+
+
+def print_idle_table(results):
+    say(f"{'':15}{'private dirty':>14}{'resident':>12}{'alone':>12}   bytes per connection; "
+        "KiB without any")
+    for name, result in results.items():
+        if not skipped(name, result):
+            say(f"{name:15}{median(result, 'dirty'):>14,.0f}{median(result, 'rss'):>12,.0f}"
+                f"{median(result, 'base_rss') / 1024:>12,.0f}")
+
+
+def print_syscall_table(results):
+    say(f"{'':15}{'calls/req':>10}{'switches/req':>14}   calls by name (strace only)")
+    for name, result in results.items():
+        if skipped(name, result):
+            continue
+        sample = result["samples"][0]
+        switches = "-" if sample["switches"] is None else f"{sample['switches']:.4f}"
+        mix = ", ".join(f"{call} {n:.3f}" for call, n in sample["mix"].items() if n >= 0.001)
+        say(f"{name:15}{sample['syscalls']:>10.4f}{switches:>14}   {mix}".rstrip())
+
+
+def verdicts(workload, results):
+    """What the project asks of itself, as (met, text)."""
+    tako = results.get("tako")
+    if not tako or not tako["samples"]:
+        return []
+    found = []
+    base = results.get("ceiling")
+    if workload.bar and base and base["samples"]:
+        ratio = statistics.median(ratios(tako, base))
+        found.append((ratio <= workload.bar, f"{ratio:.3f} x ceiling, bar {workload.bar:.2f}"))
+    for name, result in results.items():
+        if name.startswith("ceiling") or name == "tako" or not result["samples"]:
+            continue
+        if workload.beats == "*" or name in workload.beats:
+            ratio = statistics.median(ratios(tako, result))
+            found.append((ratio <= TIE, f"{ratio:.3f} x {name}"
+                          + (" (a tie)" if 1 < ratio <= TIE else "")))
+    if workload.kind == "idle":
+        dirty = median(tako, "dirty")
+        found.append((dirty <= 512, f"{dirty:.0f} bytes per idle connection, bar 512"))
+    return found
+
+
+def select(text, known, what):
+    if not text:
+        return list(known)
+    names = text.split(",")
+    for name in names:
+        if name not in known:
+            sys.exit(f"run.py: no {what} '{name}'; there are: {', '.join(known)}")
+    return [n for n in known if n in names]
+
+
+def machine():
+    model = "unknown CPU"
+    with open("/proc/cpuinfo", encoding="utf-8") as f:
+        for line in f:
+            if line.startswith("model name"):
+                model = line.partition(":")[2].strip()
+                break
+    return {"cpu": model, "cpus": os.cpu_count(), "kernel": platform.release(),
+            "congestion_control": measure.congestion_control(),
+            "load_average": os.getloadavg()[0]}
+
+
+def parse_args():
+    p = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
+    cpus = sorted(os.sched_getaffinity(0))
+    p.add_argument("--build", default=os.path.join(HERE, "../build"), help="build directory")
+    p.add_argument("--only", metavar="A,B",
+                   help="workloads: " + ", ".join(w.name for w in WORKLOADS))
+    p.add_argument("--servers", metavar="A,B",
+                   help="servers: " + ", ".join(s.name for s in servers.ALL))
+    p.add_argument("--rounds", type=int, default=5)
+    p.add_argument("--seconds", type=float, default=1.5, help="longest round")
+    p.add_argument("--requests", type=int, help="per round, instead of each workload's own number")
+    p.add_argument("--server-cpu", type=int, default=cpus[0])
+    p.add_argument("--load-cpu", type=int, default=cpus[-1])
+    p.add_argument("--layout", choices=("split", "shared"), default="split",
+                   help="server and generator on a core each, or both on one: then CPU per request "
+                        "hardly depends on what else the machine does, and req/s means nothing")
+    p.add_argument("--syscalls", action="store_true",
+                   help="count system calls per request instead of time, with perf or else strace")
+    p.add_argument("--strace", action="store_true",
+                   help="the same with strace, which names the calls")
+    p.add_argument("--host-network", action="store_true",
+                   help="do not use a network namespace of its own")
+    p.add_argument("--strict", action="store_true", help="exit 1 when a bar is missed")
+    p.add_argument("--json", metavar="FILE", help="write every sample to FILE")
+    return p.parse_args()
+
+
+def run_all(opts, bench, chosen, contenders):
+    report = {"machine": machine(), "workloads": {}}
+    missed = 0
+    for workload in chosen:
+        if opts.syscalls and workload.kind == "idle":
+            continue
+        shared = bench.shared(workload)
+        say(f"\n{workload.name}: {workload.title}"
+            + (" (one core for server and generator)" if shared else ""))
+        results = run_workload(bench, workload, contenders)
+        report["workloads"][workload.name] = results
+        if opts.syscalls:
+            print_syscall_table(results)
+            continue
+        if workload.kind == "idle":
+            print_idle_table(results)
+        else:
+            print_load_table(results, shared)
+        for met, text in verdicts(workload, results):
+            say(f"  tako {'meets' if met else 'MISSES'}: {text}")
+            missed += not met
+    return report, missed
+
+
+def find_contenders(opts, tmp, names):
+    found = []
+    for server in (s(opts.build, tmp) for s in servers.ALL if s.name in names):
+        absent = server.missing()
+        if absent:
+            say(f"{server.name} is left out: {absent}")
+        else:
+            found.append(server)
+    return found
+
+
+def introduce(opts, host_network):
+    facts = machine()
+    cores = f"server on core {opts.server_cpu}, generator on core {opts.load_cpu}"
+    if opts.layout == "shared":
+        cores = f"server and generator on core {opts.server_cpu}"
+    say(f"{facts['cpu']}, {facts['cpus']} CPUs, Linux {facts['kernel']}, "
+        f"{facts['congestion_control']}; {cores}; load average {facts['load_average']:.2f}")
+    if host_network:
+        say(f"in the host's network, {host_network}: compare ratios only")
+
+
+def main():
+    opts = parse_args()
+    opts.build = os.path.abspath(opts.build)
+    opts.syscalls |= opts.strace
+    if opts.server_cpu == opts.load_cpu:
+        opts.layout = "shared"
+    names = select(opts.servers, [s.name for s in servers.ALL], "server")
+    only = select(opts.only, [w.name for w in WORKLOADS], "workload")
+    if not os.access(os.path.join(opts.build, "bench/load"), os.X_OK):
+        sys.exit(f"run.py: {opts.build}/bench/load is not there; run `make bench`")
+    if opts.syscalls and not measure.syscall_counter():
+        sys.exit("run.py: neither perf nor strace can count system calls here")
+    host_network = "as asked" if opts.host_network else measure.private_network()
+    introduce(opts, host_network)
+    os.sched_setaffinity(0, {opts.load_cpu})
+
+    tmp = tempfile.mkdtemp(prefix="tako-bench-")
+    try:
+        servers.make_www(tmp)
+        report, missed = run_all(opts, Bench(opts, tmp), [w for w in WORKLOADS if w.name in only],
+                                 find_contenders(opts, tmp, names))
+    except KeyboardInterrupt:
+        sys.exit(130)
+    finally:
+        shutil.rmtree(tmp, ignore_errors=True)
+    if opts.json:
+        with open(opts.json, "w", encoding="utf-8") as f:
+            json.dump(report, f, indent=1)
+    if opts.strict and missed:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
