@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "core/base.h"
+#include "core/str.h"
 
 static char lower(char c)
 {
@@ -16,7 +17,7 @@ static char lower(char c)
 
 static bool is_label(char c)
 {
-	return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+	return tako__is(c, TAKO__C_DIGIT | TAKO__C_ALPHA) || c == '-' || c == '_';
 }
 
 /* Labels of at least one byte, between dots. */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/base.h"
+#include "core/str.h"
 #include "core/table.h"
 
 enum { SLASH_PATH_MAX_BYTES = 8192 };
@@ -15,39 +16,16 @@ enum { SLASH_PATH_MAX_BYTES = 8192 };
 
 /* ---- Steps ------------------------------------------------------------------ */
 
-static inline uint64_t load64(const char *p)
-{
-	uint64_t v;
-
-	memcpy(&v, p, sizeof(v));
-	return v;
-}
-
-static inline uint32_t load32(const char *p)
-{
-	uint32_t v;
-
-	memcpy(&v, p, sizeof(v));
-	return v;
-}
-
 /* memcmp() for short text: inlined, a word at a time, the last word overlapping. */
 static inline bool same(const char *a, const char *b, size_t n)
 {
-	if (n >= 8) {
-		for (size_t i = 0; i + 8 <= n; i += 8) {
-			if (load64(a + i) != load64(b + i))
-				return false;
-		}
-		return load64(a + n - 8) == load64(b + n - 8);
-	}
-	if (n >= 4)
-		return load32(a) == load32(b) && load32(a + n - 4) == load32(b + n - 4);
-	for (size_t i = 0; i < n; i++) {
-		if (a[i] != b[i])
+	if (n < 8)
+		return tako__load_short(a, n) == tako__load_short(b, n);
+	for (size_t i = 0; i < n - 8; i += 8) {
+		if (tako__load8(a + i) != tako__load8(b + i))
 			return false;
 	}
-	return true;
+	return tako__load8(a + n - 8) == tako__load8(b + n - 8);
 }
 
 /* The child whose text begins with `c`, or TAKO__NO_NODE.  Few children: the lowest zero

@@ -7,23 +7,13 @@
 #include <string.h>
 
 #include "core/base.h"
-
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
+#include "core/str.h"
 
 /* The byte that p[0..n), which begins with '%', stands for; -1 if it is no escape. */
 static int unescape(const char *p, size_t n)
 {
-	int high = n >= 3 ? hex_digit(p[1]) : -1;
-	int low = n >= 3 ? hex_digit(p[2]) : -1;
+	int high = n >= 3 ? tako__hex_value(p[1]) : -1;
+	int low = n >= 3 ? tako__hex_value(p[2]) : -1;
 
 	return high < 0 || low < 0 ? -1 : high << 4 | low;
 }

@@ -7,35 +7,16 @@
 #include <string.h>
 
 #include "core/base.h"
+#include "core/str.h"
 
 static const char *const constraint_names[] = {
 	[TAKO__PARAM_U64] = "u64", [TAKO__PARAM_I64] = "i64",     [TAKO__PARAM_UUID] = "uuid",
 	[TAKO__PARAM_HEX] = "hex", [TAKO__PARAM_ALPHA] = "alpha", [TAKO__PARAM_ALNUM] = "alnum",
 };
 
-static bool is_digit(char c)
-{
-	return c >= '0' && c <= '9';
-}
-
-static bool is_alpha(char c)
-{
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
-static bool is_alnum(char c)
-{
-	return is_digit(c) || is_alpha(c);
-}
-
-static bool is_hex(char c)
-{
-	return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
-}
-
 static bool is_name(char c)
 {
-	return is_alnum(c) || c == '_';
+	return tako__is(c, TAKO__C_DIGIT | TAKO__C_ALPHA) || c == '_';
 }
 
 /* ---- Compiling ------------------------------------------------------------- */
@@ -69,7 +50,7 @@ static const char *add_name(struct compiler *c, const char *p, size_t n)
 {
 	struct tako__pattern *out = c->out;
 
-	if (!n || is_digit(*p))
+	if (!n || tako__is(*p, TAKO__C_DIGIT))
 		return "has a parameter without a proper name";
 	for (unsigned i = 0; i < out->name_count; i++) {
 		if (out->names[i].n == n && !memcmp(out->names[i].p, p, n))
@@ -86,7 +67,7 @@ static const char *constraint(struct compiler *c, enum tako__param *kind)
 	const char *p = ++c->p;
 	size_t n;
 
-	while (c->p < c->end && is_alnum(*c->p))
+	while (c->p < c->end && is_name(*c->p))
 		c->p++;
 	n = (size_t)(c->p - p);
 	for (size_t i = TAKO__PARAM_U64; i < TAKO__COUNT(constraint_names); i++) {
@@ -251,34 +232,28 @@ int tako__param_cmp(const struct tako__param_spec *a, const struct tako__param_s
 
 /* ---- Constraints ----------------------------------------------------------- */
 
-static bool all(bool (*is)(char), const char *p, size_t n)
+static bool is_u64(const char *p, size_t n)
 {
-	for (size_t i = 0; i < n; i++) {
-		if (!is(p[i]))
-			return false;
-	}
-	return n > 0;
-}
+	uint64_t v;
 
-/* Digits whose value is at most that of `max`, as digits. */
-static bool decimal_fits(const char *p, size_t n, const char *max)
-{
-	size_t max_n = strlen(max);
-
-	if (!all(is_digit, p, n))
-		return false;
-	while (n > max_n && *p == '0') {
-		p++;
-		n--;
-	}
-	return n < max_n || (n == max_n && memcmp(p, max, n) <= 0);
+	return !tako__parse_u64(p, n, &v);
 }
 
 static bool is_i64(const char *p, size_t n)
 {
-	if (n && *p == '-')
-		return decimal_fits(p + 1, n - 1, "9223372036854775808");
-	return decimal_fits(p, n, "9223372036854775807");
+	bool minus = n && *p == '-';
+	uint64_t v;
+
+	return !tako__parse_u64(p + minus, n - minus, &v) && v <= (uint64_t)INT64_MAX + minus;
+}
+
+static bool is_hex(const char *p, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (tako__hex_value(p[i]) < 0)
+			return false;
+	}
+	return n > 0;
 }
 
 /* RFC 9562 section 4. */
@@ -289,7 +264,7 @@ static bool is_uuid(const char *p, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		bool dash = i == 8 || i == 13 || i == 18 || i == 23;
 
-		if (dash ? p[i] != '-' : !is_hex(p[i]))
+		if (dash ? p[i] != '-' : tako__hex_value(p[i]) < 0)
 			return false;
 	}
 	return true;
@@ -299,17 +274,17 @@ bool tako__param_takes(enum tako__param kind, const char *p, size_t n)
 {
 	switch (kind) {
 	case TAKO__PARAM_U64:
-		return decimal_fits(p, n, "18446744073709551615");
+		return is_u64(p, n);
 	case TAKO__PARAM_I64:
 		return is_i64(p, n);
 	case TAKO__PARAM_UUID:
 		return is_uuid(p, n);
 	case TAKO__PARAM_HEX:
-		return all(is_hex, p, n);
+		return is_hex(p, n);
 	case TAKO__PARAM_ALPHA:
-		return all(is_alpha, p, n);
+		return n > 0 && tako__all(p, n, TAKO__C_ALPHA);
 	case TAKO__PARAM_ALNUM:
-		return all(is_alnum, p, n);
+		return n > 0 && tako__all(p, n, TAKO__C_ALPHA | TAKO__C_DIGIT);
 	case TAKO__PARAM_BARE:
 		return n > 0;
 	case TAKO__PARAM_REST:
