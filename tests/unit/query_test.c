@@ -209,6 +209,25 @@ static void test_query_nul(void **state)
 	                 TAKO_ENOENT);
 }
 
+/* Nothing is read past the end, in blocks of just the size. */
+static void test_query_bounds(void **state)
+{
+	static const char query[] = "a%41";
+
+	(void)state;
+	for (size_t n = 1; n <= 4; n++) {
+		char *copy = test_malloc(n);
+		tako_str v;
+
+		memcpy(copy, query, n);
+		assert_int_equal(tako__query_get((tako_str){copy, n}, TAKO_STR("aA"), &arena, &v),
+		                 n == 4 ? 0 : TAKO_ENOENT);
+		assert_int_equal(tako__query_get((tako_str){copy, n}, TAKO_STR("aAx"), &arena, &v),
+		                 TAKO_ENOENT);
+		test_free(copy);
+	}
+}
+
 /* ---- Cookies: reading ----------------------------------------------------------- */
 
 static const char *read_cookies(tako_str field)
@@ -433,6 +452,7 @@ static void test_cookie_format_sizes(void **state)
 	c.secure = 1;
 	c.max_age_s = INT64_MAX;
 	c.same_site = "Strict";
+	tako__arena_fini(&arena); /* so that it gets a block of its own */
 	assert_int_equal(tako__cookie_format(&c, NOW, &arena, &v), 0);
 	c.domain = NULL;
 	tako__arena_fini(&arena);
@@ -445,17 +465,12 @@ static void test_cookie_format_sizes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_query_each),
-		TEST(test_query_absent),
-		TEST(test_query_each_stops),
-		TEST(test_query_get),
-		TEST(test_query_get_all),
-		TEST(test_query_memory),
-		TEST(test_query_nul),
-		TEST(test_cookie_next),
-		TEST(test_cookie_get),
-		TEST(test_cookie_format),
-		TEST(test_cookie_format_refuses),
+		TEST(test_query_each),          TEST(test_query_absent),
+		TEST(test_query_each_stops),    TEST(test_query_get),
+		TEST(test_query_get_all),       TEST(test_query_memory),
+		TEST(test_query_nul),           TEST(test_query_bounds),
+		TEST(test_cookie_next),         TEST(test_cookie_get),
+		TEST(test_cookie_format),       TEST(test_cookie_format_refuses),
 		TEST(test_cookie_format_sizes),
 	};
 
