@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -234,12 +235,12 @@ static void test_truncated(void **state)
 	(void)state;
 	for (size_t i = 0; i < TAKO__COUNT(whole); i++) {
 		for (size_t n = 0; n < strlen(whole[i]); n++) {
-			char *p = test_malloc(n + !n);
+			char *p = malloc(n + !n);
 			int64_t s;
 
 			memcpy(p, whole[i], n);
 			assert_int_equal(tako__date_parse(p, n, NOW, &s), TAKO_EINVAL);
-			test_free(p);
+			free(p);
 		}
 	}
 }

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/base.h"
@@ -216,7 +217,7 @@ static void test_query_bounds(void **state)
 
 	(void)state;
 	for (size_t n = 1; n <= 4; n++) {
-		char *copy = test_malloc(n);
+		char *copy = malloc(n);
 		tako_str v;
 
 		memcpy(copy, query, n);
@@ -224,7 +225,7 @@ static void test_query_bounds(void **state)
 		                 n == 4 ? 0 : TAKO_ENOENT);
 		assert_int_equal(tako__query_get((tako_str){copy, n}, TAKO_STR("aAx"), &arena, &v),
 		                 TAKO_ENOENT);
-		test_free(copy);
+		free(copy);
 	}
 }
 

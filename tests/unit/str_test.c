@@ -79,8 +79,8 @@ static void test_ieq_pairs(void **state)
 {
 	(void)state;
 	for (size_t n = 1; n <= 20; n++) {
-		char *a = test_malloc(n);
-		char *b = test_malloc(n);
+		char *a = malloc(n);
+		char *b = malloc(n);
 
 		for (size_t at = 0; at < n; at++) {
 			memset(a, 'x', n);
@@ -93,8 +93,8 @@ static void test_ieq_pairs(void **state)
 					         (unsigned)pair >> 8, (unsigned)pair & 255);
 			}
 		}
-		test_free(a);
-		test_free(b);
+		free(a);
+		free(b);
 	}
 	assert_true(tako__str_ieq(NULL, NULL, 0));
 }
@@ -265,7 +265,7 @@ static void test_percent_decode(void **state)
 		for (int form = 0; form < 2; form++) {
 			const char *want = form ? table[i].form : table[i].plain;
 			size_t n = strlen(table[i].in);
-			char *in_place = test_malloc(n + 1);
+			char *in_place = malloc(n + 1);
 			size_t got = 4711;
 			int result;
 
@@ -277,7 +277,7 @@ static void test_percent_decode(void **state)
 				assert_int_equal(got, strlen(want));
 				assert_memory_equal(in_place, want, got);
 			}
-			test_free(in_place);
+			free(in_place);
 		}
 	}
 }
