@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A connection's life: taken over, fed, written to, watched by one lazy timer, closed.
+ * Every entry from the runtime ends in a flush, so what one delivery caused to be written
+ * leaves in one call.  Knows neither HTTP nor any kernel interface beyond a socket's.
+ */
+#include "core/conn.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "core/server.h"
+#include "core/worker.h"
+
+enum { LINGER_BYTES_MAX = 1 << 20 }; /* what a peer may still send us for nothing */
+
+static struct tako__conn *conn_of(struct tako_sock *s)
+{
+	return TAKO__CONTAINER(s, struct tako__conn, sock);
+}
+
+/* ---- Output ------------------------------------------------------------------- */
+
+static void out_done(struct tako_send *op, int err)
+{
+	struct tako__out *o = TAKO__CONTAINER(op, struct tako__out, op);
+	struct tako__conn *c = o->conn;
+
+	tako__pool_put(&c->worker->outs, o);
+	if (err == 0)
+		tako__conn_written(c);
+}
+
+static void queue_open(struct tako__conn *c)
+{
+	struct tako__out *o = c->open;
+
+	c->open = NULL;
+	o->op = (struct tako_send){.done = out_done, .p = o->data, .n = o->used, .file_fd = -1};
+	/* Layers may refuse file ranges only, and this is none. */
+	(void)tako__layer_down(c, NULL, &o->op);
+}
+
+char *tako__conn_reserve_slow(struct tako__conn *c, size_t n)
+{
+	struct tako__out *o;
+
+	if (n > TAKO__OUT_ROOM || (c->flags & TAKO__CONN_CLOSING))
+		return NULL;
+	o = tako__pool_get(&c->worker->outs);
+	if (!o)
+		return NULL;
+	if (c->open)
+		queue_open(c);
+	o->conn = c;
+	o->used = 0;
+	c->open = o;
+	tako__conn_touch(c);
+	return o->data;
+}
+
+int tako__conn_write(struct tako__conn *c, const char *p, size_t n)
+{
+	while (n) {
+		size_t room = c->open ? TAKO__OUT_ROOM - c->open->used : 0;
+		size_t step;
+		char *to = tako__conn_reserve(c, room ? 1 : n < 64 ? n : 64);
+
+		if (!to)
+			return TAKO_ENOMEM;
+		room = TAKO__OUT_ROOM - c->open->used;
+		step = n < room ? n : room;
+		memcpy(to, p, step);
+		tako__conn_commit(c, step);
+		p += step;
+		n -= step;
+	}
+	return 0;
+}
+
+int tako__conn_send(struct tako__conn *c, struct tako_send *op)
+{
+	if (c->open)
+		queue_open(c);
+	return tako__layer_down(c, NULL, op);
+}
+
+void tako__conn_flush(struct tako__conn *c)
+{
+	if (c->open && c->open->used)
+		queue_open(c);
+}
+
+void tako__conn_touch(struct tako__conn *c)
+{
+	if (c->flags & (TAKO__CONN_ENTERED | TAKO__CONN_DIRTY))
+		return;
+	c->flags |= TAKO__CONN_DIRTY;
+	c->dirty_next = c->worker->dirty;
+	c->worker->dirty = c;
+}
+
+/* ---- Callbacks from the runtime -------------------------------------------------- */
+
+static void maybe_finish(struct tako__conn *c)
+{
+	if (!(c->flags & TAKO__CONN_FINISH) || tako__conn_unsent(c) ||
+	    (c->flags & (TAKO__CONN_CLOSING | TAKO__CONN_LINGERING)))
+		return;
+	if (!(c->flags & TAKO__CONN_LINGER) || (c->sock.flags & TAKO_SOCK_EOF)) {
+		tako__conn_close(c);
+		return;
+	}
+	c->flags |= TAKO__CONN_LINGERING;
+	tako__layer_finish(c);
+	shutdown(c->sock.fd, SHUT_WR);
+	tako__conn_deadline(c, tako__now_ns(c->worker) +
+				       (uint64_t)c->worker->srv->cfg.linger_timeout_ms * 1000000);
+	tako__conn_resume(c);
+}
+
+static void leave(struct tako__conn *c)
+{
+	c->flags &= ~TAKO__CONN_ENTERED;
+	tako__conn_flush(c);
+	maybe_finish(c);
+}
+
+static void linger(struct tako__conn *c, ssize_t res)
+{
+	if (res > 0)
+		c->linger_bytes += (uint32_t)res;
+	if (res <= 0 || c->linger_bytes > LINGER_BYTES_MAX)
+		tako__conn_close(c);
+}
+
+static void on_recv(struct tako_sock *s, char *p, ssize_t res)
+{
+	struct tako__conn *c = conn_of(s);
+
+	if (c->flags & TAKO__CONN_CLOSING)
+		return;
+	if (TAKO__UNLIKELY(c->flags & TAKO__CONN_LINGERING)) {
+		linger(c, res);
+		return;
+	}
+	if (res > 0)
+		tako__add(&c->worker->stats.received_bytes, (uint64_t)res);
+	c->flags |= TAKO__CONN_ENTERED;
+	if (TAKO__LIKELY(!c->bottom))
+		c->proto->recv(c, p, res);
+	else
+		tako__layer_up(c, NULL, p, res);
+	leave(c);
+}
+
+void tako__conn_written(struct tako__conn *c)
+{
+	bool nested = c->flags & TAKO__CONN_ENTERED;
+
+	if (c->flags & TAKO__CONN_CLOSING)
+		return;
+	c->progress_ns = tako__now_ns(c->worker);
+	if (tako__conn_unsent(c) == 0)
+		c->flags &= ~TAKO__CONN_STALLED;
+	c->flags |= TAKO__CONN_ENTERED;
+	c->proto->written(c);
+	if (!nested)
+		leave(c);
+}
+
+void tako__conn_kick(struct tako__conn *c)
+{
+	if (c->flags & TAKO__CONN_CLOSING)
+		return;
+	c->flags |= TAKO__CONN_ENTERED;
+	c->proto->written(c);
+	leave(c);
+}
+
+static void count_out(struct tako__conn *c)
+{
+	struct tako_server *srv = c->worker->srv;
+
+	tako__add(&c->worker->stats.open, (uint64_t)-1);
+	tako__add(&c->worker->stats.sent_bytes, c->sock.sent_bytes);
+	if (c->flags & TAKO__CONN_COUNTED_IP)
+		tako__ip_leave(srv->ips, &c->peer.any);
+	atomic_fetch_sub_explicit(&srv->conn_count, 1, memory_order_relaxed);
+	tako__listener_release(srv);
+}
+
+static void undirty(struct tako__conn *c)
+{
+	struct tako__conn **at = &c->worker->dirty;
+
+	if (!(c->flags & TAKO__CONN_DIRTY))
+		return;
+	while (*at != c)
+		at = &(*at)->dirty_next;
+	*at = c->dirty_next;
+	c->flags &= ~TAKO__CONN_DIRTY;
+}
+
+static void on_closed(struct tako_sock *s)
+{
+	struct tako__conn *c = conn_of(s);
+	struct tako__worker *w = c->worker;
+
+	c->flags |= TAKO__CONN_CLOSING | TAKO__CONN_ENTERED;
+	c->proto->fini(c);
+	tako__layer_fini(c);
+	undirty(c);
+	tako__timer_clear(&w->wheel, &c->timer);
+	if (c->open)
+		tako__pool_put(&w->outs, c->open);
+	tako__list_remove(&c->link);
+	count_out(c);
+	w->conn_count--;
+	tako__pool_put(&w->conns, c);
+}
+
+static const struct tako_sock_cb conn_callbacks = {
+	.on_recv = on_recv,
+	.on_closed = on_closed,
+};
+
+/* ---- Closing ------------------------------------------------------------------------ */
+
+void tako__conn_close(struct tako__conn *c)
+{
+	if (c->flags & TAKO__CONN_CLOSING)
+		return;
+	c->flags |= TAKO__CONN_CLOSING;
+	c->sock.loop->rt->close(&c->sock);
+}
+
+void tako__conn_finish(struct tako__conn *c, bool with_linger)
+{
+	c->flags |= TAKO__CONN_FINISH | (with_linger ? TAKO__CONN_LINGER : 0);
+	/* Otherwise done at the end of the callback we are in, or when the flush is through. */
+	if (!(c->flags & TAKO__CONN_ENTERED)) {
+		tako__conn_flush(c);
+		maybe_finish(c);
+	}
+}
+
+/* ---- The timer ------------------------------------------------------------------------ */
+
+static void on_timer(struct tako__timer *t, uint64_t now_ns)
+{
+	struct tako__conn *c = TAKO__CONTAINER(t, struct tako__conn, timer);
+
+	if (c->flags & TAKO__CONN_CLOSING)
+		return;
+	if (now_ns < c->deadline_ns) {
+		tako__timer_set(&c->worker->wheel, t, c->deadline_ns);
+		return;
+	}
+	if (c->flags & TAKO__CONN_LINGERING) {
+		tako__conn_close(c);
+		return;
+	}
+	c->deadline_ns = UINT64_MAX;
+	c->flags |= TAKO__CONN_ENTERED;
+	c->proto->tick(c);
+	leave(c);
+}
+
+void tako__conn_arm(struct tako__conn *c)
+{
+	tako__timer_set(&c->worker->wheel, &c->timer, c->deadline_ns);
+}
+
+/* ---- Beginning -------------------------------------------------------------------------- */
+
+static void set_peer(struct tako__conn *c, const struct sockaddr *from, socklen_t n)
+{
+	if (n > sizeof c->peer || n < sizeof(sa_family_t)) {
+		c->peer.any.sa_family = AF_UNSPEC;
+		return;
+	}
+	memcpy(&c->peer, from, n);
+}
+
+static struct tako__conn *conn_new(struct tako__listener *ls, const struct sockaddr *from,
+				   socklen_t n)
+{
+	struct tako__worker *w = ls->worker;
+	struct tako__conn *c = tako__pool_get(&w->conns);
+
+	if (!c)
+		return NULL;
+	memset(c, 0, sizeof *c);
+	c->sock.cb = &conn_callbacks;
+	c->worker = w;
+	c->listener = ls;
+	c->proto = ls->transport->proto;
+	c->deadline_ns = UINT64_MAX;
+	c->id = atomic_fetch_add_explicit(&w->srv->next_conn_id, 1, memory_order_relaxed) + 1;
+	tako__timer_init(&c->timer, on_timer);
+	set_peer(c, from, n);
+	return c;
+}
+
+static bool admit(struct tako__conn *c)
+{
+	struct tako_server *srv = c->worker->srv;
+
+	if (!srv->ips)
+		return true;
+	if (!tako__ip_enter(srv->ips, &c->peer.any, srv->cfg.max_connections_per_ip)) {
+		tako__add(&c->worker->stats.refused, 1);
+		return false;
+	}
+	c->flags |= TAKO__CONN_COUNTED_IP;
+	return true;
+}
+
+void tako__conn_accept(struct tako__listener *ls, int fd, const struct sockaddr *from,
+		       socklen_t from_len)
+{
+	struct tako__worker *w = ls->worker;
+	struct tako__conn *c = conn_new(ls, from, from_len);
+
+	tako__add(&w->stats.accepted, 1);
+	if (!c || !admit(c)) {
+		if (c)
+			tako__pool_put(&w->conns, c);
+		close(fd);
+		return;
+	}
+	atomic_fetch_add_explicit(&w->srv->conn_count, 1, memory_order_relaxed);
+	tako__add(&w->stats.open, 1);
+	w->conn_count++;
+	tako__list_push_back(&w->conn_list, &c->link);
+	if (w->state != TAKO__SERVING)
+		c->flags |= TAKO__CONN_DRAINING;
+	/* From here on the connection ends by on_closed() only. */
+	if (w->loop->rt->start(w->loop, &c->sock, fd) < 0 || c->proto->open(c) < 0)
+		tako__conn_close(c);
+}
+
+size_t tako__addr_format(const struct sockaddr *sa, char *buf, size_t n)
+{
+	char ip[INET6_ADDRSTRLEN];
+	int len;
+
+	if (sa->sa_family == AF_INET) {
+		const struct sockaddr_in *in = (const void *)sa;
+
+		inet_ntop(AF_INET, &in->sin_addr, ip, sizeof ip);
+		len = snprintf(buf, n, "%s:%u", ip, ntohs(in->sin_port));
+	} else if (sa->sa_family == AF_INET6) {
+		const struct sockaddr_in6 *in6 = (const void *)sa;
+		bool mapped = IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr);
+
+		/* An IPv4 peer of a dual-stack socket is an IPv4 peer. */
+		if (mapped)
+			inet_ntop(AF_INET, &in6->sin6_addr.s6_addr[12], ip, sizeof ip);
+		else
+			inet_ntop(AF_INET6, &in6->sin6_addr, ip, sizeof ip);
+		len = snprintf(buf, n, mapped ? "%s:%u" : "[%s]:%u", ip, ntohs(in6->sin6_port));
+	} else {
+		len = snprintf(buf, n, "unix:");
+	}
+	return len < 0 ? 0 : (size_t)len < n ? (size_t)len : n - 1;
+}

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * One connection: its socket, its layers, its protocol, what it has to send and when its
+ * patience ends.  Small on purpose: an idle connection is this struct and nothing else.
+ */
+#ifndef TAKO_CORE_CONN_H
+#define TAKO_CORE_CONN_H
+
+#include <netinet/in.h>
+#include <string.h>
+
+#include "core/base.h"
+#include "core/layer.h"
+#include "core/list.h"
+#include "core/proto.h"
+#include "core/wheel.h"
+
+struct tako__listener;
+struct tako__worker;
+
+/* Response bytes that were copied, on their way to the socket. */
+struct tako__out {
+	struct tako_send op;
+	struct tako__conn *conn;
+	uint32_t used;
+	uint32_t reserved;
+	char data[];
+};
+
+enum {
+	TAKO__OUT_BYTES = 16384,
+	TAKO__OUT_ROOM = TAKO__OUT_BYTES - sizeof(struct tako__out),
+};
+
+#define TAKO__CONN_DIRTY 1u    /* on the worker's list of those to flush */
+#define TAKO__CONN_ENTERED 2u  /* inside one of its callbacks, which flushes at the end */
+#define TAKO__CONN_FINISH 4u   /* close when everything is sent */
+#define TAKO__CONN_LINGER 8u   /* … but read on for a while first */
+#define TAKO__CONN_LINGERING 16u
+#define TAKO__CONN_CLOSING 32u /* the socket is being closed */
+#define TAKO__CONN_COUNTED_IP 64u
+#define TAKO__CONN_DRAINING 128u
+#define TAKO__CONN_STALLED 256u /* the socket has not taken all for a whole turn */
+
+enum { TAKO__PROTO_STATE_BYTES = 96 };
+
+struct tako__conn {
+	struct tako_sock sock;
+	struct tako__worker *worker;
+	struct tako__listener *listener;
+	const struct tako__proto_ops *proto;
+	struct tako__layer *top; /* nearest to the protocol */
+	struct tako__layer *bottom;
+	struct tako__list link; /* worker's connections */
+	struct tako__conn *dirty_next;
+	struct tako__out *open; /* being filled, not queued yet */
+	struct tako__timer timer;
+	uint64_t deadline_ns; /* the timer may fire earlier and then looks here */
+	uint64_t id;
+	uint64_t request_count;
+	uint64_t stall_ns;    /* since when the peer has been taking too little */
+	uint64_t stall_bytes; /* sent_bytes then */
+	uint64_t progress_ns; /* when it last took any */
+	uint64_t progress_bytes; /* sent_bytes then */
+	uint32_t flags;
+	uint32_t linger_bytes; /* read and thrown away so far */
+	union {
+		struct sockaddr any;
+		struct sockaddr_in in;
+		struct sockaddr_in6 in6;
+	} peer;
+	uint64_t proto_state[TAKO__PROTO_STATE_BYTES / 8];
+};
+
+/* Take over the accepted descriptor; on failure it is closed. */
+void tako__conn_accept(struct tako__listener *ls, int fd, const struct sockaddr *from,
+		       socklen_t from_len);
+
+/* Room for `n` contiguous bytes (at most TAKO__OUT_ROOM) in the output; NULL without
+ * memory.  What was written is then told to commit. */
+char *tako__conn_reserve_slow(struct tako__conn *c, size_t n);
+static inline char *tako__conn_reserve(struct tako__conn *c, size_t n)
+{
+	struct tako__out *o = c->open;
+
+	if (TAKO__LIKELY(o && TAKO__OUT_ROOM - o->used >= n))
+		return o->data + o->used;
+	return tako__conn_reserve_slow(c, n);
+}
+static inline void tako__conn_commit(struct tako__conn *c, size_t n)
+{
+	c->open->used += (uint32_t)n;
+}
+
+/* Copy bytes into the output.  TAKO_ENOMEM: some of them may be there already, so that the
+ * connection can only be closed. */
+int tako__conn_write(struct tako__conn *c, const char *p, size_t n);
+/* Queue an op behind what was written so far.  Completes once, also on failure. */
+int tako__conn_send(struct tako__conn *c, struct tako_send *op);
+
+/* An op of this connection is done: tell the protocol. */
+void tako__conn_written(struct tako__conn *c);
+
+/* Bytes accepted and not yet taken by the kernel. */
+static inline uint64_t tako__conn_unsent(const struct tako__conn *c)
+{
+	return c->sock.queued_bytes + (c->open ? c->open->used : 0);
+}
+
+/* Around everything that enters a connection from outside its own callbacks (timers, mail):
+ * what was written is sent before the turn ends. */
+void tako__conn_touch(struct tako__conn *c);
+/* What the worker does with touched ones. */
+void tako__conn_kick(struct tako__conn *c);
+/* Queue what is in the open buffer. */
+void tako__conn_flush(struct tako__conn *c);
+
+/* Hold back and resume what is received. */
+static inline void tako__conn_pause(struct tako__conn *c)
+{
+	c->sock.flags |= TAKO_SOCK_PAUSED;
+}
+static inline void tako__conn_resume(struct tako__conn *c)
+{
+	if (c->sock.flags & TAKO_SOCK_PAUSED)
+		c->sock.loop->rt->resume(&c->sock);
+}
+
+/* Close at once; what is queued is lost. */
+void tako__conn_close(struct tako__conn *c);
+/* Close when everything written has left.  `linger`: the peer may still be sending, so shut
+ * down our side only and read on until it closes too, or a reset would destroy the
+ * response on its way (RFC 9112 section 9.6). */
+void tako__conn_finish(struct tako__conn *c, bool linger);
+
+/* Be called (proto->tick) when this time comes; UINT64_MAX: never.  A later deadline costs
+ * a store: the timer fires early, looks, and sleeps on. */
+void tako__conn_arm(struct tako__conn *c);
+static inline void tako__conn_deadline(struct tako__conn *c, uint64_t deadline_ns)
+{
+	c->deadline_ns = deadline_ns;
+	if (deadline_ns < c->timer.deadline_ns)
+		tako__conn_arm(c);
+}
+
+/* "192.0.2.1:4711" or "[::1]:4711"; returns the length. */
+size_t tako__addr_format(const struct sockaddr *sa, char *buf, size_t n);
+
+#endif /* TAKO_CORE_CONN_H */

@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The exchange: from a complete head to the last byte of the answer.  Decides when it is
+ * over; never looks at bytes on the wire, which is the protocols' part.
+ *
+ * User code runs between enter() and tako__exchange_settle(), so that nothing it calls can
+ * free the exchange under it.
+ */
+#include "core/exchange.h"
+
+#include "core/path.h"
+#include "core/res.h"
+#include "core/server.h"
+#include "core/worker.h"
+
+static void enter(struct tako__exchange *x)
+{
+	x->flags |= TAKO__X_RUNNING;
+}
+
+/* ---- Beginning -------------------------------------------------------------------- */
+
+struct tako__exchange *tako__exchange_new(struct tako__conn *c)
+{
+	struct tako__worker *w = c->worker;
+	struct tako__exchange *x = tako__pool_get(&w->exchanges);
+
+	if (!x)
+		return NULL;
+	/* The match and the first response fields are written before they are read. */
+	memset(x, 0, offsetof(struct tako__exchange, match));
+	tako__arena_init(&x->arena, x + 1, TAKO__EXCHANGE_BYTES - sizeof *x);
+	x->worker = w;
+	x->conn = c;
+	x->proto = c->proto;
+	x->status = 200;
+	x->res_fields = x->res_first;
+	x->res_field_cap = TAKO__RES_FIELDS_FIRST;
+	x->body_limit = TAKO_OFF64;
+	x->start_ticks = tako__ticks();
+	x->ep = tako__table_endpoint(w->srv->routes, 0);
+	w->exchange_count++;
+	tako__add(&w->stats.requests, 1);
+	tako__add(&w->stats.active, 1);
+	return x;
+}
+
+/* 0, or a status: the path is in no form that a route could match. */
+static int normalise(struct tako__exchange *x)
+{
+	size_t n;
+	char *to;
+	int rc;
+
+	x->path = x->raw_path;
+	if (TAKO__LIKELY(!x->path_flags) || x->path.n == 0 || x->path.p[0] != '/')
+		return 0;
+	to = tako__arena_alloc(&x->arena, x->raw_path.n);
+	if (!to)
+		return 500;
+	rc = tako__path_normalise(to, &n, x->raw_path.p, x->raw_path.n);
+	if (rc < 0)
+		return 400;
+	if (rc > 0)
+		x->flags |= TAKO__X_SLASH_MARK;
+	x->path = (tako_str){to, n};
+	return 0;
+}
+
+static int begin(struct tako__exchange *x)
+{
+	int status = normalise(x);
+
+	if (TAKO__UNLIKELY(status)) {
+		tako__exchange_error(x, status);
+		return 0;
+	}
+	if (x->method_id == TAKO__HEAD)
+		x->flags |= TAKO__X_HEAD_ONLY;
+	/* About the server as a whole, no resource of it (RFC 9110 section 9.3.7). */
+	if (TAKO__UNLIKELY(x->path.n == 1 && x->path.p[0] == '*'))
+		return tako_res_send(tako__res(x), 204, NULL, (tako_str){NULL, 0});
+	x->found = (uint8_t)tako__match(x->worker->srv->routes, x->method_id, x->method, x->host,
+					x->path, 0, &x->match);
+	x->ep = x->match.ep;
+	if (x->ep->max_body_bytes)
+		x->body_limit = x->ep->max_body_bytes;
+	if (TAKO__UNLIKELY(x->ep->timeout_ms)) {
+		int rc = tako__after_timeout(x, x->ep->timeout_ms);
+
+		if (rc < 0)
+			return rc;
+	}
+	return tako__chain_run(x, 0);
+}
+
+void tako__exchange_run(struct tako__exchange *x)
+{
+	enter(x);
+	tako__exchange_settle(x, begin(x));
+}
+
+void tako__exchange_refuse(struct tako__exchange *x, int status)
+{
+	x->flags |= TAKO__X_REFUSED | TAKO__X_BODY_DONE;
+	enter(x);
+	tako__exchange_error(x, status);
+	tako__exchange_settle(x, 0);
+}
+
+/* ---- The request's body ------------------------------------------------------------- */
+
+static int collect(struct tako__exchange *x, const char *p, size_t n)
+{
+	uint64_t have = x->received_bytes - n;
+
+	if (x->received_bytes > x->whole_cap) {
+		uint64_t cap = x->whole_cap ? x->whole_cap * 2 : 4096;
+		char *grown;
+
+		/* Grown as bytes arrive, not as Content-Length promises: a promise is free. */
+		while (cap < x->received_bytes)
+			cap *= 2;
+		grown = tako__resize(x->whole, (size_t)x->whole_cap, (size_t)cap);
+		if (!grown)
+			return TAKO_ENOMEM;
+		x->whole = grown;
+		x->whole_cap = cap;
+	}
+	if (n)
+		memcpy(x->whole + have, p, n);
+	return 0;
+}
+
+static int take_body(struct tako__exchange *x, const char *p, size_t n, bool end)
+{
+	tako_str data = {n ? p : "", n};
+
+	if (x->received_bytes > x->body_limit)
+		return TAKO_ETOOBIG;
+	if (x->flags & TAKO__X_WHOLE) {
+		int rc = collect(x, p, n);
+
+		if (rc < 0 || !end)
+			return rc;
+		data = (tako_str){x->received_bytes ? x->whole : "", (size_t)x->received_bytes};
+	} else if (!n && !end) {
+		return 0;
+	}
+	return x->body_fn(tako__req(x), tako__res(x), data, end, x->body_arg);
+}
+
+void tako__exchange_data(struct tako__exchange *x, const char *p, size_t n, bool end)
+{
+	x->received_bytes += n;
+	if (end)
+		x->flags |= TAKO__X_BODY_DONE;
+	if (x->flags & TAKO__X_BODY_DROPPED) {
+		tako__exchange_check(x);
+		return;
+	}
+	enter(x);
+	tako__exchange_settle(x, take_body(x, p, n, end));
+}
+
+void tako__exchange_break(struct tako__exchange *x, int status, int err)
+{
+	x->flags |= TAKO__X_BODY_DONE | TAKO__X_BODY_DROPPED;
+	if (!x->error)
+		x->error = err;
+	enter(x);
+	if (status && !(x->flags & (TAKO__X_HEAD_SENT | TAKO__X_ENDED)))
+		tako__exchange_error(x, status);
+	else if (!(x->flags & TAKO__X_ENDED))
+		tako__exchange_stop(x, err);
+	tako__exchange_settle(x, 0);
+}
+
+/* ---- Errors ---------------------------------------------------------------------------- */
+
+int tako__error_status(int err)
+{
+	switch (err) {
+	case TAKO_ETOOBIG:
+		return 413;
+	case TAKO_ETIMEDOUT:
+		return 408;
+	case TAKO_EINVAL:
+	case TAKO_EPROTO:
+		return 400;
+	case TAKO_ENOENT:
+		return 404;
+	default:
+		return 500;
+	}
+}
+
+static void run_error_hooks(struct tako__exchange *x, int status)
+{
+	const struct tako__endpoint *ep = x->ep;
+
+	for (unsigned i = 0; i < ep->error_count && !(x->flags & TAKO__X_HEAD_SENT); i++) {
+		const struct tako__error_hook *h = &ep->errors[i];
+
+		x->status = status;
+		if (h->fn(tako__req(x), tako__res(x), status, h->arg) != TAKO_NEXT)
+			break;
+	}
+}
+
+void tako__exchange_error(struct tako__exchange *x, int status)
+{
+	if (x->flags & (TAKO__X_ENDED | TAKO__X_GONE))
+		return;
+	if (x->flags & TAKO__X_HEAD_SENT) {
+		tako__exchange_stop(x, x->error ? x->error : TAKO_ECLOSED);
+		return;
+	}
+	/* An error handler that fails gets the built-in answer, not itself again. */
+	if (!(x->flags & TAKO__X_ERRORING)) {
+		x->flags |= TAKO__X_ERRORING;
+		run_error_hooks(x, status);
+	}
+	if (x->flags & (TAKO__X_ENDED | TAKO__X_GONE))
+		return;
+	if (x->flags & TAKO__X_HEAD_SENT) {
+		tako__exchange_stop(x, TAKO_ESTATE);
+		return;
+	}
+	if (tako__res_builtin(x, status) < 0)
+		tako__exchange_stop(x, TAKO_ENOMEM);
+}
+
+void tako__exchange_stop(struct tako__exchange *x, int err)
+{
+	if (x->flags & TAKO__X_GONE)
+		return;
+	x->flags |= TAKO__X_GONE;
+	if (!x->error)
+		x->error = err;
+	if (x->conn)
+		x->proto->stop(x, err);
+}
+
+/* ---- Going on ----------------------------------------------------------------------------- */
+
+int tako__exchange_head(struct tako__exchange *x)
+{
+	const struct tako__endpoint *ep = x->ep;
+
+	for (unsigned i = 0; i < ep->after_count; i++)
+		ep->after[i].fn(tako__req(x), tako__res(x), ep->after[i].arg);
+	x->flags |= TAKO__X_HEAD_SENT;
+	if (x->status == 204 || x->status == 304)
+		x->flags |= TAKO__X_NO_BODY;
+	return x->proto->head(x);
+}
+
+void tako__exchange_writable(struct tako__exchange *x)
+{
+	tako_res_fn fn = x->drain_fn;
+
+	if (!fn || (x->flags & (TAKO__X_RUNNING | TAKO__X_OVER)) ||
+	    tako_res_unsent(tako__res(x)) >= x->worker->srv->cfg.write_high_bytes / 2)
+		return;
+	x->drain_fn = NULL;
+	enter(x);
+	fn(tako__res(x), x->drain_arg);
+	tako__exchange_settle(x, 0);
+}
+
+static void tell_abort(struct tako__exchange *x)
+{
+	if ((x->flags & (TAKO__X_ABORTED | TAKO__X_ENDED)) || !x->abort_fn)
+		return;
+	x->flags |= TAKO__X_ABORTED;
+	x->abort_fn(tako__res(x), x->abort_arg);
+}
+
+void tako__exchange_half_closed(struct tako__exchange *x)
+{
+	enter(x);
+	tell_abort(x);
+	tako__exchange_settle(x, 0);
+}
+
+void tako__exchange_gone(struct tako__exchange *x, int err)
+{
+	tako_res_fn fn = x->drain_fn;
+
+	x->flags |= TAKO__X_GONE;
+	if (!x->error && !(x->flags & TAKO__X_ENDED))
+		x->error = err;
+	enter(x);
+	tell_abort(x);
+	/* Whoever waited for room finds out that there is none to wait for. */
+	x->drain_fn = NULL;
+	if (fn)
+		fn(tako__res(x), x->drain_arg);
+	tako__after_fire_all(x);
+	x->conn = NULL;
+	tako__exchange_settle(x, 0);
+}
+
+/* ---- The end ---------------------------------------------------------------------------------- */
+
+static void count(struct tako__exchange *x)
+{
+	struct tako__worker *w = x->worker;
+	struct tako__route_stats *r = &w->stats.routes[x->ep->id];
+	uint64_t ns = tako__ticker_ns(&w->ticker, tako__ticks() - x->start_ticks);
+	unsigned class = x->flags & TAKO__X_HEAD_SENT ? (unsigned)x->status / 100 : 0;
+
+	tako__add(&r->responses[class], 1);
+	tako__add(&r->sum_ns, ns);
+	tako__add(&r->bucket[tako__hist_bucket(ns)], 1);
+	tako__add(&w->stats.responses[class], 1);
+	tako__add(&w->stats.active, (uint64_t)-1);
+	if (x->error)
+		tako__add(&w->stats.aborted, 1);
+	if (w->log || w->srv->cfg.access_fn)
+		tako__exchange_log(x, ns);
+}
+
+static void finish(struct tako__exchange *x)
+{
+	struct tako__worker *w = x->worker;
+
+	x->flags |= TAKO__X_OVER | TAKO__X_RUNNING;
+	tako__after_clear(x);
+	count(x);
+	while (x->end_hooks) {
+		struct tako__end_hook *h = x->end_hooks;
+
+		x->end_hooks = h->next;
+		h->fn(tako__req(x), x->error, h->arg);
+	}
+	tako__free(x->whole, (size_t)x->whole_cap);
+	tako__arena_fini(&x->arena);
+	w->exchange_count--;
+	if (x->conn)
+		x->proto->done(x);
+	tako__pool_put(&w->exchanges, x);
+}
+
+/* Is anybody still going to answer? */
+static bool pending(const struct tako__exchange *x)
+{
+	return x->refs || x->drain_fn ||
+	       ((x->flags & (TAKO__X_BODY_WANTED | TAKO__X_BODY_DONE | TAKO__X_BODY_DROPPED)) ==
+		TAKO__X_BODY_WANTED);
+}
+
+void tako__exchange_check(struct tako__exchange *x)
+{
+	if (x->flags & (TAKO__X_RUNNING | TAKO__X_OVER))
+		return;
+	if (!(x->flags & (TAKO__X_ENDED | TAKO__X_GONE))) {
+		if (pending(x))
+			return;
+		enter(x);
+		tako__exchange_error(x, 500);
+		x->flags &= ~TAKO__X_RUNNING;
+	}
+	if (x->refs)
+		return;
+	if (!(x->flags & (TAKO__X_BODY_DONE | TAKO__X_GONE))) {
+		/* Answered before the body was read: the protocol decides what to do with the
+		 * rest, and comes back here. */
+		if (!(x->flags & TAKO__X_BODY_DROPPED)) {
+			x->flags |= TAKO__X_BODY_DROPPED;
+			x->proto->read_more(x);
+		}
+		if (!(x->flags & TAKO__X_BODY_DONE))
+			return;
+	}
+	finish(x);
+}
+
+void tako__exchange_settle(struct tako__exchange *x, int rc)
+{
+	if (TAKO__UNLIKELY(rc < 0)) {
+		x->flags |= TAKO__X_BODY_DROPPED;
+		if (!(x->flags & TAKO__X_BODY_DONE) && x->conn)
+			x->proto->read_more(x);
+		tako__exchange_error(x, tako__error_status(rc));
+	}
+	x->flags &= ~TAKO__X_RUNNING;
+	tako__exchange_check(x);
+}
+
+void tako__exchange_unref(struct tako__exchange *x)
+{
+	x->refs--;
+	tako__exchange_check(x);
+}

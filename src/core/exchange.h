@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * One request and its response: the single state machine that h1, h2 and h3 share.
+ * The opaque tako_req and tako_res of the public interface are both this struct.
+ */
+#ifndef TAKO_CORE_EXCHANGE_H
+#define TAKO_CORE_EXCHANGE_H
+
+#include <tako/http.h>
+#include <tako/server.h>
+
+#include "core/base.h"
+#include "core/header.h"
+#include "core/mem.h"
+#include "core/method.h"
+#include "core/proto.h"
+#include "core/router.h"
+
+struct tako__worker;
+struct tako__conn;
+
+/* What has happened.  The exchange ends when the response has, the request body is read or
+ * given up, and nobody holds a reference. */
+#define TAKO__X_RUNNING 1u         /* inside a handler or callback: nothing may be recycled */
+#define TAKO__X_BODY_DONE 2u       /* the request's body has arrived, or there is none */
+#define TAKO__X_BODY_WANTED 4u     /* somebody asked for it */
+#define TAKO__X_BODY_DROPPED 8u    /* nobody will: it is thrown away */
+#define TAKO__X_BODY_PAUSED 0x10u  /* tako_req_pause() */
+#define TAKO__X_WHOLE 0x20u        /* collect it */
+#define TAKO__X_HEAD_SENT 0x40u
+#define TAKO__X_ENDED 0x80u        /* the response is complete, as far as the user goes */
+#define TAKO__X_GONE 0x100u        /* the connection or stream is; also after stop */
+#define TAKO__X_HEAD_ONLY 0x200u   /* answer to HEAD */
+#define TAKO__X_NO_BODY 0x400u     /* … or a status without content */
+#define TAKO__X_ERRORING 0x800u    /* inside error handlers */
+#define TAKO__X_OVER 0x1000u       /* finished: end hooks have run */
+#define TAKO__X_HAS_DATE 0x2000u   /* the user set these fields */
+#define TAKO__X_HAS_SERVER 0x4000u
+#define TAKO__X_EXPECTS 0x8000u    /* waits for 100 Continue */
+#define TAKO__X_REFUSED 0x10000u   /* never parsed: the parser's own error */
+#define TAKO__X_ABORTED 0x20000u   /* on_abort was told */
+#define TAKO__X_LENGTH_SET 0x40000u
+#define TAKO__X_SLASH_MARK 0x80000u /* the path holds encoded slashes */
+#define TAKO__X_TIMED_OUT 0x100000u /* the route's timeout answered */
+#define TAKO__X_HAS_TYPE 0x200000u
+
+struct tako__end_hook {
+	struct tako__end_hook *next;
+	tako_end_fn fn;
+	void *arg;
+};
+
+struct tako__local {
+	struct tako__local *next;
+	const void *key;
+	void *value;
+};
+
+struct tako__after_timer;
+
+enum { TAKO__RES_FIELDS_FIRST = 8, TAKO__RES_FIELDS_MAX = 64 };
+
+struct tako__exchange {
+	struct tako__arena arena;
+	struct tako__worker *worker;
+	struct tako__conn *conn; /* NULL once it is gone */
+	const struct tako__proto_ops *proto;
+	const struct tako__endpoint *ep;
+	uint32_t flags;
+	int32_t error;  /* what cut it */
+	uint32_t refs;  /* deferrals, timers, lent bytes */
+	uint32_t skip;  /* matches passed over by TAKO_NEXT */
+	uint32_t mw_from; /* middleware that already ran */
+	uint8_t method_id;
+	uint8_t version;
+	uint8_t path_flags;
+	uint8_t found; /* enum tako__match_result */
+	uint64_t start_ticks;
+
+	/* Request.  All text is in the arena. */
+	tako_str method;
+	tako_str target;
+	tako_str raw_path;
+	tako_str path; /* normalised; encoded slashes are marked */
+	tako_str query;
+	tako_str host;
+	const struct tako__field *fields;
+	const struct tako__field *trailers;
+	uint32_t field_count;
+	uint32_t trailer_count;
+	uint64_t content_length; /* TAKO_OFF64: unknown */
+	uint64_t body_limit;     /* TAKO_OFF64: none */
+	uint64_t received_bytes;
+	tako_body_fn body_fn;
+	void *body_arg;
+	char *whole;
+	uint64_t whole_cap;
+	tako_str request_id;
+	struct tako__local *locals;
+
+	/* Response. */
+	int32_t status;
+	uint32_t res_field_count;
+	uint32_t res_field_cap;
+	uint32_t res_trailer_count;
+	uint32_t res_trailer_cap;
+	uint32_t reserved;
+	struct tako__field *res_fields;
+	struct tako__field *res_trailers;
+	uint64_t res_length; /* TAKO_OFF64: unknown */
+	uint64_t sent_bytes;
+	tako_res_fn drain_fn;
+	void *drain_arg;
+	tako_res_fn abort_fn;
+	void *abort_arg;
+	struct tako__end_hook *end_hooks;
+	struct tako__after_timer *timers;
+	struct tako__after_timer *timeout;
+
+	struct tako__match match;
+	struct tako__field res_first[TAKO__RES_FIELDS_FIRST];
+};
+
+/* The block an exchange is recycled as; what the struct leaves of it is its first arena. */
+enum { TAKO__EXCHANGE_BYTES = 4096 };
+
+static inline struct tako__exchange *tako__x(const void *req_or_res)
+{
+	return (struct tako__exchange *)(uintptr_t)req_or_res;
+}
+static inline tako_req *tako__req(struct tako__exchange *x)
+{
+	return (tako_req *)x;
+}
+static inline tako_res *tako__res(struct tako__exchange *x)
+{
+	return (tako_res *)x;
+}
+
+/* ---- For protocols ----------------------------------------------------------- */
+
+/* A fresh exchange for the connection; NULL without memory. */
+struct tako__exchange *tako__exchange_new(struct tako__conn *c);
+/* The head is complete (fields, method, target and framing are set): route it and run the
+ * handler.  The exchange may be over and freed when this returns. */
+void tako__exchange_run(struct tako__exchange *x);
+/* The head was refused: answer `status` through the error handlers. */
+void tako__exchange_refuse(struct tako__exchange *x, int status);
+/* May body bytes be delivered now?  If not, read_more() will be called. */
+static inline bool tako__exchange_takes(const struct tako__exchange *x)
+{
+	return (x->flags & (TAKO__X_BODY_WANTED | TAKO__X_BODY_DROPPED)) &&
+	       !(x->flags & TAKO__X_BODY_PAUSED);
+}
+/* Body bytes; `end` once, with the last ones (maybe none).  The exchange may be over
+ * afterwards unless the caller holds a reference. */
+void tako__exchange_data(struct tako__exchange *x, const char *p, size_t n, bool end);
+/* The request body broke off: answer `status` if that is still possible (0: it is not). */
+void tako__exchange_break(struct tako__exchange *x, int status, int err);
+/* Unsent bytes shrank: continue what waits for it. */
+void tako__exchange_writable(struct tako__exchange *x);
+/* The peer closed its side while we were answering. */
+void tako__exchange_half_closed(struct tako__exchange *x);
+/* The connection or stream is gone. */
+void tako__exchange_gone(struct tako__exchange *x, int err);
+
+/* ---- Inside ------------------------------------------------------------------- */
+
+static inline void tako__exchange_ref(struct tako__exchange *x)
+{
+	x->refs++;
+}
+/* Drop a reference; ends the exchange when it was the last thing it waited for. */
+void tako__exchange_unref(struct tako__exchange *x);
+/* After a callback that ran user code and returned `rc`: answer errors, end if over. */
+void tako__exchange_settle(struct tako__exchange *x, int rc);
+/* End it if everything is done. */
+void tako__exchange_check(struct tako__exchange *x);
+/* Answer a status by the error handlers, or cut the response if its head is gone. */
+void tako__exchange_error(struct tako__exchange *x, int status);
+int tako__error_status(int err);
+/* The head goes out now: after-hooks, then the protocol. */
+int tako__exchange_head(struct tako__exchange *x);
+/* Cut the response off. */
+void tako__exchange_stop(struct tako__exchange *x, int err);
+/* Add a response field without looking at it: name and value must outlive the head. */
+int tako__exchange_add_field(struct tako__exchange *x, tako_str name, tako_str value);
+/* Hand it to the access log. */
+void tako__exchange_log(struct tako__exchange *x, uint64_t duration_ns);
+/* First field of that name in a list. */
+const struct tako__field *tako__field_find(const struct tako__field *f, unsigned count,
+					   const char *name, size_t n);
+/* Run the middleware and the handler of x->ep from position `pos`. */
+int tako__chain_run(struct tako__exchange *x, unsigned pos);
+/* Timers of the exchange: run them all at once, or drop them at the end. */
+void tako__after_fire_all(struct tako__exchange *x);
+/* Start and stop the route's timeout. */
+int tako__after_timeout(struct tako__exchange *x, uint32_t timeout_ms);
+void tako__after_clear(struct tako__exchange *x);
+
+#endif /* TAKO_CORE_EXCHANGE_H */

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Lists of header fields: looking one up, and collecting a response's.  Refuses here what
+ * would let a value become another field or another response (RFC 9110 section 5.5).
+ */
+#include "core/res.h"
+#include "core/str.h"
+
+const struct tako__field *tako__field_find(const struct tako__field *f, unsigned count,
+					   const char *name, size_t n)
+{
+	for (unsigned i = 0; i < count; i++) {
+		if (f[i].name_n == n && tako__str_ieq(f[i].name, name, n))
+			return &f[i];
+	}
+	return NULL;
+}
+
+static int grow(struct tako__arena *a, struct tako__field **list, uint32_t count, uint32_t *cap)
+{
+	uint32_t want = *cap ? *cap * 2 : 4;
+	struct tako__field *f;
+
+	if (count < *cap)
+		return 0;
+	if (count >= TAKO__RES_FIELDS_MAX)
+		return tako__fail(TAKO_ETOOBIG, "more than %d fields", TAKO__RES_FIELDS_MAX);
+	f = tako__arena_alloc(a, want * sizeof *f);
+	if (!f)
+		return tako__fail(TAKO_ENOMEM, "response field: out of memory");
+	if (count)
+		memcpy(f, *list, count * sizeof *f);
+	*list = f;
+	*cap = want;
+	return 0;
+}
+
+int tako__exchange_add_field(struct tako__exchange *x, tako_str name, tako_str value)
+{
+	int rc = grow(&x->arena, &x->res_fields, x->res_field_count, &x->res_field_cap);
+
+	if (rc < 0)
+		return rc;
+	x->res_fields[x->res_field_count++] = (struct tako__field){
+		.name = name.p,
+		.value = value.p,
+		.name_n = (uint32_t)name.n,
+		.value_n = (uint32_t)value.n,
+	};
+	return 0;
+}
+
+static bool value_ok(tako_str v)
+{
+	for (size_t i = 0; i < v.n; i++) {
+		unsigned char c = (unsigned char)v.p[i];
+
+		if ((c < 0x20 && c != '\t') || c == 0x7f)
+			return false;
+	}
+	return v.n <= UINT32_MAX;
+}
+
+/* What the protocol writes itself: two of them would let two readers disagree. */
+static bool is_framing(tako_str name)
+{
+	static const char *const names[] = {"Connection", "Transfer-Encoding", "Content-Length",
+					    "Keep-Alive", "Upgrade"};
+
+	for (size_t i = 0; i < TAKO__COUNT(names); i++) {
+		if (tako_str_ieq(name, tako_str_z(names[i])))
+			return true;
+	}
+	return false;
+}
+
+static int check_field(tako_str name, tako_str value)
+{
+	if (!name.n || !tako__is_token(name.p, name.n) || name.n > 1024)
+		return tako__fail(TAKO_EINVAL, "field name is not a token");
+	if (!value_ok(value))
+		return tako__fail(TAKO_EINVAL, "%.*s: control character in the value",
+				  TAKO_FMT(name));
+	if (is_framing(name))
+		return tako__fail(TAKO_EINVAL, "%.*s is written by the server itself",
+				  TAKO_FMT(name));
+	return 0;
+}
+
+static int copy_both(struct tako__arena *a, tako_str *name, tako_str *value)
+{
+	char *n = tako__arena_strndup(a, name->p, name->n);
+	char *v = tako__arena_strndup(a, value->p ? value->p : "", value->n);
+
+	if (!n || !v)
+		return tako__fail(TAKO_ENOMEM, "response field: out of memory");
+	name->p = n;
+	value->p = v;
+	return 0;
+}
+
+static void note_special(struct tako__exchange *x, tako_str name)
+{
+	if (tako_str_ieq(name, TAKO_STR("Date")))
+		x->flags |= TAKO__X_HAS_DATE;
+	else if (tako_str_ieq(name, TAKO_STR("Server")))
+		x->flags |= TAKO__X_HAS_SERVER;
+	else if (tako_str_ieq(name, TAKO_STR("Content-Type")))
+		x->flags |= TAKO__X_HAS_TYPE;
+}
+
+int tako_res_header_str(tako_res *res, tako_str name, tako_str value)
+{
+	struct tako__exchange *x = tako__x(res);
+	int rc;
+
+	if (x->flags & TAKO__X_HEAD_SENT)
+		return tako__fail(TAKO_ESTATE, "the response head is sent already");
+	rc = check_field(name, value);
+	if (rc == 0)
+		rc = copy_both(&x->arena, &name, &value);
+	if (rc == 0)
+		rc = tako__exchange_add_field(x, name, value);
+	if (rc == 0)
+		note_special(x, name);
+	return rc;
+}
+
+int tako_res_header(tako_res *res, const char *name, const char *value)
+{
+	if (!name || !value)
+		return tako__fail(TAKO_EINVAL, "field without a name or value");
+	return tako_res_header_str(res, tako_str_z(name), tako_str_z(value));
+}
+
+static void remove_fields(struct tako__exchange *x, tako_str name)
+{
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < x->res_field_count; i++) {
+		const struct tako__field *f = &x->res_fields[i];
+
+		if (f->name_n != name.n || !tako__str_ieq(f->name, name.p, name.n))
+			x->res_fields[kept++] = *f;
+	}
+	x->res_field_count = kept;
+	if (tako_str_ieq(name, TAKO_STR("Date")))
+		x->flags &= ~TAKO__X_HAS_DATE;
+	else if (tako_str_ieq(name, TAKO_STR("Server")))
+		x->flags &= ~TAKO__X_HAS_SERVER;
+	else if (tako_str_ieq(name, TAKO_STR("Content-Type")))
+		x->flags &= ~TAKO__X_HAS_TYPE;
+}
+
+int tako_res_set_header(tako_res *res, const char *name, const char *value)
+{
+	struct tako__exchange *x = tako__x(res);
+	tako_str v = tako_str_z(value ? value : "");
+	int rc;
+
+	if (!name)
+		return tako__fail(TAKO_EINVAL, "field without a name");
+	if (x->flags & TAKO__X_HEAD_SENT)
+		return tako__fail(TAKO_ESTATE, "the response head is sent already");
+	/* Checked first, so that a failure leaves the old ones. */
+	rc = check_field(tako_str_z(name), v);
+	if (rc < 0)
+		return rc;
+	remove_fields(x, tako_str_z(name));
+	return value ? tako_res_header(res, name, value) : 0;
+}
+
+tako_str tako_res_get_header(const tako_res *res, const char *name)
+{
+	const struct tako__exchange *x = tako__x(res);
+	const struct tako__field *f =
+		tako__field_find(x->res_fields, x->res_field_count, name, strlen(name));
+
+	return f ? (tako_str){f->value, f->value_n} : (tako_str){NULL, 0};
+}
+
+/* What must never come after the body it would have changed (RFC 9110 section 6.5.1). */
+static bool trailer_allowed(tako_str name)
+{
+	static const char *const names[] = {"Content-Type",  "Content-Encoding", "Content-Range",
+					    "Host",          "Trailer",          "Authorization",
+					    "Cache-Control", "Set-Cookie",       "TE"};
+
+	for (size_t i = 0; i < TAKO__COUNT(names); i++) {
+		if (tako_str_ieq(name, tako_str_z(names[i])))
+			return false;
+	}
+	return true;
+}
+
+int tako_res_trailer(tako_res *res, const char *name, const char *value)
+{
+	struct tako__exchange *x = tako__x(res);
+	tako_str n = tako_str_z(name);
+	tako_str v = tako_str_z(value);
+	uint32_t cap = x->res_trailer_cap;
+	int rc;
+
+	if (x->flags & TAKO__X_ENDED)
+		return tako__fail(TAKO_ESTATE, "the response has ended");
+	if (!n.p || !v.p)
+		return tako__fail(TAKO_EINVAL, "trailer without a name or value");
+	rc = check_field(n, v);
+	if (rc == 0 && !trailer_allowed(n))
+		rc = tako__fail(TAKO_EINVAL, "%s is not allowed in trailers", name);
+	if (rc == 0)
+		rc = copy_both(&x->arena, &n, &v);
+	if (rc == 0)
+		rc = grow(&x->arena, &x->res_trailers, x->res_trailer_count, &cap);
+	if (rc < 0)
+		return rc;
+	x->res_trailer_cap = cap;
+	x->res_trailers[x->res_trailer_count++] = (struct tako__field){
+		n.p, v.p, (uint32_t)n.n, (uint32_t)v.n};
+	return 0;
+}

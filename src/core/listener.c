@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Addresses: bound once per worker before any thread starts, so that errors surface where
+ * the caller is; and each worker's end of them: accept, its limits, its failures.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "core/server.h"
+
+/* ---- Binding --------------------------------------------------------------------------- */
+
+static int bad_addr(const char *addr, const char *why)
+{
+	return tako__fail(TAKO_EINVAL, "address \"%.60s\": %s", addr, why);
+}
+
+/* Split "host:port"; an IPv6 host stands in brackets. */
+static int split(const char *addr, char *host, size_t host_n, const char **ret_port)
+{
+	const char *colon = addr ? strrchr(addr, ':') : NULL;
+	size_t n;
+
+	if (!colon || !colon[1])
+		return bad_addr(addr ? addr : "", "no port; \"127.0.0.1:8080\" or \":8080\"");
+	n = (size_t)(colon - addr);
+	if (n && addr[0] == '[') {
+		if (addr[n - 1] != ']')
+			return bad_addr(addr, "']' is missing");
+		addr++;
+		n -= 2;
+	} else if (memchr(addr, ':', n)) {
+		return bad_addr(addr, "an IPv6 address needs brackets");
+	}
+	if (n >= host_n)
+		return bad_addr(addr, "too long");
+	memcpy(host, addr, n);
+	host[n] = '\0';
+	*ret_port = colon + 1;
+	return 0;
+}
+
+static int check_port(const char *addr, const char *port)
+{
+	char *end;
+	unsigned long value = strtoul(port, &end, 10);
+
+	if (*end || port[0] < '0' || port[0] > '9' || value > 65535)
+		return bad_addr(addr, "the port is not 0 to 65535");
+	return 0;
+}
+
+static int resolve(const char *addr, struct addrinfo **out)
+{
+	struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICSERV,
+				 .ai_socktype = SOCK_STREAM};
+	char host[256];
+	const char *port = NULL;
+	int rc = split(addr, host, sizeof host, &port);
+
+	if (rc == 0)
+		rc = check_port(addr, port);
+	if (rc < 0)
+		return rc;
+	/* Every address: one IPv6 socket takes both families, where the machine has IPv6. */
+	if (!host[0]) {
+		hints.ai_family = AF_INET6;
+		if (getaddrinfo("::", port, &hints, out) == 0) {
+			int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+			if (fd >= 0) {
+				close(fd);
+				return 0;
+			}
+			freeaddrinfo(*out);
+		}
+		hints.ai_family = AF_INET;
+	}
+	rc = getaddrinfo(host[0] ? host : "0.0.0.0", port, &hints, out);
+	return rc ? tako__fail(TAKO_EINVAL, "address \"%.60s\": %s", addr, gai_strerror(rc)) : 0;
+}
+
+static int set_option(int fd, int level, int name, int value)
+{
+	return setsockopt(fd, level, name, &value, sizeof value);
+}
+
+static int open_socket(const struct sockaddr *sa, socklen_t n, bool share, const char *addr)
+{
+	int fd = socket(sa->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int err;
+
+	if (fd < 0)
+		return tako__fail_errno("socket for %.60s", addr);
+	set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+	/* Accepted sockets inherit it on Linux: no call per connection. */
+	set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+	if (sa->sa_family == AF_INET6)
+		set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY,
+			   !IN6_IS_ADDR_UNSPECIFIED(
+				   &((const struct sockaddr_in6 *)(const void *)sa)->sin6_addr));
+	if ((share && set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1) < 0) || bind(fd, sa, n) < 0) {
+		err = tako__fail_errno("bind %.60s", addr);
+		close(fd);
+		return err;
+	}
+	return fd;
+}
+
+static uint16_t port_of(const struct sockaddr *sa)
+{
+	return sa->sa_family == AF_INET6 ? ((const struct sockaddr_in6 *)(const void *)sa)->sin6_port :
+					   ((const struct sockaddr_in *)(const void *)sa)->sin_port;
+}
+
+/* SO_REUSEPORT would let a second instance of a program share the port of the first without
+ * a word.  A socket without it finds out. */
+static int probe_taken(const struct addrinfo *ai, const char *addr)
+{
+	int fd;
+
+	if (port_of(ai->ai_addr) == 0)
+		return 0;
+	fd = open_socket(ai->ai_addr, ai->ai_addrlen, false, addr);
+	if (fd < 0)
+		return fd;
+	close(fd);
+	return 0;
+}
+
+static int bind_all(struct tako__address *a, unsigned count, const struct addrinfo *ai,
+		    const char *addr, int backlog)
+{
+	struct sockaddr_storage bound;
+	socklen_t n = ai->ai_addrlen;
+
+	memcpy(&bound, ai->ai_addr, n);
+	for (unsigned i = 0; i < count; i++) {
+		int fd = open_socket((struct sockaddr *)&bound, n, count > 1, addr);
+
+		if (fd < 0)
+			return fd;
+		a->fds[i] = fd;
+		/* The others join the port that the first one got. */
+		n = sizeof bound;
+		if (getsockname(fd, (struct sockaddr *)&bound, &n) < 0 || listen(fd, backlog) < 0)
+			return tako__fail_errno("listen on %.60s", addr);
+	}
+	tako__addr_format((struct sockaddr *)&bound, a->text, sizeof a->text);
+	return 0;
+}
+
+static size_t address_bytes(const struct tako_server *srv)
+{
+	return sizeof(struct tako__address) + srv->cfg.worker_count * sizeof(int);
+}
+
+int tako__listen_bind(struct tako__address **out, struct tako_server *srv, const char *addr,
+		      uint32_t backlog)
+{
+	struct addrinfo *ai;
+	struct tako__address *a;
+	int rc = resolve(addr, &ai);
+
+	if (rc < 0)
+		return rc;
+	a = tako__zalloc(address_bytes(srv));
+	if (!a) {
+		freeaddrinfo(ai);
+		return tako__fail(TAKO_ENOMEM, "listener: out of memory");
+	}
+	for (unsigned i = 0; i < srv->cfg.worker_count; i++)
+		a->fds[i] = -1;
+	rc = probe_taken(ai, addr);
+	if (rc == 0)
+		rc = bind_all(a, srv->cfg.worker_count, ai, addr, (int)backlog);
+	freeaddrinfo(ai);
+	if (rc < 0)
+		tako__address_free(srv, a);
+	else
+		*out = a;
+	return rc;
+}
+
+void tako__address_free(struct tako_server *srv, struct tako__address *a)
+{
+	if (!a)
+		return;
+	for (unsigned i = 0; i < srv->cfg.worker_count; i++) {
+		if (a->fds[i] >= 0)
+			close(a->fds[i]);
+	}
+	tako__free(a, address_bytes(srv));
+}
+
+/* ---- Accepting --------------------------------------------------------------------------- */
+
+static struct tako__listener *listener_of(struct tako_sock *s)
+{
+	return TAKO__CONTAINER(s, struct tako__listener, sock);
+}
+
+static bool full(const struct tako_server *srv)
+{
+	return srv->cfg.max_connections != TAKO_OFF &&
+	       atomic_load_explicit(&srv->conn_count, memory_order_relaxed) >=
+		       srv->cfg.max_connections;
+}
+
+static bool has_room(const struct tako_server *srv)
+{
+	/* Not at the first one that leaves: pausing and resuming costs a call each. */
+	return atomic_load(&srv->conn_count) <=
+	       srv->cfg.max_connections - (srv->cfg.max_connections + 9) / 10;
+}
+
+static void hold(struct tako__listener *ls)
+{
+	struct tako__worker *w = ls->worker;
+
+	ls->sock.flags |= TAKO_SOCK_PAUSED;
+	ls->over_limit = true;
+	w->held_count++;
+	atomic_fetch_add(&w->srv->waiting_workers, 1);
+	atomic_store(&w->over_limit, true);
+	/* Somebody may have left between the check and the mark, and woken nobody. */
+	if (has_room(w->srv))
+		w->loop->rt->wake(w->loop);
+}
+
+static void on_accept(struct tako_sock *s, int fd, const struct sockaddr *from, socklen_t n)
+{
+	struct tako__listener *ls = listener_of(s);
+
+	ls->backoff_ms = 0;
+	tako__conn_accept(ls, fd, from, n);
+	if (TAKO__UNLIKELY(full(ls->worker->srv)) && ls->worker->state == TAKO__SERVING)
+		hold(ls);
+}
+
+/* Out of descriptors, the peers in the backlog would hang until one is free.  The spare one
+ * lets us take and close one of them, which tells it the truth at once. */
+static void turn_one_away(struct tako__listener *ls)
+{
+	struct tako__worker *w = ls->worker;
+	int fd;
+
+	if (w->spare_fd < 0)
+		return;
+	close(w->spare_fd);
+	fd = accept4(ls->sock.fd, NULL, NULL, SOCK_CLOEXEC);
+	if (fd >= 0)
+		close(fd);
+	w->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+static void on_backoff(struct tako__timer *t, uint64_t now_ns)
+{
+	struct tako__listener *ls = TAKO__CONTAINER(t, struct tako__listener, backoff);
+
+	(void)now_ns;
+	if (ls->open && !ls->over_limit)
+		ls->sock.loop->rt->resume(&ls->sock);
+}
+
+static void on_accept_error(struct tako_sock *s, int errno_value)
+{
+	struct tako__listener *ls = listener_of(s);
+	struct tako__worker *w = ls->worker;
+	const tako_server_config *cfg = &w->srv->cfg;
+
+	tako__add(&w->stats.accept_errors, 1);
+	if (errno_value == EMFILE || errno_value == ENFILE)
+		turn_one_away(ls);
+	ls->backoff_ms = ls->backoff_ms ? ls->backoff_ms * 2 : cfg->accept_backoff_min_ms;
+	if (ls->backoff_ms > cfg->accept_backoff_max_ms)
+		ls->backoff_ms = cfg->accept_backoff_max_ms;
+	tako__timer_set(&w->wheel, &ls->backoff,
+			tako__now_ns(w) + (uint64_t)ls->backoff_ms * 1000000);
+}
+
+static void on_listener_closed(struct tako_sock *s)
+{
+	listener_of(s)->open = false;
+}
+
+static const struct tako_sock_cb listener_callbacks = {
+	.on_accept = on_accept,
+	.on_accept_error = on_accept_error,
+	.on_closed = on_listener_closed,
+};
+
+int tako__listener_open(struct tako__listener *ls, struct tako__worker *w, struct tako__address *a)
+{
+	int rc;
+
+	memset(ls, 0, sizeof *ls);
+	ls->sock.cb = &listener_callbacks;
+	ls->worker = w;
+	ls->transport = a->transport;
+	tako__timer_init(&ls->backoff, on_backoff);
+	rc = w->loop->rt->listen(w->loop, &ls->sock, a->fds[w->index]);
+	ls->open = rc == 0;
+	return rc;
+}
+
+enum { BACKLOG_MAX = 65536 };
+
+/* Closing a socket resets what waits in its backlog: those have connected and perhaps sent
+ * their request already, so they are served first. */
+void tako__listener_close(struct tako__listener *ls)
+{
+	if (!ls->open || (ls->sock.flags & TAKO_SOCK_CLOSING))
+		return;
+	for (unsigned i = 0; i < BACKLOG_MAX && !full(ls->worker->srv); i++) {
+		struct sockaddr_storage from;
+		socklen_t n = sizeof from;
+		int fd = accept4(ls->sock.fd, (struct sockaddr *)&from, &n,
+				 SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+		if (fd < 0)
+			break;
+		tako__conn_accept(ls, fd, (struct sockaddr *)&from, n);
+	}
+	tako__timer_clear(&ls->worker->wheel, &ls->backoff);
+	ls->sock.loop->rt->close(&ls->sock);
+}
+
+void tako__listener_try_resume(struct tako__listener *ls)
+{
+	if (!ls->over_limit || !has_room(ls->worker->srv))
+		return;
+	ls->over_limit = false;
+	ls->worker->held_count--;
+	atomic_fetch_sub(&ls->worker->srv->waiting_workers, 1);
+	if (ls->open && !tako__timer_armed(&ls->backoff))
+		ls->sock.loop->rt->resume(&ls->sock);
+}
+
+void tako__listener_release(struct tako_server *srv)
+{
+	if (TAKO__LIKELY(!atomic_load(&srv->waiting_workers)) || !has_room(srv))
+		return;
+	for (unsigned i = 0; i < srv->cfg.worker_count; i++) {
+		struct tako__worker *w = &srv->workers[i];
+
+		if (atomic_exchange(&w->over_limit, false))
+			tako__worker_wake(w);
+	}
+}

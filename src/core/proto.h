@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Seam C: what an HTTP version implements.  Protocols know framing and nothing of
+ * routes; the exchange knows routes and nothing of framing.
+ */
+#ifndef TAKO_CORE_PROTO_H
+#define TAKO_CORE_PROTO_H
+
+#include <sys/types.h>
+#include <tako/sys/runtime.h>
+
+struct tako__conn;
+struct tako__exchange;
+
+struct tako__proto_ops {
+	const char *name; /* as tako_conn_info.transport and the log have it */
+	/* A connection is ready to carry it; its proto state is zeroed.  A negative code closes. */
+	int (*open)(struct tako__conn *c);
+	/* Bytes from the layer stack: res as in tako_sock_cb.on_recv. */
+	void (*recv)(struct tako__conn *c, char *p, ssize_t res);
+	/* The kernel took some of what was queued (c's unsent bytes shrank). */
+	void (*written)(struct tako__conn *c);
+	/* The connection's deadline has passed. */
+	void (*tick)(struct tako__conn *c);
+	/* No new exchanges; close when the present ones are done. */
+	void (*drain)(struct tako__conn *c);
+	/* The connection is gone: tell the exchanges, free what the proto state holds. */
+	void (*fini)(struct tako__conn *c);
+
+	/* Write status line and fields of x (length known or not: x->res_length). */
+	int (*head)(struct tako__exchange *x);
+	/* Write body bytes, copied; or lend an op, completed once. */
+	int (*data)(struct tako__exchange *x, const char *p, size_t n);
+	int (*lend)(struct tako__exchange *x, struct tako_send *op);
+	/* End of the response, with x's trailers if any. */
+	int (*end)(struct tako__exchange *x);
+	/* An interim response with the fields set so far. */
+	int (*inform)(struct tako__exchange *x, int status);
+	/* Cut the response off so that the peer sees it incomplete. */
+	void (*stop)(struct tako__exchange *x, int err);
+	/* The body is wanted (again). */
+	void (*read_more)(struct tako__exchange *x);
+	/* The exchange is over; its memory goes after this call. */
+	void (*done)(struct tako__exchange *x);
+};
+
+#endif /* TAKO_CORE_PROTO_H */

@@ -1,0 +1,454 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The server object: made, bound, started in one of three ways, stopped, freed.  Owns the
+ * threads and nothing that happens on them.
+ */
+#include "core/server.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/log.h"
+#include "core/offload.h"
+#include "core/gate.h"
+
+/* ---- New and free ----------------------------------------------------------------------------- */
+
+static int choose_runtime(struct tako_server *srv)
+{
+	char why[128] = "";
+	int rc;
+
+	srv->rt = srv->cfg.runtime ? srv->cfg.runtime : tako_runtime_epoll();
+	rc = srv->rt->probe(why, sizeof why);
+	return rc < 0 ? tako__fail(rc, "runtime %s: %s", srv->rt->name, why) : 0;
+}
+
+static int make_parts(struct tako_server *srv)
+{
+	const tako_server_config *cfg = &srv->cfg;
+	int rc;
+
+	if (cfg->access_log_fd) {
+		rc = tako__log_new(&srv->log, (int)cfg->access_log_fd, cfg->access_log_format,
+				   cfg->worker_count, cfg->access_log_queue_bytes);
+		if (rc < 0)
+			return rc;
+	}
+	srv->offload = tako__offload_new(cfg->offload_thread_count, cfg->offload_queue_count);
+	if (cfg->max_connections_per_ip)
+		srv->ips = tako__ip_new(cfg->max_connections);
+	srv->workers = tako__zalloc(cfg->worker_count * sizeof *srv->workers);
+	if (!srv->offload || !srv->workers || (cfg->max_connections_per_ip && !srv->ips))
+		return tako__fail(TAKO_ENOMEM, "server: out of memory");
+	for (unsigned i = 0; i < cfg->worker_count; i++) {
+		/* Each is set up far enough to be freed, also where its init fails. */
+		rc = tako__worker_init(&srv->workers[i], srv, i);
+		srv->worker_count = i + 1;
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+int tako_server_new(tako_server **out, tako_router *router, const tako_server_config *cfg)
+{
+	struct tako_server *srv;
+	int rc;
+
+	if (!out || !router)
+		return tako__fail(TAKO_EINVAL, "tako_server_new: no router");
+	srv = tako__zalloc(sizeof *srv);
+	if (!srv)
+		return tako__fail(TAKO_ENOMEM, "server: out of memory");
+	rc = tako__config_import(&srv->cfg, cfg);
+	if (rc == 0) {
+		/* The caller's text need not outlive the call. */
+		srv->server_header = tako__strndup(srv->cfg.server_header,
+						   strlen(srv->cfg.server_header));
+		srv->cfg.server_header = srv->server_header;
+		if (!srv->server_header)
+			rc = tako__fail(TAKO_ENOMEM, "server: out of memory");
+	}
+	if (rc == 0)
+		rc = choose_runtime(srv);
+	if (rc == 0)
+		rc = tako__table_new(&srv->routes, router);
+	if (rc == 0)
+		rc = make_parts(srv);
+	if (rc < 0) {
+		tako_server_free(srv);
+		return rc;
+	}
+	atomic_store(&srv->drain_ms, srv->cfg.drain_timeout_ms);
+	*out = srv;
+	return 0;
+}
+
+void tako_server_free(tako_server *srv)
+{
+	if (!srv)
+		return;
+	tako__signals_release(srv);
+	if (srv->threads && !srv->joined) {
+		tako_server_stop(srv);
+		tako_server_stop(srv);
+		(void)tako_server_wait(srv);
+	}
+	if (srv->stepping && srv->workers)
+		tako__worker_close(&srv->workers[0]);
+	tako__offload_free(srv->offload);
+	tako__log_free(srv->log);
+	for (unsigned i = 0; i < srv->address_count; i++)
+		tako__address_free(srv, srv->addresses[i]);
+	/* A deferral that never ended still points to its worker, its exchange and its routes. */
+	if (srv->leaked)
+		return;
+	for (unsigned i = 0; i < srv->worker_count; i++)
+		tako__worker_fini(&srv->workers[i]);
+	tako__free(srv->workers, srv->cfg.worker_count * sizeof *srv->workers);
+	tako__ip_free(srv->ips);
+	tako__table_free(srv->routes);
+	if (srv->server_header)
+		tako__free(srv->server_header, strlen(srv->server_header) + 1);
+	tako__free(srv, sizeof *srv);
+}
+
+/* ---- Listeners ------------------------------------------------------------------------------------ */
+
+static int import_listen(tako_listen_config *out, const tako_listen_config *cfg)
+{
+	tako_listen_config c = {.size = sizeof c};
+	int rc = cfg ? tako__import(&c, sizeof c, cfg, offsetof(tako_listen_config, backlog),
+				    "tako_listen_config") :
+		       0;
+
+	if (rc < 0)
+		return rc;
+	if (c.cert_file || c.key_file)
+		return tako__fail(TAKO_ENOTSUP, "cert_file and key_file need TLS, which this "
+						"transport has not");
+	if (c.proxy_protocol)
+		return tako__fail(TAKO_ENOTSUP, "proxy_protocol is set, but this build has none");
+	if (c.backlog > INT32_MAX)
+		return tako__fail(TAKO_EINVAL, "backlog is %u, not in 1 to %d", c.backlog,
+				  INT32_MAX);
+	if (!c.backlog)
+		c.backlog = 1024;
+	*out = c;
+	return 0;
+}
+
+int tako_server_listen(tako_server *srv, const tako_transport *t, const char *addr,
+		       const tako_listen_config *cfg)
+{
+	tako_listen_config c = {0};
+	int rc;
+
+	if (!srv || !t || !addr)
+		return tako__fail(TAKO_EINVAL, "tako_server_listen: no server, transport or address");
+	if (srv->started)
+		return tako__fail(TAKO_ESTATE, "the server is started already");
+	if (srv->address_count == TAKO__LISTENERS_MAX)
+		return tako__fail(TAKO_ETOOBIG, "more than %d listeners", TAKO__LISTENERS_MAX);
+	rc = import_listen(&c, cfg);
+	if (rc == 0)
+		rc = tako__listen_bind(&srv->addresses[srv->address_count], srv, addr, c.backlog);
+	if (rc < 0)
+		return rc;
+	srv->addresses[srv->address_count++]->transport = t;
+	return 0;
+}
+
+int tako_server_local_addr(const tako_server *srv, size_t index, char *buf, size_t buf_bytes)
+{
+	size_t n;
+
+	if (index >= srv->address_count)
+		return tako__fail(TAKO_ENOENT, "there is no listener %zu", index);
+	n = strlen(srv->addresses[index]->text);
+	if (n >= buf_bytes)
+		return tako__fail(TAKO_ETOOBIG, "the address needs %zu bytes", n + 1);
+	memcpy(buf, srv->addresses[index]->text, n + 1);
+	return (int)n;
+}
+
+/* ---- Running ---------------------------------------------------------------------------------------- */
+
+/* sendfile(2) has no MSG_NOSIGNAL: where a loop runs, SIGPIPE is held back. */
+static void hold_sigpipe(sigset_t *old)
+{
+	sigset_t pipe_only;
+
+	sigemptyset(&pipe_only);
+	sigaddset(&pipe_only, SIGPIPE);
+	pthread_sigmask(SIG_BLOCK, &pipe_only, old);
+}
+
+static void release_sigpipe(const sigset_t *old)
+{
+	struct timespec none = {0};
+	sigset_t pipe_only;
+
+	sigemptyset(&pipe_only);
+	sigaddset(&pipe_only, SIGPIPE);
+	/* Ours may be pending; it must not hit a program that never heard of it. */
+	if (!sigismember(old, SIGPIPE)) {
+		while (sigtimedwait(&pipe_only, NULL, &none) == -1 && errno == EINTR)
+			;
+	}
+	pthread_sigmask(SIG_SETMASK, old, NULL);
+}
+
+static void serve(struct tako__worker *w)
+{
+	sigset_t old;
+	int rc;
+
+	hold_sigpipe(&old);
+	do {
+		rc = tako__worker_turn(w, UINT64_MAX);
+	} while (rc == 0);
+	if (rc < 0) {
+		w->result = rc;
+		/* One worker alone must not leave the others serving half a server. */
+		tako_server_stop(w->srv);
+	}
+	tako__worker_close(w);
+	release_sigpipe(&old);
+}
+
+static void *worker_thread(void *arg)
+{
+	struct tako__worker *w = arg;
+	int rc = tako__worker_open(w);
+
+	if (tako__gate_pass(w->srv->gate, rc))
+		serve(w);
+	else
+		tako__worker_close(w);
+	return NULL;
+}
+
+static int start_thread(struct tako__worker *w)
+{
+	sigset_t all;
+	sigset_t old;
+	int err;
+
+	/* Signals belong to the program's own threads. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	err = pthread_create(&w->thread, NULL, worker_thread, w);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	w->has_thread = err == 0;
+	errno = err;
+	return err ? tako__fail_errno("worker thread") : 0;
+}
+
+static int may_start(struct tako_server *srv)
+{
+	if (!srv)
+		return tako__fail(TAKO_EINVAL, "no server");
+	if (srv->started)
+		return tako__fail(TAKO_ESTATE, "the server is started already");
+	if (!srv->address_count)
+		return tako__fail(TAKO_ESTATE, "the server has nothing to listen on");
+	return 0;
+}
+
+static int join_all(struct tako_server *srv)
+{
+	int result = 0;
+
+	for (unsigned i = 0; i < srv->worker_count; i++) {
+		struct tako__worker *w = &srv->workers[i];
+
+		if (w->has_thread)
+			pthread_join(w->thread, NULL);
+		w->has_thread = false;
+		if (w->result < 0)
+			result = w->result;
+	}
+	return result;
+}
+
+/* Threads for the workers from `first` on; each opens its loop on its own thread, and none
+ * serves before all could. */
+static int start_threads(struct tako_server *srv, struct tako__gate *gate, unsigned first)
+{
+	unsigned started = first;
+	int rc = 0;
+
+	while (rc == 0 && started < srv->worker_count) {
+		rc = start_thread(&srv->workers[started]);
+		if (rc == 0)
+			started++;
+	}
+	if (rc < 0)
+		tako__gate_fail(gate, rc, srv->worker_count - started);
+	return rc;
+}
+
+static int run_here(struct tako_server *srv, struct tako__gate *gate)
+{
+	bool ok;
+
+	(void)start_threads(srv, gate, 1);
+	ok = tako__gate_pass(gate, tako__worker_open(&srv->workers[0]));
+	if (ok)
+		serve(&srv->workers[0]);
+	else
+		tako__worker_close(&srv->workers[0]);
+	return ok;
+}
+
+int tako_server_run(tako_server *srv)
+{
+	struct tako__gate gate;
+	int rc = may_start(srv);
+
+	if (rc < 0)
+		return rc;
+	srv->started = true;
+	tako__gate_init(&gate, srv->worker_count);
+	srv->gate = &gate;
+	run_here(srv, &gate);
+	rc = join_all(srv);
+	if (gate.err < 0)
+		rc = tako__fail(gate.err, "%s", gate.text);
+	tako__gate_fini(&gate);
+	return rc;
+}
+
+int tako_server_start(tako_server *srv)
+{
+	struct tako__gate gate;
+	int rc = may_start(srv);
+
+	if (rc < 0)
+		return rc;
+	srv->started = true;
+	tako__gate_init(&gate, srv->worker_count);
+	srv->gate = &gate;
+	(void)start_threads(srv, &gate, 0);
+	tako__gate_wait(&gate);
+	if (gate.err < 0) {
+		join_all(srv);
+		rc = tako__fail(gate.err, "%s", gate.text);
+	} else {
+		srv->threads = true;
+	}
+	tako__gate_fini(&gate);
+	return rc;
+}
+
+int tako_server_wait(tako_server *srv)
+{
+	if (!srv->threads || srv->joined)
+		return tako__fail(TAKO_ESTATE, "not started with tako_server_start, or waited for");
+	srv->joined = true;
+	return join_all(srv);
+}
+
+/* ---- Stopping ------------------------------------------------------------------------------------------ */
+
+void tako_server_stop(tako_server *srv)
+{
+	atomic_fetch_add(&srv->stop_calls, 1);
+	for (unsigned i = 0; i < srv->worker_count; i++)
+		tako__worker_wake(&srv->workers[i]);
+}
+
+int tako_server_shutdown(tako_server *srv, uint32_t timeout_ms)
+{
+	if (!srv->threads || srv->joined)
+		return tako__fail(TAKO_ESTATE, "not started with tako_server_start, or waited for");
+	atomic_store(&srv->drain_ms, timeout_ms);
+	tako_server_stop(srv);
+	if (timeout_ms == 0)
+		tako_server_stop(srv);
+	return tako_server_wait(srv);
+}
+
+/* ---- Inside another loop ---------------------------------------------------------------------------------- */
+
+int tako_server_fd(tako_server *srv)
+{
+	struct tako__worker *w;
+	int rc;
+
+	if (srv && srv->stepping)
+		return srv->rt->pollable(srv->workers[0].loop, tako__worker_next(&srv->workers[0]));
+	rc = may_start(srv);
+	if (rc == 0 && srv->worker_count != 1)
+		rc = tako__fail(TAKO_EINVAL, "worker_count must be 1 to run inside another loop");
+	if (rc < 0)
+		return rc;
+	w = &srv->workers[0];
+	srv->started = true;
+	rc = tako__worker_open(w);
+	if (rc < 0) {
+		tako__worker_close(w);
+		return rc;
+	}
+	srv->stepping = true;
+	return srv->rt->pollable(w->loop, tako__worker_next(w));
+}
+
+int tako_server_step(tako_server *srv, uint32_t timeout_ms)
+{
+	struct tako__worker *w = &srv->workers[0];
+	uint64_t deadline = 0;
+	sigset_t old;
+	int rc;
+
+	if (!srv->stepping)
+		return tako__fail(TAKO_ESTATE, "tako_server_fd was not called first");
+	if (w->state == TAKO__STOPPED)
+		return w->result;
+	if (timeout_ms == TAKO_OFF)
+		deadline = UINT64_MAX;
+	else if (timeout_ms)
+		deadline = tako__clock_ns() + (uint64_t)timeout_ms * 1000000;
+	hold_sigpipe(&old);
+	rc = tako__worker_turn(w, deadline);
+	if (rc == 0)
+		rc = srv->rt->pollable(w->loop, tako__worker_next(w));
+	else if (rc > 0)
+		w->state = TAKO__STOPPED;
+	release_sigpipe(&old);
+	if (w->state == TAKO__STOPPED) {
+		tako__worker_close(w);
+		srv->stepping = w->loop != NULL;
+		return w->result;
+	}
+	return rc < 0 ? rc : 1;
+}
+
+/* ---- In one line ------------------------------------------------------------------------------------------- */
+
+static int serve_all(tako_server *srv, const char *addr)
+{
+	int rc = tako_server_listen(srv, tako_http1(), addr, NULL);
+
+	if (rc == 0)
+		rc = tako_server_stop_on_signals(srv);
+	return rc == 0 ? tako_server_run(srv) : rc;
+}
+
+int tako_serve(const char *addr, tako_router *router)
+{
+	tako_server *srv = NULL;
+	int rc = tako_server_new(&srv, router, NULL);
+
+	if (rc == 0)
+		rc = serve_all(srv, addr);
+	if (rc < 0)
+		fprintf(stderr, "tako: %s: %s\n", tako_strerror(rc), tako_last_error());
+	tako_server_free(srv);
+	return rc;
+}

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The server object: what its workers share, and how it starts and ends.
+ */
+#ifndef TAKO_CORE_SERVER_H
+#define TAKO_CORE_SERVER_H
+
+#include <stdatomic.h>
+
+#include <tako/server.h>
+
+#include "core/router.h"
+#include "core/worker.h"
+
+struct tako__offload;
+struct tako__ip_table;
+struct tako__log;
+
+enum { TAKO__WORKERS_MAX = 256, TAKO__LISTENERS_MAX = 64 };
+
+/* How a listener makes connections of what it accepts. */
+struct tako_transport {
+	const char *name;
+	const struct tako__proto_ops *proto;
+};
+
+/* One address: a socket per worker. */
+struct tako__address {
+	const struct tako_transport *transport;
+	char text[80];
+	int fds[]; /* worker_count of them */
+};
+
+struct tako_server {
+	tako_server_config cfg; /* every default filled in */
+	struct tako__table *routes;
+	const tako_runtime *rt;
+	struct tako__worker *workers; /* worker_count of them */
+	struct tako__address *addresses[TAKO__LISTENERS_MAX];
+	unsigned address_count;
+	unsigned worker_count; /* of them set up */
+	char *server_header;
+	struct tako__log *log;
+	struct tako__offload *offload;
+	struct tako__ip_table *ips;
+	_Atomic uint64_t next_conn_id;
+	_Atomic uint32_t conn_count;
+	_Atomic uint32_t waiting_workers; /* those with a listener over the limit */
+	_Atomic uint32_t stop_calls;
+	_Atomic uint32_t drain_ms; /* shutdown() may shorten what the config says */
+	struct tako__gate *gate; /* while threads start */
+	bool started;
+	bool threads;  /* by tako_server_start() */
+	bool stepping; /* by tako_server_fd() */
+	bool joined;
+	bool has_signals;
+	bool leaked; /* a deferral never ended: its worker must stay */
+	int result;
+};
+
+/* Give the signals back, if this server has them. */
+void tako__signals_release(struct tako_server *srv);
+
+/* Fill in defaults and refuse what cannot apply. */
+int tako__config_import(tako_server_config *out, const tako_server_config *cfg);
+
+/* Bind `addr` once per worker. */
+int tako__listen_bind(struct tako__address **out, struct tako_server *srv, const char *addr,
+		      uint32_t backlog);
+void tako__address_free(struct tako_server *srv, struct tako__address *a);
+
+/* A worker's end of it. */
+int tako__listener_open(struct tako__listener *ls, struct tako__worker *w,
+			struct tako__address *a);
+void tako__listener_close(struct tako__listener *ls);
+/* A connection has ended: wake those who wait for room. */
+void tako__listener_release(struct tako_server *srv);
+void tako__listener_try_resume(struct tako__listener *ls);
+
+/* max_connections_per_ip.  False: one too many. */
+bool tako__ip_enter(struct tako__ip_table *t, const struct sockaddr *sa, uint32_t max);
+void tako__ip_leave(struct tako__ip_table *t, const struct sockaddr *sa);
+struct tako__ip_table *tako__ip_new(uint32_t max_connections);
+void tako__ip_free(struct tako__ip_table *t);
+
+#endif /* TAKO_CORE_SERVER_H */

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Figures.  Each worker counts for itself, in relaxed atomics that only it writes, so
+ * counting is a plain add and whoever sums up reads without tearing.
+ */
+#ifndef TAKO_CORE_STATS_H
+#define TAKO_CORE_STATS_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+typedef _Atomic uint64_t tako__count;
+
+static inline void tako__add(tako__count *c, uint64_t n)
+{
+	/* One writer: a load and a store, not a locked add. */
+	atomic_store_explicit(c, atomic_load_explicit(c, memory_order_relaxed) + n,
+			      memory_order_relaxed);
+}
+static inline uint64_t tako__read(const tako__count *c)
+{
+	return atomic_load_explicit((tako__count *)(uintptr_t)c, memory_order_relaxed);
+}
+
+enum {
+	TAKO__HIST_FIRST_BIT = 12, /* the first bucket ends at 2^12 ns, about 4 µs */
+	TAKO__HIST_BUCKETS = 23,   /* the last finite one ends at 2^33 ns, about 8.6 s */
+};
+
+/* Of one route: responses by class (index 0: none was sent), time by powers of two. */
+struct tako__route_stats {
+	tako__count responses[6];
+	tako__count sum_ns;
+	tako__count bucket[TAKO__HIST_BUCKETS];
+};
+
+struct tako__stats {
+	tako__count accepted;
+	tako__count open;
+	tako__count refused;
+	tako__count accept_errors;
+	tako__count requests;
+	tako__count active;
+	tako__count aborted;
+	tako__count timeouts;
+	tako__count received_bytes;
+	tako__count sent_bytes;
+	tako__count responses[6];
+	struct tako__route_stats *routes; /* one per endpoint id */
+	unsigned route_count;
+};
+
+int tako__stats_init(struct tako__stats *s, unsigned route_count);
+void tako__stats_fini(struct tako__stats *s);
+
+static inline unsigned tako__hist_bucket(uint64_t ns)
+{
+	unsigned bits = 64 - (unsigned)__builtin_clzll(ns | 1);
+
+	if (bits <= TAKO__HIST_FIRST_BIT)
+		return 0;
+	bits -= TAKO__HIST_FIRST_BIT;
+	return bits < TAKO__HIST_BUCKETS ? bits : TAKO__HIST_BUCKETS - 1;
+}
+
+#endif /* TAKO_CORE_STATS_H */

@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A worker's turns and its end.  The order within a turn is the contract: the runtime
+ * delivers, then timers, then mail, then whatever those wrote is flushed, and nothing
+ * sleeps while any of it has work left.
+ */
+#include "core/worker.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "core/date.h"
+#include "core/log.h"
+#include "core/server.h"
+
+enum {
+	CONNS_KEPT = 256, /* free blocks a worker keeps for the next burst */
+	OUTS_KEPT = 64,
+	EXCHANGES_KEPT = 256,
+	COMMON_BYTES = 256,
+	/* After everything is cut, how long to wait for deferrals that have not been told done. */
+	STRAGGLER_NS = 1000000000,
+};
+
+/* ---- Init -------------------------------------------------------------------------------- */
+
+int tako__worker_init(struct tako__worker *w, struct tako_server *srv, unsigned index)
+{
+	size_t fields = srv->cfg.max_header_count * sizeof(struct tako__field);
+
+	memset(w, 0, sizeof *w);
+	w->srv = srv;
+	w->index = index;
+	w->spare_fd = -1;
+	tako__list_init(&w->conn_list);
+	tako__mailbox_init(&w->mailbox);
+	tako__pool_init(&w->conns, sizeof(struct tako__conn), CONNS_KEPT);
+	tako__pool_init(&w->outs, TAKO__OUT_BYTES, OUTS_KEPT);
+	tako__pool_init(&w->exchanges, TAKO__EXCHANGE_BYTES, EXCHANGES_KEPT);
+	w->fields = tako__alloc(fields);
+	w->common = tako__alloc(COMMON_BYTES);
+	if (!w->fields || !w->common ||
+	    tako__stats_init(&w->stats, tako__table_count(srv->routes)) < 0)
+		return tako__fail(TAKO_ENOMEM, "worker: out of memory");
+	if (srv->log)
+		w->log = tako__log_ring(srv->log, index);
+	return 0;
+}
+
+void tako__worker_fini(struct tako__worker *w)
+{
+	tako__pool_fini(&w->conns);
+	tako__pool_fini(&w->outs);
+	tako__pool_fini(&w->exchanges);
+	tako__free(w->fields, w->srv->cfg.max_header_count * sizeof(struct tako__field));
+	tako__free(w->common, COMMON_BYTES);
+	tako__free(w->listeners, w->srv->address_count * sizeof *w->listeners);
+	tako__stats_fini(&w->stats);
+}
+
+/* ---- Open and close ------------------------------------------------------------------------ */
+
+static int open_listeners(struct tako__worker *w)
+{
+	unsigned count = w->srv->address_count;
+
+	w->listeners = tako__zalloc(count * sizeof *w->listeners);
+	if (!w->listeners)
+		return tako__fail(TAKO_ENOMEM, "worker: out of memory");
+	for (unsigned i = 0; i < count; i++) {
+		int rc = tako__listener_open(&w->listeners[i], w, w->srv->addresses[i]);
+
+		if (rc < 0)
+			return rc;
+		w->listener_count++;
+	}
+	return 0;
+}
+
+static void on_drain_timer(struct tako__timer *t, uint64_t now_ns);
+
+int tako__worker_open(struct tako__worker *w)
+{
+	struct tako_loop_config cfg = {.size = sizeof cfg};
+	int rc = w->srv->rt->open(&w->loop, &cfg);
+
+	if (rc < 0)
+		return rc;
+	w->loop->user = w;
+	w->state = TAKO__SERVING;
+	w->result = 0;
+	w->stop_seen = 0;
+	w->date_until_ns = 0;
+	tako__wheel_init(&w->wheel, w->loop->now_ns);
+	tako__timer_init(&w->drain_timer, on_drain_timer);
+	tako__ticker_init(&w->ticker);
+	w->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	rc = open_listeners(w);
+	atomic_store(&w->wake_loop, w->loop);
+	return rc;
+}
+
+/* Only from an opened worker whose connections are gone, or that never ran. */
+void tako__worker_close(struct tako__worker *w)
+{
+	if (!w->loop)
+		return;
+	for (unsigned i = 0; i < w->listener_count; i++)
+		tako__listener_close(&w->listeners[i]);
+	/* Connections that the backlog still held, and the listeners themselves. */
+	TAKO__LIST_EACH(at, &w->conn_list)
+		tako__conn_close(TAKO__CONTAINER(at, struct tako__conn, link));
+	if (w->listener_count || w->conn_count)
+		(void)w->loop->rt->turn(w->loop, 0);
+	atomic_store(&w->wake_loop, NULL);
+	if (w->exchange_count || w->offload_count) {
+		/* Somebody holds a deferral and may still use it: better to lose this memory. */
+		w->srv->leaked = true;
+		return;
+	}
+	w->loop->rt->free(w->loop);
+	w->loop = NULL;
+	if (w->spare_fd >= 0)
+		close(w->spare_fd);
+	w->spare_fd = -1;
+}
+
+/* ---- Mail --------------------------------------------------------------------------------------- */
+
+void tako__worker_wake(struct tako__worker *w)
+{
+	struct tako_loop *loop = atomic_load(&w->wake_loop);
+
+	if (loop)
+		loop->rt->wake(loop);
+}
+
+void tako__worker_post(struct tako__worker *w, struct tako__mail *m)
+{
+	if (tako__mailbox_post(&w->mailbox, m))
+		tako__worker_wake(w);
+}
+
+/* ---- Drain ---------------------------------------------------------------------------------------- */
+
+static void cut_all(struct tako__worker *w)
+{
+	if (w->conn_count)
+		w->result = TAKO_ETIMEDOUT;
+	TAKO__LIST_EACH(at, &w->conn_list)
+		tako__conn_close(TAKO__CONTAINER(at, struct tako__conn, link));
+	w->cut = true;
+	tako__timer_set(&w->wheel, &w->drain_timer, tako__now_ns(w) + STRAGGLER_NS);
+}
+
+static void on_drain_timer(struct tako__timer *t, uint64_t now_ns)
+{
+	struct tako__worker *w = TAKO__CONTAINER(t, struct tako__worker, drain_timer);
+
+	(void)now_ns;
+	if (!w->cut) {
+		cut_all(w);
+		return;
+	}
+	w->result = TAKO_ETIMEDOUT;
+	w->abandoned = true;
+}
+
+static void begin_drain(struct tako__worker *w)
+{
+	uint32_t drain_ms = atomic_load(&w->srv->drain_ms);
+
+	w->state = TAKO__DRAINING;
+	for (unsigned i = 0; i < w->listener_count; i++)
+		tako__listener_close(&w->listeners[i]);
+	TAKO__LIST_EACH(at, &w->conn_list) {
+		struct tako__conn *c = TAKO__CONTAINER(at, struct tako__conn, link);
+
+		c->proto->drain(c);
+	}
+	if (drain_ms != TAKO_OFF)
+		tako__timer_set(&w->wheel, &w->drain_timer,
+				tako__now_ns(w) + (uint64_t)drain_ms * 1000000);
+}
+
+static void look_at_stop(struct tako__worker *w)
+{
+	uint32_t calls = atomic_load_explicit(&w->srv->stop_calls, memory_order_acquire);
+
+	if (TAKO__LIKELY(calls == w->stop_seen))
+		return;
+	w->stop_seen = calls;
+	if (w->state == TAKO__SERVING)
+		begin_drain(w);
+	if (calls > 1 && !w->cut)
+		cut_all(w);
+}
+
+static bool is_over(const struct tako__worker *w)
+{
+	if (w->state != TAKO__DRAINING)
+		return false;
+	for (unsigned i = 0; i < w->listener_count; i++) {
+		if (w->listeners[i].open)
+			return false;
+	}
+	if (w->conn_count)
+		return false;
+	return w->abandoned || (!w->exchange_count && !w->offload_count);
+}
+
+/* ---- A turn ----------------------------------------------------------------------------------------- */
+
+static void kick_dirty(struct tako__worker *w)
+{
+	struct tako__conn *c;
+
+	while ((c = w->dirty)) {
+		w->dirty = c->dirty_next;
+		c->flags &= ~TAKO__CONN_DIRTY;
+		tako__conn_kick(c);
+	}
+}
+
+static void resume_held(struct tako__worker *w)
+{
+	for (unsigned i = 0; i < w->listener_count; i++)
+		tako__listener_try_resume(&w->listeners[i]);
+	if (w->held_count)
+		atomic_store(&w->over_limit, true);
+}
+
+uint64_t tako__worker_next(struct tako__worker *w)
+{
+	return w->mail_left ? 0 : tako__wheel_next(&w->wheel);
+}
+
+int tako__worker_turn(struct tako__worker *w, uint64_t deadline_ns)
+{
+	uint64_t next = tako__worker_next(w);
+	int rc = w->loop->rt->turn(w->loop, next < deadline_ns ? next : deadline_ns);
+
+	if (rc < 0)
+		return rc;
+	tako__ticker_update(&w->ticker, w->loop->now_ns);
+	tako__wheel_run(&w->wheel, w->loop->now_ns);
+	w->mail_left = tako__mailbox_drain(&w->mailbox);
+	if (TAKO__UNLIKELY(w->held_count))
+		resume_held(w);
+	look_at_stop(w);
+	kick_dirty(w);
+	return TAKO__UNLIKELY(is_over(w)) ? 1 : 0;
+}
+
+/* ---- Server and Date ------------------------------------------------------------------------------------ */
+
+tako_str tako__worker_common(struct tako__worker *w)
+{
+	struct timespec ts;
+	const char *server = w->srv->cfg.server_header;
+	int n = 0;
+
+	if (TAKO__LIKELY(w->loop->now_ns < w->date_until_ns))
+		return (tako_str){w->common, w->common_n};
+	clock_gettime(CLOCK_REALTIME, &ts);
+	if (server[0])
+		n = snprintf(w->common, COMMON_BYTES, "Server: %s\r\n", server);
+	n += snprintf(w->common + n, COMMON_BYTES - (size_t)n, "Date: ");
+	w->date_off = (uint32_t)n;
+	tako__date_format(w->common + n, ts.tv_sec);
+	memcpy(w->common + n + TAKO__DATE_BYTES, "\r\n", 2);
+	w->common_n = (uint32_t)n + TAKO__DATE_BYTES + 2;
+	w->date_until_ns = w->loop->now_ns + (1000000000u - (uint64_t)ts.tv_nsec);
+	return (tako_str){w->common, w->common_n};
+}

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * One worker: a thread with a loop, a wheel, a mailbox, pools and connections of its own.
+ * Workers share the frozen routes, the config and a handful of counters, nothing else.
+ */
+#ifndef TAKO_CORE_WORKER_H
+#define TAKO_CORE_WORKER_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include <tako/server.h>
+#include <tako/sys/runtime.h>
+
+#include "core/clock.h"
+#include "core/conn.h"
+#include "core/exchange.h"
+#include "core/list.h"
+#include "core/mailbox.h"
+#include "core/mem.h"
+#include "core/stats.h"
+#include "core/wheel.h"
+
+struct tako__log_ring;
+
+/* One listening socket of one worker. */
+struct tako__listener {
+	struct tako_sock sock;
+	struct tako__worker *worker;
+	const struct tako_transport *transport;
+	struct tako__timer backoff;
+	uint32_t backoff_ms;
+	bool open;      /* given to the loop and not yet reaped */
+	bool over_limit; /* paused because of max_connections */
+};
+
+enum tako__worker_state { TAKO__SERVING, TAKO__DRAINING, TAKO__STOPPED };
+
+struct tako__worker {
+	struct tako_server *srv;
+	struct tako_loop *loop;
+	unsigned index;
+	enum tako__worker_state state;
+	int result; /* of the drain */
+	struct tako__wheel wheel;
+	struct tako__mailbox mailbox;
+	struct tako__pool conns;
+	struct tako__pool outs;
+	struct tako__pool exchanges;
+	struct tako__list conn_list;
+	struct tako__conn *dirty;
+	struct tako__listener *listeners;
+	unsigned listener_count;
+	unsigned conn_count;
+	unsigned exchange_count;
+	unsigned offload_count; /* jobs that will mail us */
+	struct tako__field *fields; /* the parser's scratch, srv->cfg.max_header_count of them */
+	char *common;               /* "Server: …\r\nDate: …\r\n", renewed each second */
+	uint32_t common_n;
+	uint32_t date_off;          /* of the date in it */
+	uint64_t date_until_ns;     /* on the loop's clock */
+	struct tako__ticker ticker;
+	struct tako__stats stats;
+	struct tako__log_ring *log;
+	struct tako__timer drain_timer;
+	uint32_t stop_seen;
+	bool cut;       /* the drain is over, what is left is being closed */
+	bool abandoned; /* and somebody's deferral did not end even so */
+	bool mail_left; /* more than one drain takes */
+	_Atomic bool over_limit; /* some listener of ours waits for room: wake us */
+	unsigned held_count;     /* how many do */
+	int spare_fd;            /* given up to accept and close one when there are no others */
+	_Atomic(struct tako_loop *) wake_loop; /* loop, for other threads; NULL outside its life */
+	pthread_t thread;
+	bool has_thread;
+};
+
+static inline uint64_t tako__now_ns(const struct tako__worker *w)
+{
+	return w->loop->now_ns;
+}
+
+int tako__worker_init(struct tako__worker *w, struct tako_server *srv, unsigned index);
+void tako__worker_fini(struct tako__worker *w);
+/* On the worker's own thread: make the loop, take the listeners. */
+int tako__worker_open(struct tako__worker *w);
+void tako__worker_close(struct tako__worker *w);
+/* One turn, waiting until `deadline_ns` at most.  0: go on; 1: stopped; negative: broken. */
+int tako__worker_turn(struct tako__worker *w, uint64_t deadline_ns);
+/* When the next turn is due if nothing happens. */
+uint64_t tako__worker_next(struct tako__worker *w);
+/* Send mail and wake the worker if need be.  [any] */
+void tako__worker_post(struct tako__worker *w, struct tako__mail *m);
+/* Make its turn return.  [signal] */
+void tako__worker_wake(struct tako__worker *w);
+/* "Server: …\r\nDate: …\r\n" of this second. */
+tako_str tako__worker_common(struct tako__worker *w);
+
+#endif /* TAKO_CORE_WORKER_H */

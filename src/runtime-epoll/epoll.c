@@ -1,0 +1,486 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The epoll runtime: readiness turned into the completions of seam A.
+ *
+ * What it is careful about is system calls.  A connection is registered once, edge
+ * triggered, and not at all if it ends within its first turn; recv is not repeated
+ * after a short read; what a delivery queued is sent right behind it, in one call.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <tako/server.h>
+
+#include "core/base.h"
+#include "core/mem.h"
+#include "runtime-epoll/epoll_int.h"
+
+enum {
+	EVENTS_PER_TURN = 256,
+	ACCEPT_BUDGET = 64, /* a burst of connections must not starve those that are there */
+	RECV_BUDGET = 4,    /* buffers per socket and turn, for the same reason */
+};
+
+static uint64_t clock_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+static struct tako__epoll *loop_of(struct tako_sock *s)
+{
+	return TAKO__CONTAINER(s->loop, struct tako__epoll, base);
+}
+
+/* ---- Work: sockets that want something done before the turn ends -------------- */
+
+static void schedule(struct tako_sock *s, uint32_t what)
+{
+	struct tako__epoll *ep = loop_of(s);
+
+	s->flags |= what;
+	/* The one being serviced looks at its flags itself when its callback returns. */
+	if (s == ep->current || (s->flags & SOCK_SCHEDULED))
+		return;
+	s->flags |= SOCK_SCHEDULED;
+	s->next = NULL;
+	if (ep->work_tail)
+		ep->work_tail->next = s;
+	else
+		ep->work = s;
+	ep->work_tail = s;
+}
+
+/* ---- Registration ------------------------------------------------------------- */
+
+static int watch(struct tako_sock *s, uint32_t events)
+{
+	struct epoll_event ev = {.events = events, .data.ptr = s};
+	int op = s->flags & SOCK_WATCHED ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+
+	if (epoll_ctl(loop_of(s)->fd, op, s->fd, &ev) < 0)
+		return tako__fail_errno("epoll_ctl");
+	s->flags |= SOCK_WATCHED;
+	return 0;
+}
+
+/* Not EPOLLOUT from the start: it would report every new socket once for nothing. */
+static int watch_stream(struct tako_sock *s, bool out)
+{
+	uint32_t events = EPOLLIN | EPOLLRDHUP | EPOLLET;
+
+	if (out) {
+		events |= EPOLLOUT;
+		s->flags |= SOCK_WATCHED_OUT;
+	}
+	return watch(s, events);
+}
+
+/* ---- Receiving ---------------------------------------------------------------- */
+
+static void deliver_end(struct tako_sock *s, int res)
+{
+	s->flags &= ~SOCK_READABLE;
+	s->flags |= res < 0 ? TAKO_SOCK_BROKEN : TAKO_SOCK_EOF;
+	s->cb->on_recv(s, NULL, res);
+}
+
+/* One recv.  False: nothing more to be had now. */
+static bool receive_once(struct tako__epoll *ep, struct tako_sock *s)
+{
+	size_t room = ep->recv_bytes;
+	ssize_t n = recv(s->fd, ep->recv_buffer, room, 0);
+
+	if (n < 0 && errno == EINTR)
+		return true;
+	if (n < 0 && errno == EAGAIN) {
+		s->flags &= ~SOCK_READABLE;
+		return false;
+	}
+	if (n <= 0) {
+		deliver_end(s, n < 0 ? TAKO_ECLOSED : 0);
+		return false;
+	}
+	/* A short read has emptied the socket: the next byte makes a new edge.  With a
+	 * hang-up already reported there is no further edge to wait for. */
+	if ((size_t)n < room && !(s->flags & SOCK_HANGUP))
+		s->flags &= ~SOCK_READABLE;
+	s->cb->on_recv(s, ep->recv_buffer, n);
+	return true;
+}
+
+static bool may_receive(const struct tako_sock *s)
+{
+	return (s->flags & (SOCK_READABLE | TAKO_SOCK_PAUSED | TAKO_SOCK_CLOSING | TAKO_SOCK_EOF |
+			    TAKO_SOCK_BROKEN)) == SOCK_READABLE;
+}
+
+/* ---- Closing ------------------------------------------------------------------ */
+
+static void tear_down(struct tako__epoll *ep, struct tako_sock *s)
+{
+	s->flags |= SOCK_DEAD;
+	tako_sock_fail(s, TAKO_ECLOSED);
+	/* Closing the descriptor also takes it out of the interest list; a listener's stays open
+	 * with its owner. */
+	if (!(s->flags & SOCK_LISTENS))
+		close(s->fd);
+	else if (s->flags & SOCK_WATCHED)
+		epoll_ctl(ep->fd, EPOLL_CTL_DEL, s->fd, NULL);
+	s->next = ep->dead;
+	ep->dead = s;
+}
+
+static void reap(struct tako__epoll *ep)
+{
+	while (ep->dead) {
+		struct tako_sock *s = ep->dead;
+
+		ep->dead = s->next;
+		ep->sock_count--;
+		s->cb->on_closed(s);
+	}
+}
+
+/* ---- One socket's turn ----------------------------------------------------------- */
+
+static void flush_now(struct tako_sock *s)
+{
+	s->flags &= ~SOCK_DIRTY;
+	switch (tako__epoll_send(s)) {
+	case SEND_DONE:
+		return;
+	case SEND_LATER: /* its share of this turn is used up */
+		schedule(s, SOCK_DIRTY);
+		return;
+	case SEND_FULL:
+		s->flags &= ~SOCK_WRITABLE;
+		if (!(s->flags & SOCK_WATCHED_OUT) && watch_stream(s, true) < 0)
+			s->flags |= TAKO_SOCK_CLOSING;
+		return;
+	case SEND_BROKEN:
+		/* Let the owner hear of it where it hears of everything else. */
+		tako_sock_fail(s, TAKO_ECLOSED);
+		if (!(s->flags & (TAKO_SOCK_BROKEN | TAKO_SOCK_CLOSING)))
+			deliver_end(s, TAKO_ECLOSED);
+		return;
+	}
+}
+
+static void service_stream(struct tako__epoll *ep, struct tako_sock *s)
+{
+	for (unsigned i = 0; may_receive(s); i++) {
+		if (i == RECV_BUDGET) {
+			s->flags |= SOCK_AGAIN;
+			break;
+		}
+		if (!receive_once(ep, s))
+			break;
+		if ((s->flags & (SOCK_DIRTY | SOCK_WRITABLE)) == (SOCK_DIRTY | SOCK_WRITABLE))
+			flush_now(s);
+	}
+	if ((s->flags & SOCK_DIRTY) && (s->flags & SOCK_WRITABLE) && !(s->flags & TAKO_SOCK_CLOSING))
+		flush_now(s);
+}
+
+static void service(struct tako__epoll *ep, struct tako_sock *s)
+{
+	ep->current = s;
+	if (!(s->flags & (SOCK_LISTENS | TAKO_SOCK_CLOSING)))
+		service_stream(ep, s);
+	if (!(s->flags & (SOCK_LISTENS | TAKO_SOCK_CLOSING | SOCK_WATCHED)) &&
+	    watch_stream(s, false) < 0 && !(s->flags & TAKO_SOCK_BROKEN))
+		deliver_end(s, TAKO_ESYS);
+	ep->current = NULL;
+	if (s->flags & TAKO_SOCK_CLOSING) {
+		tear_down(ep, s);
+		return;
+	}
+	if (s->flags & SOCK_AGAIN || may_receive(s) ||
+	    (s->flags & (SOCK_DIRTY | SOCK_WRITABLE)) == (SOCK_DIRTY | SOCK_WRITABLE)) {
+		s->flags &= ~SOCK_AGAIN;
+		schedule(s, 0);
+	}
+}
+
+static void accept_some(struct tako_sock *ls)
+{
+	for (unsigned i = 0; i < ACCEPT_BUDGET; i++) {
+		struct sockaddr_storage from;
+		socklen_t n = sizeof from;
+		int fd;
+
+		if (ls->flags & (TAKO_SOCK_PAUSED | TAKO_SOCK_CLOSING)) {
+			/* Level triggered: what is not taken now would be reported for ever. */
+			watch(ls, 0);
+			return;
+		}
+		fd = accept4(ls->fd, (struct sockaddr *)&from, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (fd >= 0) {
+			ls->cb->on_accept(ls, fd, (struct sockaddr *)&from, n);
+			continue;
+		}
+		if (errno == EAGAIN)
+			return;
+		/* The peer's own failure says nothing about the next one (accept(2)). */
+		if (errno == EINTR || errno == ECONNABORTED || errno == EPROTO)
+			continue;
+		ls->flags |= TAKO_SOCK_PAUSED;
+		ls->cb->on_accept_error(ls, errno);
+	}
+}
+
+static void on_event(struct tako__epoll *ep, const struct epoll_event *ev)
+{
+	struct tako_sock *s = ev->data.ptr;
+
+	if (!s) {
+		uint64_t count;
+
+		/* Nothing to learn from the count: the mailbox knows. */
+		(void)!read(ep->wake_fd, &count, sizeof count);
+		return;
+	}
+	if ((void *)s == (void *)ep) {
+		(void)!read(ep->timer_fd, &(uint64_t){0}, sizeof(uint64_t));
+		return;
+	}
+	if (s->flags & SOCK_DEAD)
+		return;
+	if (s->flags & SOCK_LISTENS) {
+		ep->current = s;
+		accept_some(s);
+		ep->current = NULL;
+		if (s->flags & TAKO_SOCK_CLOSING)
+			schedule(s, 0);
+		return;
+	}
+	if (ev->events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+		s->flags |= SOCK_READABLE;
+	if (ev->events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+		s->flags |= SOCK_HANGUP;
+	if (ev->events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) {
+		s->flags |= SOCK_WRITABLE;
+		if (s->head)
+			s->flags |= SOCK_DIRTY;
+	}
+	/* A reset after the peer's orderly end: nothing is read any more that would tell. */
+	if ((ev->events & EPOLLERR) && (s->flags & TAKO_SOCK_EOF) &&
+	    !(s->flags & (TAKO_SOCK_BROKEN | TAKO_SOCK_CLOSING | TAKO_SOCK_PAUSED)))
+		deliver_end(s, TAKO_ECLOSED);
+	if (!(s->flags & SOCK_SCHEDULED))
+		service(ep, s);
+}
+
+/* ---- The vtable -------------------------------------------------------------------- */
+
+static int epoll_probe(char *why, size_t n)
+{
+	if (n)
+		why[0] = '\0';
+	return 0;
+}
+
+static void epoll_free(struct tako_loop *loop)
+{
+	struct tako__epoll *ep = TAKO__CONTAINER(loop, struct tako__epoll, base);
+
+	if (!loop)
+		return;
+	if (ep->timer_fd >= 0)
+		close(ep->timer_fd);
+	if (ep->wake_fd >= 0)
+		close(ep->wake_fd);
+	if (ep->fd >= 0)
+		close(ep->fd);
+	tako__free(ep->recv_buffer, ep->recv_bytes);
+	tako__free(ep, sizeof *ep);
+}
+
+static int epoll_open(struct tako_loop **out, const struct tako_loop_config *cfg)
+{
+	struct epoll_event ev = {.events = EPOLLIN | EPOLLET};
+	struct tako__epoll *ep = tako__zalloc(sizeof *ep);
+
+	if (!ep)
+		return tako__fail(TAKO_ENOMEM, "event loop: out of memory");
+	ep->base.rt = tako_runtime_epoll();
+	ep->timer_fd = -1;
+	ep->wake_fd = -1;
+	/* Large enough for a whole 64 KiB body and then some in one call.  Only the pages that
+	 * traffic reaches are ever touched, and there is one buffer a loop. */
+	ep->recv_bytes = cfg->recv_buffer_bytes ? cfg->recv_buffer_bytes : 256u << 10;
+	ep->recv_buffer = tako__alloc(ep->recv_bytes);
+	ep->fd = epoll_create1(EPOLL_CLOEXEC);
+	if (ep->fd >= 0)
+		ep->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (!ep->recv_buffer || ep->fd < 0 || ep->wake_fd < 0 ||
+	    epoll_ctl(ep->fd, EPOLL_CTL_ADD, ep->wake_fd, &ev) < 0) {
+		int err = ep->recv_buffer ? tako__fail_errno("epoll") :
+					    tako__fail(TAKO_ENOMEM, "event loop: out of memory");
+		epoll_free(&ep->base);
+		return err;
+	}
+	ep->base.now_ns = clock_ns();
+	*out = &ep->base;
+	return 0;
+}
+
+static int wait_ms(const struct tako__epoll *ep, uint64_t deadline_ns)
+{
+	uint64_t now;
+	uint64_t ms;
+
+	if (ep->work || deadline_ns == 0)
+		return 0;
+	if (deadline_ns == UINT64_MAX)
+		return -1;
+	now = clock_ns();
+	if (deadline_ns <= now)
+		return 0;
+	ms = (deadline_ns - now + 999999) / 1000000;
+	return ms > INT_MAX ? INT_MAX : (int)ms;
+}
+
+static int epoll_turn(struct tako_loop *loop, uint64_t deadline_ns)
+{
+	struct tako__epoll *ep = TAKO__CONTAINER(loop, struct tako__epoll, base);
+	struct epoll_event events[EVENTS_PER_TURN];
+	struct tako_sock *work;
+	int n = epoll_wait(ep->fd, events, EVENTS_PER_TURN, wait_ms(ep, deadline_ns));
+
+	if (n < 0 && errno != EINTR)
+		return tako__fail_errno("epoll_wait");
+	loop->now_ns = clock_ns();
+	for (int i = 0; i < n; i++)
+		on_event(ep, &events[i]);
+	/* Taken as a whole: what these sockets schedule anew waits for the next turn, so that
+	 * one busy socket cannot keep the loop. */
+	work = ep->work;
+	ep->work = NULL;
+	ep->work_tail = NULL;
+	while (work) {
+		struct tako_sock *s = work;
+
+		work = s->next;
+		s->flags &= ~SOCK_SCHEDULED;
+		if (!(s->flags & SOCK_DEAD))
+			service(ep, s);
+	}
+	reap(ep);
+	return 0;
+}
+
+static void epoll_wake(struct tako_loop *loop)
+{
+	struct tako__epoll *ep = TAKO__CONTAINER(loop, struct tako__epoll, base);
+	int saved = errno; /* also called from signal handlers */
+
+	(void)!write(ep->wake_fd, &(uint64_t){1}, sizeof(uint64_t));
+	errno = saved;
+}
+
+static int epoll_pollable(struct tako_loop *loop, uint64_t deadline_ns)
+{
+	struct tako__epoll *ep = TAKO__CONTAINER(loop, struct tako__epoll, base);
+	struct itimerspec when = {0};
+
+	if (ep->timer_fd < 0) {
+		struct epoll_event ev = {.events = EPOLLIN, .data.ptr = ep};
+
+		ep->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+		if (ep->timer_fd < 0 || epoll_ctl(ep->fd, EPOLL_CTL_ADD, ep->timer_fd, &ev) < 0)
+			return tako__fail_errno("timerfd");
+	}
+	if (ep->work)
+		deadline_ns = 1;
+	if (deadline_ns != UINT64_MAX) {
+		when.it_value.tv_sec = (time_t)(deadline_ns / 1000000000u);
+		when.it_value.tv_nsec = (long)(deadline_ns % 1000000000u) | (deadline_ns == 0);
+	}
+	if (timerfd_settime(ep->timer_fd, TFD_TIMER_ABSTIME, &when, NULL) < 0)
+		return tako__fail_errno("timerfd_settime");
+	return ep->fd;
+}
+
+static int epoll_listen(struct tako_loop *loop, struct tako_sock *ls, int fd)
+{
+	struct tako__epoll *ep = TAKO__CONTAINER(loop, struct tako__epoll, base);
+	int err;
+
+	ls->loop = loop;
+	ls->fd = fd;
+	ls->flags |= SOCK_LISTENS;
+	err = watch(ls, EPOLLIN);
+	if (err == 0)
+		ep->sock_count++;
+	return err;
+}
+
+static int epoll_start(struct tako_loop *loop, struct tako_sock *s, int fd)
+{
+	struct tako__epoll *ep = TAKO__CONTAINER(loop, struct tako__epoll, base);
+
+	s->loop = loop;
+	s->fd = fd;
+	ep->sock_count++;
+	/* Try to read first: a request that is already there is answered, and a connection that
+	 * is closed after it never costs an epoll_ctl. */
+	schedule(s, SOCK_READABLE | SOCK_WRITABLE);
+	return 0;
+}
+
+static void epoll_resume(struct tako_sock *s)
+{
+	if (!(s->flags & TAKO_SOCK_PAUSED))
+		return;
+	s->flags &= ~TAKO_SOCK_PAUSED;
+	if (s->flags & SOCK_LISTENS)
+		watch(s, EPOLLIN);
+	else
+		schedule(s, 0);
+}
+
+static void epoll_flush(struct tako_sock *s)
+{
+	if (s->flags & SOCK_DIRTY)
+		return;
+	schedule(s, SOCK_DIRTY);
+}
+
+static void epoll_close(struct tako_sock *s)
+{
+	if (s->flags & TAKO_SOCK_CLOSING)
+		return;
+	schedule(s, TAKO_SOCK_CLOSING);
+}
+
+const tako_runtime *tako_runtime_epoll(void)
+{
+	static const tako_runtime runtime = {
+		.size = sizeof(tako_runtime),
+		.name = "epoll",
+		.caps = TAKO_RT_FILE_SEND,
+		.probe = epoll_probe,
+		.open = epoll_open,
+		.free = epoll_free,
+		.turn = epoll_turn,
+		.wake = epoll_wake,
+		.pollable = epoll_pollable,
+		.listen = epoll_listen,
+		.start = epoll_start,
+		.resume = epoll_resume,
+		.flush = epoll_flush,
+		.close = epoll_close,
+	};
+	return &runtime;
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the files of the epoll runtime share: its loop, its flags, its send.
+ */
+#ifndef TAKO_RUNTIME_EPOLL_INT_H
+#define TAKO_RUNTIME_EPOLL_INT_H
+
+#include <tako/sys/runtime.h>
+
+#define SOCK_READABLE (TAKO_SOCK_USER << 0) /* recv may give something */
+#define SOCK_WRITABLE (TAKO_SOCK_USER << 1) /* send may take something */
+#define SOCK_HANGUP (TAKO_SOCK_USER << 2) /* the peer's end, or an error, was reported */
+#define SOCK_WATCHED (TAKO_SOCK_USER << 3) /* in the interest list */
+#define SOCK_WATCHED_OUT (TAKO_SOCK_USER << 4) /* there for EPOLLOUT too */
+#define SOCK_DIRTY (TAKO_SOCK_USER << 5) /* something is queued that was not tried yet */
+#define SOCK_SCHEDULED (TAKO_SOCK_USER << 6) /* on the work list */
+#define SOCK_AGAIN (TAKO_SOCK_USER << 7) /* used up its share of the turn */
+#define SOCK_LISTENS (TAKO_SOCK_USER << 8)
+#define SOCK_DEAD (TAKO_SOCK_USER << 9) /* torn down, waiting for the reaper */
+
+struct tako__epoll {
+	struct tako_loop base;
+	int fd;
+	int wake_fd;
+	int timer_fd; /* made for hosts with a loop of their own only */
+	unsigned sock_count;
+	char *recv_buffer;
+	size_t recv_bytes;
+	struct tako_sock *current; /* the one whose callback is running */
+	struct tako_sock *work;
+	struct tako_sock *work_tail;
+	struct tako_sock *dead;
+};
+
+enum tako__epoll_sent {
+	SEND_DONE,   /* the queue is empty */
+	SEND_FULL,   /* the kernel takes no more for now */
+	SEND_LATER,  /* it would, but others want their turn */
+	SEND_BROKEN, /* the connection is gone */
+};
+
+/* Send what is queued: one call for all memory ops at the head, file ranges in slices. */
+enum tako__epoll_sent tako__epoll_send(struct tako_sock *s);
+
+#endif /* TAKO_RUNTIME_EPOLL_INT_H */

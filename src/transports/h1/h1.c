@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * HTTP/1.1 and 1.0 on one connection (RFC 9112): one exchange after the other, what is
+ * received ahead of its turn kept and bounded, the connection's waits timed.
+ */
+#include "transports/h1/h1.h"
+
+#include "core/server.h"
+#include "core/worker.h"
+
+enum {
+	/* Received ahead of its turn: enough for a window of pipelined requests.  Then reading
+	 * pauses and TCP slows the peer down. */
+	STASH_PAUSE_BYTES = 64 << 10,
+	TICK_NS = 1000000000, /* how often a transfer's progress is looked at */
+};
+
+static uint64_t ms(uint32_t value)
+{
+	return value == TAKO_OFF ? UINT64_MAX / 4 : (uint64_t)value * 1000000;
+}
+
+/* ---- The stash --------------------------------------------------------------------------- */
+
+static void stash_free(struct tako__h1 *h)
+{
+	tako__free(h->stash, h->stash_cap);
+	h->stash = NULL;
+	h->stash_n = 0;
+	h->stash_cap = 0;
+	h->stash_used = 0;
+}
+
+static bool stash_add(struct tako__h1 *h, const char *p, size_t n)
+{
+	uint32_t left = h->stash_n - h->stash_used;
+
+	if (h->stash_used && left)
+		memmove(h->stash, h->stash + h->stash_used, left);
+	h->stash_n = left;
+	h->stash_used = 0;
+	if (n > h->stash_cap - left) {
+		size_t cap = h->stash_cap ? h->stash_cap : 1024;
+		char *grown;
+
+		while (cap < left + n)
+			cap *= 2;
+		/* A pause, and the size of one delivery, bound it. */
+		grown = tako__resize(h->stash, h->stash_cap, cap);
+		if (!grown)
+			return false;
+		h->stash = grown;
+		h->stash_cap = (uint32_t)cap;
+	}
+	memcpy(h->stash + left, p, n);
+	h->stash_n += (uint32_t)n;
+	return true;
+}
+
+/* ---- Deadlines ----------------------------------------------------------------------------- */
+
+/* Reading has a deadline when the peer owes us something. */
+static uint64_t read_deadline(struct tako__conn *c, uint64_t now)
+{
+	const tako_server_config *cfg = &c->worker->srv->cfg;
+	struct tako__h1 *h = tako__h1_of(c);
+
+	if (!h->x && h->scanned)
+		return h->since_ns + ms(cfg->header_timeout_ms);
+	if (!h->x && h->stash_n)
+		return UINT64_MAX; /* the peer must read first: see check_write() */
+	if (!h->x)
+		return now + ms(c->request_count ? cfg->keepalive_timeout_ms :
+						   cfg->header_timeout_ms);
+	if ((h->x->flags & TAKO__X_BODY_DONE) || !tako__exchange_takes(h->x) ||
+	    (c->sock.flags & TAKO_SOCK_PAUSED))
+		return UINT64_MAX;
+	return now + TICK_NS;
+}
+
+static void arm(struct tako__conn *c)
+{
+	uint64_t now = tako__now_ns(c->worker);
+	uint64_t deadline = read_deadline(c, now);
+
+	if (c->flags & (TAKO__CONN_LINGERING | TAKO__CONN_CLOSING))
+		return;
+	if (tako__conn_unsent(c) && deadline > now + TICK_NS)
+		deadline = now + TICK_NS;
+	tako__conn_deadline(c, deadline);
+}
+
+/* ---- Input ------------------------------------------------------------------------------------ */
+
+/* What was left in a last buffer is input the peer may not know to be unwanted. */
+static void left_over(struct tako__conn *c)
+{
+	if (c->flags & TAKO__CONN_FINISH)
+		c->flags |= TAKO__CONN_LINGER;
+}
+
+static void feed_stash(struct tako__conn *c)
+{
+	struct tako__h1 *h = tako__h1_of(c);
+	size_t used = tako__h1_feed(c, h->stash + h->stash_used, h->stash_n - h->stash_used);
+
+	h->stash_used += (uint32_t)used;
+	if (h->stash_used == h->stash_n)
+		stash_free(h);
+	else
+		left_over(c);
+}
+
+static void feed_new(struct tako__conn *c, char *p, size_t n)
+{
+	struct tako__h1 *h = tako__h1_of(c);
+	size_t used = 0;
+
+	if (TAKO__LIKELY(!h->stash_n))
+		used = tako__h1_feed(c, p, n);
+	if (TAKO__LIKELY(used == n))
+		return;
+	left_over(c);
+	if (c->flags & (TAKO__CONN_FINISH | TAKO__CONN_CLOSING))
+		return;
+	if (!stash_add(h, p + used, n - used)) {
+		tako__conn_close(c);
+		return;
+	}
+	if (h->stash_n > n - used)
+		feed_stash(c);
+}
+
+/* Pause and resume by what waits in the stash. */
+static void balance(struct tako__conn *c)
+{
+	struct tako__h1 *h = tako__h1_of(c);
+	bool full = h->stash_n - h->stash_used >= STASH_PAUSE_BYTES;
+
+	/* An incomplete head may need more than that: its own limit bounds it. */
+	if (full && (h->x || h->scanned == 0))
+		tako__conn_pause(c);
+	else if (!full)
+		tako__conn_resume(c);
+}
+
+static void on_eof(struct tako__conn *c)
+{
+	struct tako__h1 *h = tako__h1_of(c);
+
+	h->eof = true;
+	if (!h->x)
+		return;
+	if (!(h->x->flags & TAKO__X_BODY_DONE)) {
+		/* An incomplete message (RFC 9112 section 8). */
+		h->close = true;
+		tako__exchange_break(h->x, 400, TAKO_ECLOSED);
+		return;
+	}
+	tako__exchange_half_closed(h->x);
+}
+
+/* Whatever happened, go on from the state it left. */
+static void go_on(struct tako__conn *c)
+{
+	struct tako__h1 *h = tako__h1_of(c);
+
+	if (c->flags & TAKO__CONN_CLOSING)
+		return;
+	if (h->stash_n && !h->feeding && !(c->flags & TAKO__CONN_FINISH))
+		feed_stash(c);
+	if (c->flags & (TAKO__CONN_FINISH | TAKO__CONN_CLOSING)) {
+		arm(c);
+		return;
+	}
+	if (!h->x && (h->eof || ((c->flags & TAKO__CONN_DRAINING) && !h->stash_n))) {
+		tako__conn_finish(c, false);
+		return;
+	}
+	balance(c);
+	arm(c);
+}
+
+static void h1_recv(struct tako__conn *c, char *p, ssize_t res)
+{
+	if (TAKO__LIKELY(res > 0))
+		feed_new(c, p, (size_t)res);
+	else if (res < 0)
+		tako__conn_close(c);
+	else
+		on_eof(c);
+	if (TAKO__LIKELY(res > 0) && TAKO__LIKELY(!tako__h1_of(c)->x) &&
+	    !tako__h1_of(c)->stash_n && !(c->flags & (TAKO__CONN_FINISH | TAKO__CONN_DRAINING))) {
+		arm(c);
+		return;
+	}
+	go_on(c);
+}
+
+static void h1_written(struct tako__conn *c)
+{
+	struct tako__h1 *h = tako__h1_of(c);
+
+	if (h->x)
+		tako__exchange_writable(h->x);
+	go_on(c);
+}
+
+/* ---- Exchanges -------------------------------------------------------------------------------- */
+
+/* The framing promised more, and a closed connection tells that it will not come (RFC 9112
+ * section 8).  Where the end of the connection is itself the framing, only a reset does. */
+static void h1_stop(struct tako__exchange *x, int err)
+{
+	struct tako__conn *c = x->conn;
+	struct tako__h1 *h = tako__h1_of(c);
+	struct linger reset = {.l_onoff = 1};
+
+	(void)err;
+	h->close = true;
+	h->unread = true;
+	if (h->minor || x->res_length != TAKO_OFF64) {
+		tako__conn_finish(c, true);
+		return;
+	}
+	setsockopt(c->sock.fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+	tako__conn_close(c);
+}
+
+static void h1_read_more(struct tako__exchange *x)
+{
+	struct tako__conn *c = x->conn;
+	struct tako__h1 *h = tako__h1_of(c);
+
+	if (x->flags & TAKO__X_BODY_DROPPED) {
+		if (!h->close || (x->flags & TAKO__X_BODY_DONE))
+			goto resume;
+		/* The connection ends anyway, so the rest is for the lingering close. */
+		x->flags |= TAKO__X_BODY_DONE;
+		h->unread = true;
+		return;
+	}
+	if ((x->flags & TAKO__X_EXPECTS) && !(x->flags & TAKO__X_HEAD_SENT) && h->minor) {
+		x->flags &= ~TAKO__X_EXPECTS;
+		(void)tako__conn_write(c, "HTTP/1.1 100 Continue\r\n\r\n", 25);
+	}
+resume:
+	tako__conn_resume(c);
+	tako__conn_touch(c);
+}
+
+static void h1_done(struct tako__exchange *x)
+{
+	struct tako__conn *c = x->conn;
+	struct tako__h1 *h = tako__h1_of(c);
+
+	h->x = NULL;
+	h->chunked = NULL;
+	if (h->close)
+		tako__conn_finish(c, h->unread);
+	else
+		tako__conn_touch(c);
+}
+
+/* ---- Time ---------------------------------------------------------------------------------------- */
+
+static void timed_out(struct tako__conn *c)
+{
+	tako__add(&c->worker->stats.timeouts, 1);
+}
+
+/* True: too slow, and cut. */
+static bool check_write(struct tako__conn *c, uint64_t now)
+{
+	const tako_server_config *cfg = &c->worker->srv->cfg;
+	uint64_t sent = c->sock.sent_bytes;
+
+	if (!tako__conn_unsent(c)) {
+		c->flags &= ~TAKO__CONN_STALLED;
+		return false;
+	}
+	if (!(c->flags & TAKO__CONN_STALLED)) {
+		c->flags |= TAKO__CONN_STALLED;
+		c->stall_ns = now;
+		c->stall_bytes = sent;
+		c->progress_ns = now;
+		c->progress_bytes = sent;
+		return false;
+	}
+	if (sent != c->progress_bytes) {
+		c->progress_bytes = sent;
+		c->progress_ns = now;
+	}
+	if (now - c->progress_ns < ms(cfg->write_timeout_ms) &&
+	    !(cfg->min_rate_bytes != TAKO_OFF && now - c->stall_ns > ms(cfg->min_rate_grace_ms) &&
+	      (sent - c->stall_bytes) / ((now - c->stall_ns) / 1000000000 + 1) <
+		      cfg->min_rate_bytes))
+		return false;
+	timed_out(c);
+	tako__conn_close(c);
+	return true;
+}
+
+static bool body_too_slow(const struct tako__conn *c, const struct tako__h1 *h, uint64_t now)
+{
+	const tako_server_config *cfg = &c->worker->srv->cfg;
+	uint64_t elapsed = now - h->body_ns;
+
+	if (now - h->since_ns >= ms(cfg->body_timeout_ms))
+		return true;
+	return cfg->min_rate_bytes != TAKO_OFF && elapsed > ms(cfg->min_rate_grace_ms) &&
+	       h->x->received_bytes / (elapsed / 1000000000 + 1) < cfg->min_rate_bytes;
+}
+
+static void check_read(struct tako__conn *c, uint64_t now)
+{
+	const tako_server_config *cfg = &c->worker->srv->cfg;
+	struct tako__h1 *h = tako__h1_of(c);
+
+	if (h->x) {
+		if ((h->x->flags & TAKO__X_BODY_DONE) || !tako__exchange_takes(h->x) ||
+		    (c->sock.flags & TAKO_SOCK_PAUSED) || !body_too_slow(c, h, now))
+			return;
+		timed_out(c);
+		h->close = true;
+		h->unread = true;
+		tako__exchange_break(h->x, 408, TAKO_ETIMEDOUT);
+		return;
+	}
+	if (h->scanned) {
+		if (now - h->since_ns < ms(cfg->header_timeout_ms))
+			return;
+		timed_out(c);
+		stash_free(h);
+		h->scanned = 0;
+		tako__h1_refuse(c, 408);
+		return;
+	}
+	/* Idle since the deadline was last set, and nothing is owed to anybody: a plain close. */
+	if (!tako__conn_unsent(c) && !h->stash_n)
+		tako__conn_finish(c, false);
+}
+
+static void h1_tick(struct tako__conn *c)
+{
+	uint64_t now = tako__now_ns(c->worker);
+
+	if (check_write(c, now))
+		return;
+	check_read(c, now);
+	go_on(c);
+}
+
+static void h1_drain(struct tako__conn *c)
+{
+	c->flags |= TAKO__CONN_DRAINING;
+	go_on(c);
+}
+
+static int h1_open(struct tako__conn *c)
+{
+	arm(c);
+	return 0;
+}
+
+static void h1_fini(struct tako__conn *c)
+{
+	struct tako__h1 *h = tako__h1_of(c);
+
+	if (h->x)
+		tako__exchange_gone(h->x, TAKO_ECLOSED);
+	stash_free(h);
+}
+
+static const struct tako__proto_ops h1_ops = {
+	.name = "http/1.1",
+	.open = h1_open,
+	.recv = h1_recv,
+	.written = h1_written,
+	.tick = h1_tick,
+	.drain = h1_drain,
+	.fini = h1_fini,
+	.head = tako__h1_head,
+	.data = tako__h1_data,
+	.lend = tako__h1_lend,
+	.end = tako__h1_end,
+	.inform = tako__h1_inform,
+	.stop = h1_stop,
+	.read_more = h1_read_more,
+	.done = h1_done,
+};
+
+const tako_transport *tako_http1(void)
+{
+	static const tako_transport transport = {.name = "http/1.1", .proto = &h1_ops};
+
+	return &transport;
+}

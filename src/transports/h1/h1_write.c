@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Responses as HTTP/1.1 has them on the wire (RFC 9112 sections 4, 6 and 7), written straight
+ * into the connection's output.  Decides the framing; the length, if known, is the
+ * exchange's.
+ */
+#include <stdio.h>
+
+#include "core/res.h"
+#include "core/server.h"
+#include "core/str.h"
+#include "core/worker.h"
+#include "transports/h1/h1.h"
+
+/* Bodies that nobody reads are read on for the sake of the connection up to this. */
+enum { DISCARD_BYTES_MAX = 256 << 10, HEAD_FIXED_BYTES = 256 };
+
+static char *put(char *to, const char *p, size_t n)
+{
+	memcpy(to, p, n);
+	return to + n;
+}
+
+#define PUT(to, lit) put(to, lit, sizeof(lit) - 1)
+
+static char *put_status(char *to, int status)
+{
+	const char *text;
+
+	if (TAKO__LIKELY(status == 200))
+		return PUT(to, "HTTP/1.1 200 OK\r\n");
+	to = PUT(to, "HTTP/1.1 ");
+	*to++ = (char)('0' + status / 100 % 10);
+	*to++ = (char)('0' + status / 10 % 10);
+	*to++ = (char)('0' + status % 10);
+	*to++ = ' ';
+	text = tako__status_text(status);
+	to = put(to, text, strlen(text));
+	return PUT(to, "\r\n");
+}
+
+static char *put_fields(char *to, const struct tako__field *f, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		to = put(to, f[i].name, f[i].name_n);
+		*to++ = ':';
+		*to++ = ' ';
+		to = put(to, f[i].value, f[i].value_n);
+		*to++ = '\r';
+		*to++ = '\n';
+	}
+	return to;
+}
+
+static size_t fields_bytes(const struct tako__field *f, unsigned count)
+{
+	size_t bytes = 0;
+
+	for (unsigned i = 0; i < count; i++)
+		bytes += (size_t)f[i].name_n + f[i].value_n + 4;
+	return bytes;
+}
+
+/* May the connection carry another request after this response? */
+static void decide_close(struct tako__conn *c, struct tako__exchange *x)
+{
+	struct tako__h1 *h = tako__h1_of(c);
+
+	if (c->flags & TAKO__CONN_DRAINING)
+		h->close = true;
+	if (x->flags & TAKO__X_BODY_DONE)
+		return;
+	/* A client that waits for 100 may or may not send the body after a final response: what
+	 * comes next cannot be told from it (RFC 9110 section 10.1.1). */
+	if (x->flags & TAKO__X_EXPECTS)
+		h->close = true;
+	if (!(x->flags & TAKO__X_BODY_WANTED) && h->body_left > DISCARD_BYTES_MAX)
+		h->close = true;
+}
+
+/* RFC 9112 section 6: how the end of the body is told. */
+static char *put_framing(char *to, struct tako__h1 *h, struct tako__exchange *x)
+{
+	h->chunked_out = false;
+	if (x->flags & TAKO__X_NO_BODY)
+		return to;
+	if (TAKO__LIKELY(x->res_length != TAKO_OFF64)) {
+		to = PUT(to, "Content-Length: ");
+		to += tako__format_u64(to, x->res_length);
+		return PUT(to, "\r\n");
+	}
+	if (h->minor == 0) {
+		h->close = true;
+		return to;
+	}
+	h->chunked_out = true;
+	return PUT(to, "Transfer-Encoding: chunked\r\n");
+}
+
+static char *put_connection(char *to, const struct tako__h1 *h)
+{
+	if (h->close)
+		return PUT(to, "Connection: close\r\n");
+	if (h->minor == 0)
+		return PUT(to, "Connection: keep-alive\r\n");
+	return to;
+}
+
+/* Server and Date, unless the user has set his own. */
+static char *put_common(char *to, struct tako__exchange *x)
+{
+	struct tako__worker *w = x->worker;
+	tako_str common = tako__worker_common(w);
+	size_t server_n = w->date_off - (sizeof("Date: ") - 1);
+
+	if (TAKO__LIKELY(!(x->flags & (TAKO__X_HAS_DATE | TAKO__X_HAS_SERVER))))
+		return put(to, common.p, common.n);
+	if (!(x->flags & TAKO__X_HAS_SERVER))
+		to = put(to, common.p, server_n);
+	if (!(x->flags & TAKO__X_HAS_DATE))
+		to = put(to, common.p + server_n, common.n - server_n);
+	return to;
+}
+
+static char *put_head(char *to, struct tako__conn *c, struct tako__exchange *x)
+{
+	struct tako__h1 *h = tako__h1_of(c);
+
+	decide_close(c, x);
+	to = put_status(to, x->status);
+	to = put_common(to, x);
+	to = put_fields(to, x->res_fields, x->res_field_count);
+	to = put_framing(to, h, x);
+	to = put_connection(to, h);
+	return PUT(to, "\r\n");
+}
+
+/* Room for what put() is about to write: in the output, or where that has none so large, in the
+ * arena, from where it is copied. */
+struct room {
+	char *start;
+	bool in_output;
+};
+
+static int open_room(struct tako__conn *c, struct tako__exchange *x, size_t bytes, struct room *r)
+{
+	r->in_output = bytes <= TAKO__OUT_ROOM;
+	r->start = r->in_output ? tako__conn_reserve(c, bytes) :
+				  tako__arena_alloc(&x->arena, bytes);
+	return r->start ? 0 : TAKO_ENOMEM;
+}
+
+static int close_room(struct tako__conn *c, struct room *r, char *end)
+{
+	if (TAKO__UNLIKELY(!r->in_output))
+		return tako__conn_write(c, r->start, (size_t)(end - r->start));
+	tako__conn_commit(c, (size_t)(end - r->start));
+	return 0;
+}
+
+int tako__h1_head(struct tako__exchange *x)
+{
+	struct tako__conn *c = x->conn;
+	struct room r;
+
+	if (open_room(c, x,
+		      HEAD_FIXED_BYTES + x->worker->common_n +
+			      fields_bytes(x->res_fields, x->res_field_count),
+		      &r) < 0)
+		return TAKO_ENOMEM;
+	return close_room(c, &r, put_head(r.start, c, x));
+}
+
+int tako__h1_inform(struct tako__exchange *x, int status)
+{
+	struct tako__conn *c = x->conn;
+	struct room r;
+	char *to;
+
+	if (tako__h1_of(c)->minor == 0)
+		return 0;
+	if (open_room(c, x, HEAD_FIXED_BYTES + fields_bytes(x->res_fields, x->res_field_count),
+		      &r) < 0)
+		return TAKO_ENOMEM;
+	to = put_status(r.start, status);
+	to = put_fields(to, x->res_fields, x->res_field_count);
+	return close_room(c, &r, PUT(to, "\r\n"));
+}
+
+static int chunk_head(struct tako__conn *c, uint64_t n)
+{
+	char head[20];
+
+	return tako__conn_write(c, head, tako__h1_chunk_head(head, n));
+}
+
+int tako__h1_data(struct tako__exchange *x, const char *p, size_t n)
+{
+	struct tako__conn *c = x->conn;
+	int rc = 0;
+
+	if (n == 0)
+		return 0;
+	if (!tako__h1_of(c)->chunked_out)
+		return tako__conn_write(c, p, n);
+	rc = chunk_head(c, n);
+	if (rc == 0)
+		rc = tako__conn_write(c, p, n);
+	return rc < 0 ? rc : tako__conn_write(c, "\r\n", 2);
+}
+
+int tako__h1_lend(struct tako__exchange *x, struct tako_send *op)
+{
+	struct tako__conn *c = x->conn;
+	bool chunked = tako__h1_of(c)->chunked_out;
+	int rc = chunked ? chunk_head(c, op->n) : 0;
+	int sent = tako__conn_send(c, op); /* in any case: it must complete */
+
+	if (rc == 0)
+		rc = sent;
+	return rc < 0 || !chunked ? rc : tako__conn_write(c, "\r\n", 2);
+}
+
+int tako__h1_end(struct tako__exchange *x)
+{
+	struct tako__conn *c = x->conn;
+	struct room r;
+	char *to;
+
+	if (TAKO__LIKELY(!tako__h1_of(c)->chunked_out) ||
+	    (x->flags & (TAKO__X_HEAD_ONLY | TAKO__X_NO_BODY)))
+		return 0;
+	if (open_room(c, x, 8 + fields_bytes(x->res_trailers, x->res_trailer_count), &r) < 0)
+		return TAKO_ENOMEM;
+	to = PUT(r.start, "0\r\n");
+	to = put_fields(to, x->res_trailers, x->res_trailer_count);
+	return close_room(c, &r, PUT(to, "\r\n"));
+}
