@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the access log and the user's access callback are told of an exchange that is over.
+ */
+#include <time.h>
+
+#include "core/conn.h"
+#include "core/exchange.h"
+#include "core/log.h"
+#include "core/server.h"
+#include "core/worker.h"
+
+enum { PEER_BYTES = 80 };
+
+static uint64_t wall_time_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+/* Of the connection, as long as there is one: the peer may have left first. */
+static void fill_conn(tako_access *a, const struct tako__conn *c, char peer[PEER_BYTES])
+{
+	a->peer = "-";
+	if (!c)
+		return;
+	tako__addr_format(&c->peer.any, peer, PEER_BYTES);
+	a->peer = peer;
+	a->connection_request = c->request_count < UINT32_MAX ? (uint32_t)c->request_count
+	                                                      : UINT32_MAX;
+}
+
+void tako__exchange_log(struct tako__exchange *x, uint64_t duration_ns)
+{
+	const tako_server_config *cfg = &x->worker->srv->cfg;
+	const tako_req *req = tako__req(x);
+	char peer[PEER_BYTES];
+	tako_access a = {
+		.size = sizeof(a),
+		.method = x->method,
+		.path = x->raw_path,
+		.pattern = x->ep->pattern,
+		.host = x->host,
+		.user_agent = tako_req_header(req, "user-agent"),
+		.referer = tako_req_header(req, "referer"),
+		.request_id = x->request_id,
+		.wall_time_ms = wall_time_ms() - duration_ns / 1000000,
+		.duration_ns = duration_ns,
+		.received_bytes = x->received_bytes,
+		.sent_bytes = x->sent_bytes,
+		.status = x->flags & TAKO__X_HEAD_SENT ? x->status : 0,
+		.version = x->version,
+		.error = x->error,
+	};
+
+	fill_conn(&a, x->conn, peer);
+	if (cfg->access_fn)
+		cfg->access_fn(&a, cfg->access_arg);
+	if (x->worker->log)
+		tako__log_put(x->worker->log, &a);
+}
