@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Summing up what the workers count.  Reads their counters while they run, takes no lock.
+ */
+#include "core/stats.h"
+
+#include <string.h>
+
+#include "core/log.h"
+#include "core/server.h"
+#include "core/worker.h"
+
+int tako__stats_init(struct tako__stats *s, unsigned route_count)
+{
+	/* 0 as an atomic is all bits 0 wherever we run. */
+	memset(s, 0, sizeof(*s));
+	s->routes = tako__zalloc(route_count * sizeof(*s->routes));
+	if (!s->routes)
+		return tako__fail(TAKO_ENOMEM, "figures of %u routes: out of memory", route_count);
+	s->route_count = route_count;
+	return 0;
+}
+
+void tako__stats_fini(struct tako__stats *s)
+{
+	tako__free(s->routes, s->route_count * sizeof(*s->routes));
+	s->routes = NULL;
+	s->route_count = 0;
+}
+
+static void add_worker(tako_stats *sum, const struct tako__stats *s)
+{
+	sum->connections_accepted += tako__read(&s->accepted);
+	sum->connections_open += tako__read(&s->open);
+	sum->connections_refused += tako__read(&s->refused);
+	sum->accept_errors += tako__read(&s->accept_errors);
+	sum->requests += tako__read(&s->requests);
+	sum->requests_active += tako__read(&s->active);
+	sum->responses_1xx += tako__read(&s->responses[1]);
+	sum->responses_2xx += tako__read(&s->responses[2]);
+	sum->responses_3xx += tako__read(&s->responses[3]);
+	sum->responses_4xx += tako__read(&s->responses[4]);
+	sum->responses_5xx += tako__read(&s->responses[5]);
+	sum->aborted += tako__read(&s->aborted);
+	sum->timeouts += tako__read(&s->timeouts);
+	sum->received_bytes += tako__read(&s->received_bytes);
+	sum->sent_bytes += tako__read(&s->sent_bytes);
+}
+
+int tako_server_stats(const tako_server *srv, tako_stats *out)
+{
+	tako_stats sum = {.size = sizeof(sum)};
+
+	if (!srv || !out || out->size < sizeof(size_t) || out->size > sizeof(sum))
+		return tako__fail(TAKO_EINVAL, "tako_stats: size is not set");
+	sum.runtime = srv->rt->name;
+	for (unsigned i = 0; i < srv->worker_count; i++)
+		add_worker(&sum, &srv->workers[i].stats);
+	sum.log_dropped = tako__log_dropped(srv->log);
+	sum.size = out->size;
+	memcpy(out, &sum, out->size);
+	return 0;
+}
