@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: MIT
+"""Programs under test as processes: started, watched, stopped, and looked at afterwards.
+
+A process that ends with another status than expected, or with a sanitizer's report, fails the
+test that used it.
+"""
+import os
+import re
+import resource
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+from wire import PATIENCE, SAN, Wire
+
+BUILD = os.environ.get(
+    "TAKO_BUILD",
+    os.path.join(os.path.dirname(__file__), "..", "..", "build"))
+START_S = 20 * PATIENCE
+STOP_S = 15 * PATIENCE
+REPORT = re.compile(r"ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error:")
+
+# Neither two runs of the tests at the same time nor two tests of one run shall meet: a server
+# with SO_REUSEPORT would not notice.
+_LOW, _HIGH = 20000, 30000
+_next_port = _LOW + os.getpid() * 97 % (_HIGH - _LOW)
+
+
+def free_port(host="127.0.0.1"):
+    """A port nobody listens on, below the range that the kernel gives to clients."""
+    global _next_port
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    for _ in range(_HIGH - _LOW):
+        _next_port = _LOW + (_next_port + 1 - _LOW) % (_HIGH - _LOW)
+        with socket.socket(family, socket.SOCK_STREAM) as s:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                s.bind((host, _next_port))
+            except OSError:
+                continue
+            return _next_port
+    raise RuntimeError("no free port")
+
+
+def program(name):
+    """The path of a built program; a build without it is a failure, not a skip."""
+    path = os.path.join(BUILD, name)
+    assert os.access(path, os.X_OK), f"{path} is not built"
+    return os.path.abspath(path)
+
+
+class Server:
+    """A running program that listens on self.addr."""
+
+    def __init__(self, argv, addr, nofile=None, ready_path="/healthz", cwd=None):
+        self.addr = addr
+        self.name = os.path.basename(argv[0])
+        self._out = tempfile.TemporaryFile()
+        self._err = tempfile.TemporaryFile()
+        limit = (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (nofile, nofile))) \
+            if nofile else None
+        self.proc = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=self._out,
+                                     stderr=self._err, preexec_fn=limit, cwd=cwd)
+        self.pid = self.proc.pid
+        try:
+            if ready_path:
+                self.wait_ready(ready_path)
+        except BaseException:
+            self.kill()
+            raise
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *exc):
+        if kind is None:
+            self.stop()
+        else:
+            self.kill()
+
+    # ---- What it says -------------------------------------------------------
+
+    @staticmethod
+    def _text(f):
+        f.flush()
+        with os.fdopen(os.dup(f.fileno()), "rb") as copy:
+            return os.pread(copy.fileno(), 1 << 22, 0).decode("utf-8", "replace")
+
+    @property
+    def stdout(self):
+        return self._text(self._out)
+
+    @property
+    def stderr(self):
+        return self._text(self._err)
+
+    def said(self, name):
+        """The last value of a "name value" line of its standard output."""
+        values = re.findall(rf"^{name} (.*)$", self.stdout, re.M)
+        assert values, f"{self.name} did not say {name}: {self.stdout!r}"
+        return values[-1]
+
+    # ---- Life ----------------------------------------------------------------
+
+    def wait_ready(self, path):
+        """Until it has answered a request: it listens, and its signal handlers are in place."""
+        deadline = time.monotonic() + START_S
+        while True:
+            assert self.proc.poll() is None, \
+                f"{self.name} ended with {self.proc.returncode}: {self.stderr}"
+            assert time.monotonic() < deadline, f"{self.name} does not listen: {self.stderr}"
+            try:
+                w = Wire(self.addr)
+            except ConnectionError:
+                time.sleep(0.005)
+                continue
+            with w:
+                w.get(path, "Connection: close")
+                return
+
+    def connect(self, **kw):
+        return Wire(self.addr, **kw)
+
+    def signal(self, number=signal.SIGTERM):
+        self.proc.send_signal(number)
+
+    def wait(self, timeout=STOP_S):
+        return self.proc.wait(timeout)
+
+    def kill(self):
+        if self.proc.poll() is None:
+            self.proc.kill()
+            self.proc.wait()
+
+    def assert_clean(self, status=0):
+        err = self.stderr
+        assert not REPORT.search(err), err
+        assert self.proc.returncode == status, \
+            f"{self.name} ended with {self.proc.returncode}, not {status}: {err}"
+
+    def stop(self, status=0):
+        """SIGTERM, and see it go in order."""
+        if self.proc.poll() is None:
+            self.signal()
+        try:
+            self.wait()
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"{self.name} did not stop on SIGTERM: {self.stderr}") from None
+        self.assert_clean(status)
+
+    # ---- What the kernel knows of it -----------------------------------------
+
+    def rss_kib(self):
+        with open(f"/proc/{self.pid}/status", encoding="ascii") as f:
+            return int(re.search(r"^VmRSS:\s+(\d+) kB", f.read(), re.M).group(1))
+
+    def cpu_s(self):
+        with open(f"/proc/{self.pid}/stat", encoding="ascii") as f:
+            after = f.read().rsplit(")", 1)[1].split()
+        return (int(after[11]) + int(after[12])) / os.sysconf("SC_CLK_TCK")
+
+    def fd_count(self):
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+
+def showcase(files, *args):
+    port = free_port()
+    return Server([program("examples/showcase"), "--http", f"127.0.0.1:{port}", "--workers", "2",
+                   "--quiet", "--files", str(files), *args], ("127.0.0.1", port))
+
+
+def launch(name, *args, host="127.0.0.1", **kw):
+    """A program of tests/programs that takes listen=ADDR."""
+    port = free_port(host)
+    shown = f"[{host}]" if ":" in host else host
+    kw.setdefault("ready_path", "/hello")
+    return Server([program(f"tests/programs/{name}"), f"listen={shown}:{port}", *args],
+                  (host, port), **kw)
+
+
+def knobs(**settings):
+    """tests/programs/knobs.c with these fields of its config."""
+    kw = {k: settings.pop(k) for k in ("host", "nofile", "ready_path") if k in settings}
+    settings.setdefault("worker_count", 1)
+    return launch("knobs", *(f"{k}={v}" for k, v in settings.items()), **kw)
+
+
+def stats(server):
+    """The figures of knobs.c."""
+    with Wire(server.addr) as w:
+        text = w.get("/stats", "Connection: close").body.decode()
+    return {k: int(v) for k, v in (line.split() for line in text.splitlines())}
+
+
+def run_refused(argv, timeout=START_S):
+    """Run a program that is expected to end by itself; its result, checked for reports."""
+    r = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                       timeout=timeout, check=False)
+    assert not REPORT.search(r.stderr), r.stderr
+    return r
+
+
+__all__ = ["BUILD", "SAN", "Server", "free_port", "knobs", "program", "run_refused", "showcase",
+           "launch", "stats"]

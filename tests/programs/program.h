@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the servers of the integration tests share: a config from key=value arguments, numbers out
+ * of a query, and how failures are told.  Public headers only: these programs are users.
+ */
+#ifndef TESTS_PROGRAM_H
+#define TESTS_PROGRAM_H
+
+#include <tako/tako.h>
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What a test reads as the reason of an exit: 2 for a refused set-up, 3 for a cut drain. */
+enum { EXIT_REFUSED = 2, EXIT_CUT = 3 };
+
+static inline const char *program_code(int rc)
+{
+	switch (rc) {
+#define CODE(name, num, text)                                                                      \
+	case TAKO_##name:                                                                          \
+		return #name;
+		TAKO_ERROR_MAP(CODE)
+#undef CODE
+	default:
+		return "OK";
+	}
+}
+
+/* "ENOTSUP: TLS is not in this build", for stderr. */
+static inline int program_refused(const char *what, int rc)
+{
+	fprintf(stderr, "%s: %s: %s\n", what, program_code(rc), tako_last_error());
+	return EXIT_REFUSED;
+}
+
+struct program_knob {
+	const char *name;
+	size_t at;
+	size_t bytes;
+};
+
+#define KNOB(f)                                                                                    \
+	{                                                                                          \
+		#f, offsetof(tako_server_config, f), sizeof(((tako_server_config *)0)->f)          \
+	}
+static const struct program_knob program_knobs[] = {
+	KNOB(max_body_bytes),
+	KNOB(write_high_bytes),
+	KNOB(worker_count),
+	KNOB(max_connections),
+	KNOB(max_connections_per_ip),
+	KNOB(header_timeout_ms),
+	KNOB(keepalive_timeout_ms),
+	KNOB(keepalive_request_count),
+	KNOB(body_timeout_ms),
+	KNOB(write_timeout_ms),
+	KNOB(min_rate_bytes),
+	KNOB(min_rate_grace_ms),
+	KNOB(max_head_bytes),
+	KNOB(max_line_bytes),
+	KNOB(max_header_count),
+	KNOB(linger_timeout_ms),
+	KNOB(drain_timeout_ms),
+	KNOB(accept_backoff_min_ms),
+	KNOB(accept_backoff_max_ms),
+	KNOB(offload_thread_count),
+	KNOB(offload_queue_count),
+	KNOB(access_log_fd),
+	KNOB(access_log_format),
+	KNOB(access_log_queue_bytes),
+	KNOB(proxy_read_timeout_ms),
+	KNOB(tls_handshake_timeout_ms),
+	KNOB(h2_max_concurrent_streams),
+	KNOB(h2_max_header_list_bytes),
+	KNOB(h2_max_send_buffer_bytes),
+	KNOB(h2_max_pending_reset_count),
+	KNOB(h2_keepalive_interval_ms),
+	KNOB(h3_max_bidi_streams),
+	KNOB(h3_max_uni_streams),
+	KNOB(h3_idle_timeout_ms),
+	KNOB(h3_congestion),
+	KNOB(h3_datagrams),
+	KNOB(h3_retry),
+	KNOB(h3_goaway_grace_ms),
+};
+#undef KNOB
+
+/* Set the field that "name=value" names; "off" is TAKO_OFF.  False: there is no such field. */
+static inline bool program_set(tako_server_config *cfg, const char *arg)
+{
+	const char *value = strchr(arg, '=');
+	size_t n = value ? (size_t)(value - arg) : 0;
+
+	if (n == strlen("server_header") && strncmp(arg, "server_header", n) == 0) {
+		cfg->server_header = value + 1;
+		return true;
+	}
+	for (size_t i = 0; i < sizeof(program_knobs) / sizeof(program_knobs[0]); i++) {
+		const struct program_knob *k = &program_knobs[i];
+		if (n != strlen(k->name) || strncmp(arg, k->name, n) != 0)
+			continue;
+		uint64_t v = strcmp(value + 1, "off") == 0 ? TAKO_OFF64 :
+							     strtoull(value + 1, NULL, 10);
+		if (k->bytes == sizeof(uint64_t)) {
+			memcpy((char *)cfg + k->at, &v, sizeof(v));
+		} else {
+			uint32_t small = (uint32_t)v;
+			memcpy((char *)cfg + k->at, &small, sizeof(small));
+		}
+		return true;
+	}
+	return false;
+}
+
+/* A number of the query, or `otherwise`. */
+static inline uint64_t program_number(tako_req *req, const char *name, uint64_t otherwise)
+{
+	tako_str v = tako_req_query_value(req, name);
+	char text[24];
+
+	if (!v.p || v.n == 0 || v.n >= sizeof(text))
+		return otherwise;
+	memcpy(text, v.p, v.n);
+	text[v.n] = 0;
+	return strtoull(text, NULL, 10);
+}
+
+/* One line a listener, so that the test knows where to connect. */
+static inline void program_tell_listeners(const tako_server *srv)
+{
+	char addr[128];
+
+	for (size_t i = 0; tako_server_local_addr(srv, i, addr, sizeof(addr)) >= 0; i++)
+		printf("listening %s\n", addr);
+	fflush(stdout);
+}
+
+#endif /* TESTS_PROGRAM_H */
