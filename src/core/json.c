@@ -1,138 +1,95 @@
 /* SPDX-License-Identifier: MIT
  *
- * Escaping for JSON strings.  What comes in is whatever a peer sent; what goes out is valid
- * UTF-8 that ends no string, no line and starts no terminal sequence.
+ * Escaping for JSON strings, and the UTF-8 check it needs.
  */
 #include "core/json.h"
 
 #include <string.h>
 
-#include "core/str.h"
+static bool is_tail(const char *p, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (((unsigned char)p[i] & 0xc0) != 0x80)
+			return false;
+	}
+	return true;
+}
+
+/* RFC 3629 section 4.  Besides the tails, the second byte of some leads is restricted: no
+ * overlong forms, no surrogates, nothing above U+10FFFF. */
+size_t tako__utf8_length(const char *p, size_t n)
+{
+	unsigned char lead = n ? (unsigned char)p[0] : 0xff;
+	unsigned char second = n > 1 ? (unsigned char)p[1] : 0;
+	size_t length;
+
+	if (lead < 0x80)
+		return 1;
+	if (lead < 0xc2 || lead > 0xf4)
+		return 0;
+	length = lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
+	if (n < length || !is_tail(p + 1, length - 1))
+		return 0;
+	if ((lead == 0xe0 && second < 0xa0) || (lead == 0xed && second > 0x9f) ||
+	    (lead == 0xf0 && second < 0x90) || (lead == 0xf4 && second > 0x8f))
+		return 0;
+	return length;
+}
+
+/* What stands for the character at p, and how many bytes of p it is. */
+static tako_str escape_one(const char *p, size_t n, char *scratch, size_t *ret_used)
+{
+	static const char hex[] = "0123456789abcdef";
+	static const char short_forms[] = "\bb\tt\nn\ff\rr\"\"\\\\";
+	unsigned char c = (unsigned char)p[0];
+	size_t length;
+
+	*ret_used = 1;
+	for (size_t i = 0; i < sizeof(short_forms) - 1; i += 2) {
+		if (p[0] == short_forms[i]) {
+			scratch[0] = '\\';
+			scratch[1] = short_forms[i + 1];
+			return (tako_str){scratch, 2};
+		}
+	}
+	if (c < 0x20) {
+		memcpy(scratch, "\\u00", 4);
+		scratch[4] = hex[c >> 4];
+		scratch[5] = hex[c & 15];
+		return (tako_str){scratch, 6};
+	}
+	length = tako__utf8_length(p, n);
+	if (!length)
+		return TAKO_STR("\\ufffd");
+	*ret_used = length;
+	return (tako_str){p, length};
+}
 
 static bool is_plain(char c)
 {
 	return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
 }
 
-/* Zero if all eight bytes are plain; may also be non-zero for a plain byte right above one
- * that is not, as the subtractions borrow: then a bytewise look follows, which finds that one. */
-static uint64_t not_plain8(uint64_t v)
+size_t tako__json_escape(char *to, size_t room, tako_str *text)
 {
-	const uint64_t ones = UINT64_C(0x0101010101010101);
-	uint64_t control = v - ones * 0x20;
-	uint64_t quote = (v ^ ones * '"') - ones;
-	uint64_t backslash = (v ^ ones * '\\') - ones;
-	uint64_t del = v + ones;
+	size_t written = 0;
 
-	return (v | control | quote | backslash | del) & ones * 0x80;
-}
+	while (text->n) {
+		char scratch[TAKO__JSON_CHAR_BYTES];
+		size_t used = 0;
+		tako_str out;
 
-size_t tako__copy_plain(char *to, const char *from, size_t n)
-{
-	size_t i = 0;
-
-	while (n - i >= 8) {
-		uint64_t v = tako__load8(from + i);
-
-		if (not_plain8(v))
+		while (used < text->n && used < room - written && is_plain(text->p[used]))
+			used++;
+		out = (tako_str){text->p, used};
+		if (!used)
+			out = escape_one(text->p, text->n, scratch, &used);
+		if (out.n > room - written)
 			break;
-		memcpy(to + i, &v, sizeof(v));
-		i += 8;
+		memcpy(to + written, out.p, out.n);
+		written += out.n;
+		text->p += used;
+		text->n -= used;
 	}
-	for (; i < n && is_plain(from[i]); i++)
-		to[i] = from[i];
-	return i;
-}
-
-static bool is_tail(const char *p)
-{
-	return ((unsigned char)*p & 0xc0) == 0x80;
-}
-
-size_t tako__utf8_len(const char *p, size_t n)
-{
-	unsigned a = n > 0 ? (unsigned char)p[0] : 0xff;
-	unsigned b = n > 1 ? (unsigned char)p[1] : 0;
-
-	if (a < 0x80)
-		return 1;
-	if (a < 0xc2 || a > 0xf4 || (b & 0xc0) != 0x80)
-		return 0;
-	if (a < 0xe0)
-		return 2;
-	/* Neither longer than need be, nor a surrogate, nor past U+10FFFF. */
-	if ((a == 0xe0 && b < 0xa0) || (a == 0xed && b > 0x9f) || (a == 0xf0 && b < 0x90) ||
-	    (a == 0xf4 && b > 0x8f) || n < 3 || !is_tail(p + 2))
-		return 0;
-	if (a < 0xf0)
-		return 3;
-	return n > 3 && is_tail(p + 3) ? 4 : 0;
-}
-
-static size_t put_hex(char *to, unsigned char code)
-{
-	memcpy(to, "\\u00", 4);
-	tako__hex_encode(to + 4, &code, 1);
-	return 6;
-}
-
-static size_t put_short(char *to, char c)
-{
-	to[0] = '\\';
-	to[1] = c;
-	return 2;
-}
-
-/* Write the character at p in at most 6 bytes; it has `n`, or 0 if it is no UTF-8. */
-static size_t escape_one(char *to, const char *p, size_t n)
-{
-	if (n == 0) {
-		memcpy(to, "\\ufffd", 6);
-		return 6;
-	}
-	if (n == 2 && (unsigned char)p[0] == 0xc2 && (unsigned char)p[1] < 0xa0)
-		return put_hex(to, (unsigned char)p[1]);
-	if (n > 1 || is_plain(p[0])) {
-		memcpy(to, p, n);
-		return n;
-	}
-	switch (p[0]) {
-	case '"':
-	case '\\':
-		return put_short(to, p[0]);
-	case '\n':
-		return put_short(to, 'n');
-	case '\r':
-		return put_short(to, 'r');
-	case '\t':
-		return put_short(to, 't');
-	default:
-		return put_hex(to, (unsigned char)p[0]);
-	}
-}
-
-char *tako__json_escape(char *to, const char *end, tako_str *s)
-{
-	while (s->n) {
-		size_t room = (size_t)(end - to);
-		size_t plain = tako__copy_plain(to, s->p, s->n < room ? s->n : room);
-		char one[TAKO__JSON_GROWTH];
-		size_t from_n;
-		size_t n;
-
-		to += plain;
-		s->p += plain;
-		s->n -= plain;
-		if (!s->n)
-			break;
-		from_n = tako__utf8_len(s->p, s->n);
-		n = escape_one(one, s->p, from_n);
-		if (n > (size_t)(end - to))
-			break;
-		memcpy(to, one, n);
-		to += n;
-		s->p += from_n ? from_n : 1;
-		s->n -= from_n ? from_n : 1;
-	}
-	return to;
+	return written;
 }

@@ -1,27 +1,23 @@
 /* SPDX-License-Identifier: MIT
  *
- * Text that goes inside quotes: JSON strings, and the test for bytes that need no escape in
- * any of the quoted forms that tako writes.
+ * Text inside JSON strings (RFC 8259 section 7), for logs and small answers.  Writes into
+ * buffers of any size, in as many calls as it takes; builds no documents, parses none.
  */
 #ifndef TAKO_CORE_JSON_H
 #define TAKO_CORE_JSON_H
 
 #include <tako/base.h>
 
-/* No byte becomes more than "\u00ff", and none less than itself. */
-enum { TAKO__JSON_GROWTH = 6 };
+/* Bytes of the UTF-8 sequence at p, 1 to 4; 0 if it is none, or cut short (RFC 3629). */
+size_t tako__utf8_length(const char *p, size_t n);
 
-/* Write what fits of *s as the inside of a JSON string (RFC 8259 section 7) and advance *s
- * past it; returns the new end.  Never cuts a character or an escape in two.  Control
- * characters are escaped, DEL and those of C1 too, which terminals obey; a byte that is not
- * UTF-8 becomes U+FFFD.  TAKO__JSON_GROWTH * s->n bytes are always enough. */
-char *tako__json_escape(char *to, const char *end, tako_str *s);
+enum { TAKO__JSON_CHAR_BYTES = 6 }; /* what one character takes at most */
 
-/* Copy the bytes up to the first that is a quote, a backslash or not printable ASCII: all n,
- * or fewer.  Returns how many. */
-size_t tako__copy_plain(char *to, const char *from, size_t n);
-
-/* The length of the UTF-8 character at p (RFC 3629 section 4); 0 if it is none. */
-size_t tako__utf8_len(const char *p, size_t n);
+/* Escape `text` into `room` bytes and move it behind what was taken; it is done when text->n
+ * is 0.  Returns the bytes written.  Escapes and characters are never split: with room for
+ * TAKO__JSON_CHAR_BYTES every call gets further.  Control characters, quotes and backslashes
+ * are escaped, valid UTF-8 is kept as it is, and each byte that is no part of any becomes
+ * \ufffd: the result is valid JSON whatever comes in. */
+size_t tako__json_escape(char *to, size_t room, tako_str *text);
 
 #endif /* TAKO_CORE_JSON_H */
