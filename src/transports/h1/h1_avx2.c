@@ -110,7 +110,7 @@ H1_INLINE uint64_t equal64_avx2(char c, const char *p, size_t i, size_t n)
 const struct tako__h1_isa tako__h1_isa_avx2 = {
 	.name = "avx2",
 	.parse = parse_avx2,
-	.skip = skip_call_avx2,
+	.span = skip_call_avx2,
 	.target = target_call_avx2,
 	.min_bytes = H1_MIN_BYTES,
 };

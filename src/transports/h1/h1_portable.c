@@ -138,11 +138,8 @@ static int request_target(const struct line *l, size_t i)
 	if (m.end == l->n || m.end == i || p[m.end] != ' ')
 		return bad_target(l, m.end);
 	h->target = (tako_str){p + i, m.end - i};
-	if (p[i] != '/' || h->method_id == TAKO__CONNECT) {
-		if (!tako__h1_target_split(h))
-			return line_fail(l, m.end, 400, "invalid request-target");
+	if (p[i] != '/' || h->method_id == TAKO__CONNECT)
 		return (int)m.end + 1;
-	}
 	h->path = (tako_str){p + i, m.query - i};
 	h->path_flags = (uint8_t)m.flags;
 	if (m.query != m.end)
@@ -169,7 +166,6 @@ static int version(const struct line *l, size_t i)
 	if (i - l->start > l->max)
 		return line_fail(l, i, 414, "");
 	l->h->minor = p[i - 3] != '0';
-	l->h->got_line = true;
 	return (int)i;
 }
 
@@ -187,6 +183,13 @@ static int request_line(struct tako__h1_head *h, const char *p, size_t n,
 		i = request_target(&l, (size_t)i);
 	if (i > 0)
 		i = version(&l, (size_t)i);
+	if (i <= 0)
+		return i;
+	/* Judged after the version, since another one may have other forms: the preface of
+	 * HTTP/2, "PRI * HTTP/2.0", gets 505 like every request of that version. */
+	if (!h->path.p && !tako__h1_target_split(h))
+		return tako__h1_fail(h, 400, "invalid request-target");
+	h->got_line = true;
 	return i;
 }
 
@@ -293,7 +296,7 @@ static int parse(struct tako__h1_head *h, const char *p, size_t n,
 const struct tako__h1_isa tako__h1_isa_portable = {
 	.name = "portable",
 	.parse = parse,
-	.skip = skip,
+	.span = skip,
 	.target = target,
 	.min_bytes = 1,
 };

@@ -67,7 +67,7 @@ struct tako__h1_isa {
 	int (*parse)(struct tako__h1_head *h, const char *p, size_t n,
 	             const struct tako__h1_limits *lim);
 	/* The first byte that is not of the class. */
-	size_t (*skip)(enum tako__h1_nibble class, const char *p, size_t i, size_t n);
+	size_t (*span)(enum tako__h1_nibble class, const char *p, size_t i, size_t n);
 	void (*target)(const char *p, size_t i, size_t n, struct tako__h1_marks *out);
 	size_t min_bytes; /* the scans want n to be at least this; `parse` takes any n */
 };

@@ -91,8 +91,10 @@ H1_INLINE bool H1_FN(host_ok)(const char *p, size_t i, size_t n, size_t value_n)
 	if (TAKO__LIKELY(name_n - 1 < 31 && p[i + name_n] == ':' && port_n - 1 < 4)) {
 		port = tako__h1_load64(p + i + value_n - 8) >> (64 - 8 * port_n);
 		port |= 0x3030303030303030u << (8 * port_n);
-		return ((port | (port + 0x0606060606060606u)) & 0xf0f0f0f0f0f0f0f0u) ==
-		       0x3030303030303030u;
+		/* All are digits: 0x3X before and after adding 6. */
+		return ((port & 0xf0f0f0f0f0f0f0f0u) |
+		        ((port + 0x0606060606060606u) & 0xf0f0f0f0f0f0f0f0u) >> 4) ==
+		       0x3333333333333333u;
 	}
 	return tako__h1_host_ok(p + i, value_n);
 }

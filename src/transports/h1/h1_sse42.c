@@ -116,7 +116,7 @@ H1_INLINE uint64_t equal64_sse42(char c, const char *p, size_t i, size_t n)
 const struct tako__h1_isa tako__h1_isa_sse42 = {
 	.name = "sse4.2",
 	.parse = parse_sse42,
-	.skip = skip_call_sse42,
+	.span = skip_call_sse42,
 	.target = target_call_sse42,
 	.min_bytes = H1_MIN_BYTES,
 };

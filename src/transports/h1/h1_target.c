@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Request-targets that are not a plain path, and hosts.  Works on bytes that the scans have
- * already found to be TAKO__H1_TARGET, or on a Host field's value.
+ * Request-targets that are not a plain path, and hosts.  Works on what the scans have already
+ * found to be TAKO__H1_TARGET, or to be a field's value: no control characters, no NUL.
  */
 #include <arpa/inet.h>
 #include <string.h>
@@ -58,8 +58,7 @@ static bool is_ip_literal(const char *p, size_t n)
 		return is_future(p, n);
 	memcpy(z, p, n);
 	z[n] = '\0';
-	/* A NUL among the bytes would hide the rest from inet_pton(). */
-	return (strlen(z) == n && inet_pton(AF_INET6, z, &addr) == 1) || is_future(p, n);
+	return inet_pton(AF_INET6, z, &addr) == 1 || is_future(p, n);
 }
 
 /* reg-name, where a percent sign must start an escape. */
@@ -78,21 +77,25 @@ static size_t name_end(const char *p, size_t n)
 	return i;
 }
 
+/* Where the host ends that starts at p; 0 for an empty one, n + 1 if it is malformed. */
+static size_t host_end(const char *p, size_t n)
+{
+	const char *close;
+
+	if (!n || p[0] != '[')
+		return name_end(p, n);
+	close = memchr(p, ']', n);
+	if (!close || !is_ip_literal(p + 1, (size_t)(close - p) - 1))
+		return n + 1;
+	return (size_t)(close - p) + 1;
+}
+
 bool tako__h1_host_ok(const char *p, size_t n)
 {
-	size_t end;
+	size_t end = host_end(p, n);
 
-	if (n && p[0] == '[') {
-		const char *close = memchr(p, ']', n);
-
-		if (!close || !is_ip_literal(p + 1, (size_t)(close - p) - 1))
-			return false;
-		end = (size_t)(close - p) + 1;
-	} else {
-		end = name_end(p, n);
-	}
-	if (end == n)
-		return true;
+	if (end >= n)
+		return end == n;
 	/* A port needs a host: the http scheme has no empty one (RFC 9110 4.2.1). */
 	return end && p[end] == ':' && tako__h1_port_ok(p + end + 1, n - end - 1);
 }
@@ -117,14 +120,13 @@ static void split_path(struct tako__h1_head *h, tako_str rest)
 static bool split_authority(struct tako__h1_head *h)
 {
 	tako_str t = h->target;
-	const char *colon = memrchr(t.p, ':', t.n);
-	bool zero = true;
+	size_t port = host_end(t.p, t.n) + 1;
 
-	if (!colon || !tako__h1_host_ok(t.p, t.n))
+	if (!tako__h1_host_ok(t.p, t.n))
 		return false;
-	for (const char *d = colon + 1; d < t.p + t.n; d++)
-		zero = zero && *d == '0';
-	if (zero)
+	while (port < t.n && t.p[port] == '0')
+		port++;
+	if (port >= t.n)
 		return false;
 	h->form = TAKO__H1_AUTHORITY;
 	h->authority = t;
