@@ -52,16 +52,19 @@ static tako_str escape_one(const char *p, size_t n, char *scratch, size_t *ret_u
 			return (tako_str){scratch, 2};
 		}
 	}
-	if (c < 0x20) {
+	length = tako__utf8_length(p, n);
+	if (!length)
+		return TAKO_STR("\\ufffd");
+	*ret_used = length;
+	/* DEL and U+0080 to U+009F as well: JSON allows them, but terminals obey them. */
+	if (length == 2 && c == 0xc2 && (unsigned char)p[1] < 0xa0)
+		c = (unsigned char)p[1];
+	if (c < 0x20 || (c >= 0x7f && c < 0xa0)) {
 		memcpy(scratch, "\\u00", 4);
 		scratch[4] = hex[c >> 4];
 		scratch[5] = hex[c & 15];
 		return (tako_str){scratch, 6};
 	}
-	length = tako__utf8_length(p, n);
-	if (!length)
-		return TAKO_STR("\\ufffd");
-	*ret_used = length;
 	return (tako_str){p, length};
 }
 

@@ -15,9 +15,10 @@ enum { TAKO__JSON_CHAR_BYTES = 6 }; /* what one character takes at most */
 
 /* Escape `text` into `room` bytes and move it behind what was taken; it is done when text->n
  * is 0.  Returns the bytes written.  Escapes and characters are never split: with room for
- * TAKO__JSON_CHAR_BYTES every call gets further.  Control characters, quotes and backslashes
- * are escaped, valid UTF-8 is kept as it is, and each byte that is no part of any becomes
- * \ufffd: the result is valid JSON whatever comes in. */
+ * TAKO__JSON_CHAR_BYTES every call gets further.  Quotes, backslashes and all control
+ * characters are escaped, DEL and those of C1 too, as a log may be read on a terminal; other
+ * UTF-8 is kept as it is, and each byte that is no part of any becomes \ufffd: the result is
+ * valid JSON whatever comes in. */
 size_t tako__json_escape(char *to, size_t room, tako_str *text);
 
 #endif /* TAKO_CORE_JSON_H */
