@@ -47,37 +47,41 @@ static char *put_u64(char *to, uint64_t v)
 	return to + tako__format_u64(to, v);
 }
 
-/* All that is not plain as \xhh: a reader of this format expects no more than ASCII. */
-static char *text_escape(char *to, const char *end, tako_str *s)
+static bool is_plain(char c)
 {
-	while (s->n) {
-		size_t room = (size_t)(end - to);
-		size_t plain = tako__copy_plain(to, s->p, s->n < room ? s->n : room);
-
-		to += plain;
-		s->p += plain;
-		s->n -= plain;
-		if (!s->n || end - to < 4)
-			break;
-		if (*s->p == '"' || *s->p == '\\') {
-			*to++ = '\\';
-			*to++ = *s->p;
-		} else {
-			to = PUT(to, "\\x");
-			tako__hex_encode(to, s->p, 1);
-			to += 2;
-		}
-		s->p++;
-		s->n--;
-	}
-	return to;
+	return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
 }
 
-typedef char *(*escape_fn)(char *to, const char *end, tako_str *s);
+/* All that is not plain as \xhh: a reader of this format expects no more than ASCII.  Moves
+ * *text behind what fitted, as tako__json_escape() does. */
+static size_t text_escape(char *buf, size_t room, tako_str *text)
+{
+	const char *p = text->p;
+	const char *p_end = p + text->n;
+	const char *last = buf + room - 4; /* where the longest escape still fits */
+	char *to = buf;
+
+	for (; p < p_end && to <= last; p++) {
+		if (is_plain(*p)) {
+			*to++ = *p;
+		} else if (*p == '"' || *p == '\\') {
+			*to++ = '\\';
+			*to++ = *p;
+		} else {
+			to = PUT(to, "\\x");
+			tako__hex_encode(to, p, 1);
+			to += 2;
+		}
+	}
+	*text = (tako_str){p, (size_t)(p_end - p)};
+	return (size_t)(to - buf);
+}
+
+typedef size_t (*escape_fn)(char *to, size_t room, tako_str *text);
 
 static char *put_escaped(char *to, tako_str s, size_t max, escape_fn escape)
 {
-	to = escape(to, to + max - 3, &s);
+	to += escape(to, max - 3, &s);
 	return s.n ? PUT(to, "...") : to;
 }
 

@@ -28,7 +28,7 @@ static size_t format(char *buf, const char *title, int status, tako_str path)
 	to += tako__format_u64(to, (uint64_t)status);
 	if (path.n) {
 		to = PUT(to, ",\"instance\":\"");
-		to = tako__json_escape(to, to + path.n * TAKO__JSON_GROWTH, &path);
+		to += tako__json_escape(to, path.n * TAKO__JSON_CHAR_BYTES, &path);
 		to = PUT(to, "\"");
 	}
 	return (size_t)(PUT(to, "}\n") - buf);
@@ -43,7 +43,7 @@ int tako_problem_json(tako_req *req, tako_res *res, int status, void *arg)
 
 	(void)arg;
 	buf = tako__arena_alloc(&tako__x(req)->arena,
-	                        128 + strlen(title) + path.n * TAKO__JSON_GROWTH);
+	                        128 + strlen(title) + path.n * TAKO__JSON_CHAR_BYTES);
 	if (!buf)
 		return TAKO_NEXT;
 	return tako_res_send(res, status, "application/problem+json",
