@@ -204,29 +204,58 @@ static void test_random(void **state)
 	}
 }
 
-/* A long path takes what is meant for paths, says so, and the fields behind it are there. */
+/* The length of what stands between two texts. */
+static size_t between(const char *line, const char *before, const char *behind)
+{
+	const char *from = strstr(line, before);
+	const char *to = from ? strstr(from, behind) : NULL;
+
+	assert_non_null(to);
+	return (size_t)(to - from) - strlen(before);
+}
+
+/* A long path takes what is meant for paths and says so, wherever its escapes begin; the
+ * fields behind it are there. */
 static void test_cut(void **state)
 {
+	enum { PATH_LIMIT = 4096 };
 	static char path[20000];
 	static char buf[TAKO__LOG_LINE_MAX + 1];
 	tako_access a = full;
-	const char *dots;
-	size_t n;
 
 	(void)state;
-	memset(path, 'p', sizeof(path));
 	a.path = (tako_str){path, sizeof(path)};
-	n = tako__log_format(buf, sizeof(buf) - 1, &a, TAKO_LOG_TEXT);
-	buf[n] = '\0';
-	dots = strstr(buf, "p... HTTP/1.1\" 200 3456 \"https://example.org/\" \"curl/8.0\" 1234");
-	assert_non_null(dots);
-	assert_int_equal(strspn(strchr(buf, 'p'), "p"), dots + 1 - strchr(buf, 'p'));
-	assert_in_range(dots + 4 - strchr(buf, 'p'), 4090, 4096);
-	/* What does not fit the caller's buffer is not written at all. */
+	for (size_t plain = 0; plain < 8; plain++) {
+		size_t n;
+
+		memset(path, 'p', plain);
+		memset(path + plain, plain % 2 ? 1 : '~', sizeof(path) - plain);
+		n = tako__log_format(buf, sizeof(buf) - 1, &a, TAKO_LOG_TEXT);
+		buf[n] = '\0';
+		n = between(buf, "] \"GET ",
+		            "... HTTP/1.1\" 200 3456 \"https://example.org/\" "
+		            "\"curl/8.0\" 1234");
+		assert_in_range(n + 3, PATH_LIMIT - 6, PATH_LIMIT);
+		n = tako__log_format(buf, sizeof(buf) - 1, &a, TAKO_LOG_JSON);
+		buf[n] = '\0';
+		n = between(buf, "\"path\":\"", "...\",\"pattern\":\"/users/{id}\",");
+		assert_in_range(n + 3, PATH_LIMIT - 6, PATH_LIMIT);
+	}
+}
+
+/* What does not fit the caller's buffer is not written at all. */
+static void test_too_small(void **state)
+{
+	char buf[TAKO__LOG_LINE_MAX];
+	size_t n = tako__log_format(buf, sizeof(buf), &full, TAKO_LOG_TEXT);
+
+	(void)state;
+	assert_true(n > 0 && n < sizeof(buf));
 	memset(buf, '#', sizeof(buf));
-	assert_int_equal(tako__log_format(buf, n - 1, &a, TAKO_LOG_TEXT), 0);
+	assert_int_equal(tako__log_format(buf, n - 1, &full, TAKO_LOG_TEXT), 0);
 	assert_int_equal(buf[0], '#');
-	assert_int_equal(tako__log_format(buf, n, &a, TAKO_LOG_TEXT), n);
+	assert_int_equal(tako__log_format(buf, n, &full, TAKO_LOG_TEXT), n);
+	assert_int_not_equal(buf[n - 1], '#');
 	assert_int_equal(buf[n], '#');
 }
 
@@ -258,10 +287,10 @@ static void test_date_cache(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_text),       cmocka_unit_test(test_absent),
-		cmocka_unit_test(test_json),       cmocka_unit_test(test_hostile),
-		cmocka_unit_test(test_random),     cmocka_unit_test(test_cut),
-		cmocka_unit_test(test_date_cache),
+		cmocka_unit_test(test_text),      cmocka_unit_test(test_absent),
+		cmocka_unit_test(test_json),      cmocka_unit_test(test_hostile),
+		cmocka_unit_test(test_random),    cmocka_unit_test(test_cut),
+		cmocka_unit_test(test_too_small), cmocka_unit_test(test_date_cache),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
