@@ -39,13 +39,13 @@ static int stats(tako_req *req, tako_res *res, void *arg)
 	if (rc < 0)
 		return rc;
 	return tako_res_text(res, 200,
-			     "accepted %" PRIu64 "\nopen %" PRIu64 "\nrefused %" PRIu64
-			     "\naccept_errors %" PRIu64 "\nrequests %" PRIu64 "\nactive %" PRIu64
-			     "\naborted %" PRIu64 "\ntimeouts %" PRIu64 "\n4xx %" PRIu64
-			     "\nreceived_bytes %" PRIu64 "\nsent_bytes %" PRIu64 "\n",
-			     s.connections_accepted, s.connections_open, s.connections_refused,
-			     s.accept_errors, s.requests, s.requests_active, s.aborted, s.timeouts,
-			     s.responses_4xx, s.received_bytes, s.sent_bytes);
+	                     "accepted %" PRIu64 "\nopen %" PRIu64 "\nrefused %" PRIu64
+	                     "\naccept_errors %" PRIu64 "\nrequests %" PRIu64 "\nactive %" PRIu64
+	                     "\naborted %" PRIu64 "\ntimeouts %" PRIu64 "\n4xx %" PRIu64
+	                     "\nreceived_bytes %" PRIu64 "\nsent_bytes %" PRIu64 "\n",
+	                     s.connections_accepted, s.connections_open, s.connections_refused,
+	                     s.accept_errors, s.requests, s.requests_active, s.aborted, s.timeouts,
+	                     s.responses_4xx, s.received_bytes, s.sent_bytes);
 }
 
 static int send_big(tako_req *req, tako_res *res, void *arg)
@@ -56,7 +56,7 @@ static int send_big(tako_req *req, tako_res *res, void *arg)
 	if (n > BIG_BYTES)
 		return TAKO_EINVAL;
 	return tako_res_send_ref(res, 200, "application/octet-stream", (tako_str){big, n}, NULL,
-				 NULL);
+	                         NULL);
 }
 
 /* ---- Bodies ---------------------------------------------------------------------- */
@@ -315,8 +315,9 @@ static int run(const struct args *a)
 
 int main(int argc, char **argv)
 {
-	struct args a = {
-		.cfg = {.size = sizeof(a.cfg)}, .listen = {.size = sizeof(a.listen)}, .mode = "run"};
+	struct args a = {.cfg = {.size = sizeof(a.cfg)},
+	                 .listen = {.size = sizeof(a.listen)},
+	                 .mode = "run"};
 
 	for (int i = 1; i < argc; i++) {
 		if (!parse(&a, argv[i])) {

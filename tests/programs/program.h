@@ -44,7 +44,7 @@ struct program_knob {
 
 #define KNOB(f)                                                                                    \
 	{                                                                                          \
-		#f, offsetof(tako_server_config, f), sizeof(((tako_server_config *)0)->f)          \
+#f, offsetof(tako_server_config, f), sizeof(((tako_server_config *)0)->f)          \
 	}
 static const struct program_knob program_knobs[] = {
 	KNOB(max_body_bytes),
@@ -102,8 +102,8 @@ static inline bool program_set(tako_server_config *cfg, const char *arg)
 		const struct program_knob *k = &program_knobs[i];
 		if (n != strlen(k->name) || strncmp(arg, k->name, n) != 0)
 			continue;
-		uint64_t v = strcmp(value + 1, "off") == 0 ? TAKO_OFF64 :
-							     strtoull(value + 1, NULL, 10);
+		uint64_t v = strcmp(value + 1, "off") == 0 ? TAKO_OFF64
+		                                           : strtoull(value + 1, NULL, 10);
 		if (k->bytes == sizeof(uint64_t)) {
 			memcpy((char *)cfg + k->at, &v, sizeof(v));
 		} else {
