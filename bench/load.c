@@ -22,7 +22,7 @@
 
 enum {
 	RX_BYTES = 256 * 1024,
-	EVENTS_MAX = 512,
+	EVENTS_MAX = 500, /* libmicrohttpd 0.9.75 sleeps on exactly n x 128 ready requests */
 	OPENING_MAX = 64, /* below any server's backlog: a dropped SYN costs a second */
 	ERRORS_MAX = 1000,
 	STALL_SECONDS = 5,
@@ -62,7 +62,7 @@ static char rx[RX_BYTES];
 static const char browser_fields[] =
 	"Connection: keep-alive\r\nCache-Control: max-age=0\r\n"
 	"sec-ch-ua: \"Chromium\";v=\"118\", \"Google Chrome\";v=\"118\", "
-        "\"Not=A?Brand\";v=\"99\"\r\n"
+	"\"Not=A?Brand\";v=\"99\"\r\n"
 	"sec-ch-ua-mobile: ?0\r\nUpgrade-Insecure-Requests: 1\r\n"
 	"User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) "
 	"Chrome/118.0.0.0 Safari/537.36\r\n"
@@ -86,6 +86,11 @@ static uint64_t clock_ns(void)
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
+static uint64_t failures(void)
+{
+	return g.connect_errors + g.status_errors + g.protocol_errors + g.eof_errors;
+}
+
 static void start_batch(struct conn *c);
 static void reopen(struct conn *c);
 
@@ -94,7 +99,7 @@ static void fail(struct conn *c, uint64_t *counter)
 {
 	*counter += 1;
 	g.lost += c->in_flight;
-	if (g.connect_errors + g.status_errors + g.protocol_errors + g.eof_errors >= ERRORS_MAX)
+	if (failures() >= ERRORS_MAX)
 		g.stop = true;
 	reopen(c);
 }
@@ -337,6 +342,8 @@ static void drain(uint64_t left)
 
 static void run(uint64_t target, double seconds)
 {
+	g.stop = g.stalled > 0 ||
+	         failures() >= ERRORS_MAX; /* not for the time limit of a warm-up */
 	g.target = target;
 	g.issued = g.done = g.lost = g.bytes = 0;
 	g.hist = (struct hist){0};
@@ -399,7 +406,7 @@ static unsigned count_alive(void)
 
 static uint64_t errors(void)
 {
-	return g.connect_errors + g.status_errors + g.protocol_errors + g.eof_errors + g.stalled;
+	return failures() + g.stalled;
 }
 
 static void report(double seconds)

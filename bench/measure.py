@@ -43,7 +43,9 @@ def private_network():
             except OSError:
                 pass
         return None
-    flags = ["--net"] if os.geteuid() == 0 else ["--net", "--map-root-user"]
+    flags = ["--net"]
+    if os.geteuid() != 0:  # and not as its root: servers that think they are root change their user
+        flags += ["--map-current-user", "--keep-caps"]
     try:
         subprocess.run(["unshare", *flags, "true"], check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError) as e:

@@ -326,7 +326,7 @@ def parse_args():
     p.add_argument("--servers", metavar="A,B",
                    help="servers: " + ", ".join(s.name for s in servers.ALL))
     p.add_argument("--rounds", type=int, default=5)
-    p.add_argument("--seconds", type=float, default=1.5, help="longest round")
+    p.add_argument("--seconds", type=float, default=1.2, help="longest round")
     p.add_argument("--requests", type=int, help="per round, instead of each workload's own number")
     p.add_argument("--server-cpu", type=int, default=cpus[0])
     p.add_argument("--load-cpu", type=int, default=cpus[-1])
