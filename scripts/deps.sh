@@ -36,6 +36,7 @@ bench   h2o                 peer
 bench   haproxy             peer
 bench   lighttpd            peer
 bench   libmicrohttpd-dev   peer
+bench  ?libnginx-mod-http-echo  nginx reads the body of a POST
 bench  ?linux-perf          CPU profiles
 fuzz    clang               libFuzzer
 fuzz   ?libclang-rt-14-dev  libFuzzer
