@@ -275,8 +275,10 @@ def print_syscall_table(results):
 def verdicts(workload, results):
     """What the project asks of itself, as (met, text)."""
     tako = results.get("tako")
-    if not tako or not tako["samples"]:
+    if not tako:
         return []
+    if tako["failed"] or any(s["errors"] for s in tako["samples"]):
+        return [(False, "it did not get through")]
     found = []
     base = results.get("ceiling")
     if workload.bar and base and base["samples"]:
@@ -372,6 +374,8 @@ def find_contenders(opts, tmp, names):
     found = []
     for server in (s(opts.build, tmp) for s in servers.ALL if s.name in names):
         absent = server.missing()
+        if absent and opts.strict and server.name == "tako":
+            sys.exit(f"run.py: {absent}")
         if absent:
             say(f"{server.name} is left out: {absent}")
         else:
