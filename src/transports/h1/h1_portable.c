@@ -25,11 +25,10 @@ static size_t line_end(const char *p, size_t i, size_t n)
 {
 	for (; n - i >= 8; i += 8) {
 		uint64_t w = tako__h1_load64(p + i);
-		uint64_t del = w ^ ONES * 0x7f;
-		/* A borrow can only mark bytes above the first true hit, so "none" is exact. */
-		uint64_t hits = ((w - ONES * 0x20) & ~w) | ((del - ONES) & ~del);
 
-		if (!(hits & HIGH))
+		/* The high bit of every control character, and now and then of a byte that is
+		 * none or is next to one: then the table decides. */
+		if (!(((w - ONES * 0x20) | (w + ONES)) & HIGH))
 			continue;
 		for (size_t k = i; k < i + 8; k++) {
 			if (tako__h1_is(p[k], TAKO__H1_CONTROL))
