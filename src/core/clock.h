@@ -38,24 +38,29 @@ static inline uint64_t tako__ticks(void)
 struct tako__ticker {
 	uint64_t ticks0;
 	uint64_t ns0;
+	uint64_t seen_ns;         /* since ns0, at the last update */
 	uint64_t ns_per_tick_q32; /* 32.32 fixed point; 0: not known yet */
 };
 
-static inline void tako__ticker_init(struct tako__ticker *t)
+static inline void tako__ticker_init(struct tako__ticker *t, uint64_t now_ns, uint64_t now_ticks)
 {
-	t->ticks0 = tako__ticks();
-	t->ns0 = tako__clock_ns();
+	t->ticks0 = now_ticks;
+	t->ns0 = now_ns;
+	t->seen_ns = 0;
 	t->ns_per_tick_q32 = 0;
 }
 
-/* Refine the rate; to be called now and then, with a fresh reading of the clock. */
-static inline void tako__ticker_update(struct tako__ticker *t, uint64_t now_ns)
+/* Refine the rate by a pair read at one moment. */
+static inline void tako__ticker_update(struct tako__ticker *t, uint64_t now_ns, uint64_t now_ticks)
 {
-	uint64_t ticks = tako__ticks() - t->ticks0;
+	uint64_t ticks = now_ticks - t->ticks0;
 	uint64_t ns = now_ns - t->ns0;
 
-	if (ns > 1000000 && ticks > 0)
-		t->ns_per_tick_q32 = (uint64_t)(((tako__u128)ns << 32) / ticks);
+	/* Once a second is enough, and the first time soon. */
+	if (ns < 1000000 || ticks == 0 || (t->ns_per_tick_q32 && ns - t->seen_ns < 1000000000))
+		return;
+	t->seen_ns = ns;
+	t->ns_per_tick_q32 = (uint64_t)(((tako__u128)ns << 32) / ticks);
 }
 
 static inline uint64_t tako__ticker_ns(const struct tako__ticker *t, uint64_t ticks)

@@ -125,6 +125,8 @@ static void leave(struct tako__conn *c)
 	c->flags &= ~TAKO__CONN_ENTERED;
 	tako__conn_flush(c);
 	maybe_finish(c);
+	if (c->worker->timed_count)
+		tako__worker_time(c->worker);
 }
 
 static void linger(struct tako__conn *c, ssize_t res)

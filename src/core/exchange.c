@@ -20,6 +20,18 @@ static void enter(struct tako__exchange *x)
 
 /* ---- Beginning -------------------------------------------------------------------- */
 
+/* Everything before `match`; that and what follows is written before it is read.  In pieces
+ * that become plain stores: as one memset() it is a string instruction, which costs 25 ns. */
+static void clear(struct tako__exchange *x)
+{
+	char *p = (char *)x;
+	size_t n = offsetof(struct tako__exchange, match);
+
+	for (; n >= 64; n -= 64, p += 64)
+		memset(p, 0, 64);
+	memset(p, 0, n);
+}
+
 struct tako__exchange *tako__exchange_new(struct tako__conn *c)
 {
 	struct tako__worker *w = c->worker;
@@ -27,8 +39,7 @@ struct tako__exchange *tako__exchange_new(struct tako__conn *c)
 
 	if (!x)
 		return NULL;
-	/* The match and the first response fields are written before they are read. */
-	memset(x, 0, offsetof(struct tako__exchange, match));
+	clear(x);
 	tako__arena_init(&x->arena, x + 1, TAKO__EXCHANGE_BYTES - sizeof *x);
 	x->worker = w;
 	x->conn = c;
@@ -37,7 +48,8 @@ struct tako__exchange *tako__exchange_new(struct tako__conn *c)
 	x->res_fields = x->res_first;
 	x->res_field_cap = TAKO__RES_FIELDS_FIRST;
 	x->body_limit = TAKO_OFF64;
-	x->start_ticks = tako__ticks();
+	/* When the loop woke, its bytes were there. */
+	x->start_ticks = w->loop->now_ticks;
 	x->ep = tako__table_endpoint(w->srv->routes, 0);
 	w->exchange_count++;
 	tako__add(&w->stats.requests, 1);
@@ -304,22 +316,23 @@ void tako__exchange_gone(struct tako__exchange *x, int err)
 
 /* ---- The end ---------------------------------------------------------------------------------- */
 
+/* The end of the exchange as figures: counted here, timed with its neighbours. */
 static void count(struct tako__exchange *x)
 {
 	struct tako__worker *w = x->worker;
-	struct tako__route_stats *r = &w->stats.routes[x->ep->id];
-	uint64_t ns = tako__ticker_ns(&w->ticker, tako__ticks() - x->start_ticks);
 	unsigned class = x->flags & TAKO__X_HEAD_SENT ? (unsigned)x->status / 100 : 0;
 
-	tako__add(&r->responses[class], 1);
-	tako__add(&r->sum_ns, ns);
-	tako__add(&r->bucket[tako__hist_bucket(ns)], 1);
+	tako__add(&w->stats.routes[x->ep->id].responses[class], 1);
 	tako__add(&w->stats.responses[class], 1);
 	tako__add(&w->stats.active, (uint64_t)-1);
 	if (x->error)
 		tako__add(&w->stats.aborted, 1);
+	if (w->timed_count == TAKO__TIMED_MAX)
+		tako__worker_time(w);
+	w->timed[w->timed_count].route = x->ep->id;
+	w->timed[w->timed_count++].start_ticks = x->start_ticks;
 	if (w->log || w->srv->cfg.access_fn)
-		tako__exchange_log(x, ns);
+		tako__exchange_log(x, tako__ticker_ns(&w->ticker, tako__ticks() - x->start_ticks));
 }
 
 static void finish(struct tako__exchange *x)

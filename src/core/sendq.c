@@ -6,6 +6,13 @@
 #include <tako/sys/runtime.h>
 
 #include "core/base.h"
+#include "core/clock.h"
+
+void tako_loop_refresh(struct tako_loop *loop)
+{
+	loop->now_ns = tako__clock_ns();
+	loop->now_ticks = tako__ticks();
+}
 
 void tako_sock_queue(struct tako_sock *s, struct tako_send *op)
 {

@@ -95,7 +95,7 @@ int tako__worker_open(struct tako__worker *w)
 	w->date_until_ns = 0;
 	tako__wheel_init(&w->wheel, w->loop->now_ns);
 	tako__timer_init(&w->drain_timer, on_drain_timer);
-	tako__ticker_init(&w->ticker);
+	tako__ticker_init(&w->ticker, w->loop->now_ns, w->loop->now_ticks);
 	w->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	rc = open_listeners(w);
 	atomic_store(&w->wake_loop, w->loop);
@@ -244,14 +244,32 @@ int tako__worker_turn(struct tako__worker *w, uint64_t deadline_ns)
 
 	if (rc < 0)
 		return rc;
-	tako__ticker_update(&w->ticker, w->loop->now_ns);
+	tako__ticker_update(&w->ticker, w->loop->now_ns, w->loop->now_ticks);
 	tako__wheel_run(&w->wheel, w->loop->now_ns);
 	w->mail_left = tako__mailbox_drain(&w->mailbox);
 	if (TAKO__UNLIKELY(w->held_count))
 		resume_held(w);
 	look_at_stop(w);
 	kick_dirty(w);
+	if (w->timed_count)
+		tako__worker_time(w);
 	return TAKO__UNLIKELY(is_over(w)) ? 1 : 0;
+}
+
+/* ---- Durations ------------------------------------------------------------------------------------------- */
+
+void tako__worker_time(struct tako__worker *w)
+{
+	uint64_t now = tako__ticks();
+
+	for (unsigned i = 0; i < w->timed_count; i++) {
+		struct tako__route_stats *r = &w->stats.routes[w->timed[i].route];
+		uint64_t ns = tako__ticker_ns(&w->ticker, now - w->timed[i].start_ticks);
+
+		tako__add(&r->sum_ns, ns);
+		tako__add(&r->bucket[tako__hist_bucket(ns)], 1);
+	}
+	w->timed_count = 0;
 }
 
 /* ---- Server and Date ------------------------------------------------------------------------------------ */

@@ -34,6 +34,9 @@ struct tako__listener {
 	bool over_limit; /* paused because of max_connections */
 };
 
+/* Exchanges whose duration is taken by one reading of the clock. */
+enum { TAKO__TIMED_MAX = 64 };
+
 enum tako__worker_state { TAKO__SERVING, TAKO__DRAINING, TAKO__STOPPED };
 
 struct tako__worker {
@@ -61,6 +64,11 @@ struct tako__worker {
 	uint64_t date_until_ns;     /* on the loop's clock */
 	struct tako__ticker ticker;
 	struct tako__stats stats;
+	unsigned timed_count; /* exchanges over since the last reading of the clock */
+	struct {
+		uint32_t route;
+		uint64_t start_ticks;
+	} timed[TAKO__TIMED_MAX];
 	struct tako__log_ring *log;
 	struct tako__timer drain_timer;
 	uint32_t stop_seen;
@@ -91,6 +99,9 @@ int tako__worker_turn(struct tako__worker *w, uint64_t deadline_ns);
 uint64_t tako__worker_next(struct tako__worker *w);
 /* Send mail and wake the worker if need be.  [any] */
 void tako__worker_post(struct tako__worker *w, struct tako__mail *m);
+/* Account for the exchanges that ended since the last call: their responses are on their way
+ * out now.  One reading of the clock for all that one delivery answered. */
+void tako__worker_time(struct tako__worker *w);
 /* Make its turn return.  [signal] */
 void tako__worker_wake(struct tako__worker *w);
 /* "Server: …\r\nDate: …\r\n" of this second. */

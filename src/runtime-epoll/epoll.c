@@ -13,12 +13,12 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/timerfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <tako/server.h>
 
 #include "core/base.h"
+#include "core/clock.h"
 #include "core/mem.h"
 #include "runtime-epoll/epoll_int.h"
 
@@ -27,14 +27,6 @@ enum {
 	ACCEPT_BUDGET = 64, /* a burst of connections must not starve those that are there */
 	RECV_BUDGET = 4,    /* buffers per socket and turn, for the same reason */
 };
-
-static uint64_t clock_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
 
 static struct tako__epoll *loop_of(struct tako_sock *s)
 {
@@ -330,7 +322,7 @@ static int epoll_open(struct tako_loop **out, const struct tako_loop_config *cfg
 		epoll_free(&ep->base);
 		return err;
 	}
-	ep->base.now_ns = clock_ns();
+	tako_loop_refresh(&ep->base);
 	*out = &ep->base;
 	return 0;
 }
@@ -344,7 +336,7 @@ static int wait_ms(const struct tako__epoll *ep, uint64_t deadline_ns)
 		return 0;
 	if (deadline_ns == UINT64_MAX)
 		return -1;
-	now = clock_ns();
+	now = tako__clock_ns();
 	if (deadline_ns <= now)
 		return 0;
 	ms = (deadline_ns - now + 999999) / 1000000;
@@ -360,7 +352,7 @@ static int epoll_turn(struct tako_loop *loop, uint64_t deadline_ns)
 
 	if (n < 0 && errno != EINTR)
 		return tako__fail_errno("epoll_wait");
-	loop->now_ns = clock_ns();
+	tako_loop_refresh(loop);
 	for (int i = 0; i < n; i++)
 		on_event(ep, &events[i]);
 	/* Taken as a whole: what these sockets schedule anew waits for the next turn, so that

@@ -92,7 +92,8 @@ struct tako_loop_config {
 /* First member of a runtime's own loop struct. */
 struct tako_loop {
 	const struct tako_runtime *rt;
-	uint64_t now_ns; /* CLOCK_MONOTONIC, refreshed when a turn wakes */
+	uint64_t now_ns; /* CLOCK_MONOTONIC when the present turn woke */
+	uint64_t now_ticks; /* the same moment on the CPU's counter */
 	void *user;      /* the worker's */
 };
 
@@ -131,6 +132,8 @@ struct tako_runtime {
 
 /* ---- The neutral half, for runtimes to use ------------------------------------------ */
 
+/* Set the loop's clocks: first thing when a wait returns. */
+TAKO_API void tako_loop_refresh(struct tako_loop *loop);
 /* Put an op at the end of the queue.  The caller then calls flush(). */
 TAKO_API void tako_sock_queue(struct tako_sock *s, struct tako_send *op);
 /* Fill up to `max` iovecs with the memory ops at the head of the queue; stops before a
