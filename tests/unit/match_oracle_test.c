@@ -567,8 +567,8 @@ static void test_random_sets(void **state)
 	}
 	/* It is no use if the random sets never come to the interesting places. */
 	for (size_t i = 0; i < COUNT(tally.by_result); i++)
-		assert_true(tally.by_result[i] > 1000);
-	assert_true(tally.chains > 10000);
+		assert_true(tally.by_result[i] > 200);
+	assert_true(tally.chains > 5000);
 	assert_true(tally.conflicts > 100);
 }
 
