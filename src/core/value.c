@@ -8,7 +8,7 @@
 
 static tako_str from(tako_str s, size_t at)
 {
-	return (tako_str){s.p + at, s.n - at};
+	return at ? (tako_str){s.p + at, s.n - at} : s; /* NULL + 0 is undefined in C */
 }
 
 /* Where the quoted string that begins at `at` ends: behind its second quote, or 0 if there
