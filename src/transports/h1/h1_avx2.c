@@ -14,6 +14,8 @@
 #define H1_TARGET __attribute__((target("avx2,bmi,bmi2")))
 #define H1_INLINE H1_TARGET __attribute__((always_inline)) static inline
 #define H1_MIN_BYTES 32
+/* gcc does not see by itself that tzcnt gives 64 for nothing. */
+#define H1_FIRST(mask) ((size_t)_tzcnt_u64(mask))
 
 /* From memory: gcc would otherwise build each one anew at every use. */
 H1_INLINE __m256i constant_avx2(enum tako__h1_constant which)

@@ -34,7 +34,7 @@ H1_INLINE bool H1_FN(line_end)(struct H1_FN(lines) * l, size_t i, size_t *end)
 		if (TAKO__UNLIKELY(i > l->base))
 			l->pending &= ~(uint64_t)1;
 	}
-	*end = l->base + (size_t)__builtin_ctzll(l->pending);
+	*end = l->base + H1_FIRST(l->pending);
 	/* Drops the CR and, in the same block, its LF. */
 	l->pending &= l->pending - 1;
 	l->pending &= l->pending - 1;

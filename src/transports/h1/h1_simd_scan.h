@@ -6,9 +6,8 @@
  *   outside32/outside64  bytes that are not of a nibble class
  *   odd64                bytes other than 0x20..0x7e
  *   equal64              bytes of one value
+ * and H1_FIRST(mask), the lowest bit of a mask, or 64 when it is empty.
  */
-/* 64 when the mask is empty. */
-#define H1_FIRST(mask) ((mask) ? (size_t)__builtin_ctzll(mask) : 64)
 
 H1_INLINE size_t H1_FN(skip)(enum tako__h1_nibble class, const char *p, size_t i, size_t n)
 {

@@ -14,6 +14,7 @@
 #define H1_TARGET __attribute__((target("sse4.2")))
 #define H1_INLINE H1_TARGET __attribute__((always_inline)) static inline
 #define H1_MIN_BYTES 16
+#define H1_FIRST(mask) ((mask) ? (size_t)__builtin_ctzll(mask) : 64)
 
 H1_INLINE __m128i constant_sse42(enum tako__h1_constant which)
 {
