@@ -77,24 +77,36 @@ static void test_bits(void **state)
 		assert_in_range(count[bit], 2048 - 512, 2048 + 512); /* 16 sigma */
 }
 
+enum { THREADS = 4, PER_THREAD = IDS / THREADS };
+
 static void *fill(void *arg)
 {
-	return tako__random(arg, 16) ? NULL : arg;
+	unsigned char(*id)[16] = arg;
+
+	for (size_t i = 0; i < PER_THREAD; i++) {
+		if (tako__random(id[i], 16))
+			return NULL;
+	}
+	return arg;
 }
 
+/* At the same time, so that a store they shared would show, and to ThreadSanitizer too. */
 static void test_threads_differ(void **state)
 {
-	unsigned char mine[16];
-	unsigned char theirs[16];
-	pthread_t t;
+	static unsigned char id[THREADS * PER_THREAD][16];
+	pthread_t t[THREADS];
 	void *ok;
 
 	(void)state;
-	assert_int_equal(pthread_create(&t, NULL, fill, theirs), 0);
-	assert_int_equal(tako__random(mine, 16), 0);
-	assert_int_equal(pthread_join(t, &ok), 0);
-	assert_non_null(ok);
-	assert_memory_not_equal(mine, theirs, 16);
+	for (size_t i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_create(&t[i], NULL, fill, id[i * PER_THREAD]), 0);
+	for (size_t i = 0; i < THREADS; i++) {
+		assert_int_equal(pthread_join(t[i], &ok), 0);
+		assert_non_null(ok);
+	}
+	qsort(id, THREADS * PER_THREAD, 16, compare);
+	for (size_t i = 1; i < THREADS * PER_THREAD; i++)
+		assert_memory_not_equal(id[i - 1], id[i], 16);
 }
 
 static void test_fork_differs(void **state)
