@@ -17,8 +17,8 @@
 TAKO_BEGIN
 
 typedef struct tako_server tako_server;
-typedef struct tako_transport tako_transport; /* <tako/sys/transport.h> to write one */
-typedef struct tako_runtime tako_runtime;     /* <tako/sys/runtime.h> */
+typedef struct tako_transport tako_transport;
+typedef struct tako_runtime tako_runtime; /* <tako/sys/runtime.h> to write one */
 
 /* ---- Access log --------------------------------------------------------- */
 

@@ -351,15 +351,34 @@ static void h1_tick(struct tako__conn *c)
 	go_on(c);
 }
 
+/* A request may have arrived that the loop has not got round to: it was sent to a server that
+ * had not closed, and is answered. */
+static bool request_waits(struct tako__conn *c)
+{
+	char byte;
+
+	return !tako__h1_of(c)->eof && !(c->sock.flags & TAKO_SOCK_PAUSED) &&
+	       recv(c->sock.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
 static void h1_drain(struct tako__conn *c)
 {
+	struct tako__h1 *h = tako__h1_of(c);
+
 	c->flags |= TAKO__CONN_DRAINING;
+	if (!h->x && !h->stash_n && request_waits(c)) {
+		arm(c);
+		return;
+	}
 	go_on(c);
 }
 
 static int h1_open(struct tako__conn *c)
 {
-	arm(c);
+	if (c->flags & TAKO__CONN_DRAINING)
+		h1_drain(c);
+	else
+		arm(c);
 	return 0;
 }
 
