@@ -20,6 +20,8 @@ BUILD = os.environ.get(
     os.path.join(os.path.dirname(__file__), "..", "..", "build"))
 START_S = 20 * PATIENCE
 STOP_S = 15 * PATIENCE
+#: The exit status of a program whose drain was cut (tests/programs/program.h).
+EXIT_CUT = 3
 REPORT = re.compile(r"ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error:")
 
 # Neither two runs of the tests at the same time nor two tests of one run shall meet: a server

@@ -28,6 +28,13 @@ def scaled(n, least=1):
     return max(least, int(n * SCALE))
 
 
+def readable(sock, timeout):
+    """True as soon as something, or the end, can be read.  poll(): descriptors may be many."""
+    p = select.poll()
+    p.register(sock, select.POLLIN)
+    return bool(p.poll(max(0, timeout) * 1000))
+
+
 class Response:
     """One final response with the interim ones that came before it."""
 
@@ -131,7 +138,7 @@ class Wire:
     def _more(self, deadline):
         assert not self.eof, "the connection ended too early"
         left = deadline - time.monotonic()
-        if left <= 0 or not select.select([self.sock], [], [], left)[0]:
+        if left <= 0 or not readable(self.sock, left):
             raise TimeoutError(f"nothing more came; so far {self.buf[:200]!r}")
         data = self.sock.recv(65536)
         if not data:
@@ -266,8 +273,7 @@ class Wire:
 
     def quiet(self, seconds):
         """True if nothing at all comes for that long: neither bytes nor the end."""
-        return not self.buf and not self.eof and \
-            not select.select([self.sock], [], [], seconds)[0]
+        return not self.buf and not self.eof and not readable(self.sock, seconds)
 
 
 def request(method, path, *fields, version="HTTP/1.1", host="t", body=None):

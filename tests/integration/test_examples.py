@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: MIT
+"""Every example as its reader would start it: it answers, and ends on SIGTERM."""
+import glob
+import os
+import re
+
+import pytest
+
+import servers
+from wire import eventually, once, request
+
+SOURCES = os.path.join(os.path.dirname(__file__), "..", "..", "examples")
+EXAMPLES = sorted(os.path.splitext(os.path.basename(p))[0] for p in glob.glob(os.path.join(SOURCES, "*.c")))
+
+
+def port_of(pid):
+    """The first TCP port on which a process listens."""
+    inodes = set()
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            link = os.readlink(f"/proc/{pid}/fd/{fd}")
+        except OSError:
+            continue
+        if link.startswith("socket:["):
+            inodes.add(link[8:-1])
+    for table in ("tcp", "tcp6"):
+        with open(f"/proc/{pid}/net/{table}", encoding="ascii") as f:
+            for line in f.readlines()[1:]:
+                field = line.split()
+                if field[3] == "0A" and field[9] in inodes:
+                    return int(field[1].rsplit(":", 1)[1], 16)
+    return None
+
+
+def test_there_are_examples():
+    assert EXAMPLES and os.path.isdir(os.path.join(SOURCES, "showcase"))
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_example(name):
+    with servers.Server([servers.program(f"examples/{name}")], None, ready_path=None) as s:
+        def listening():
+            assert s.proc.poll() is None or "in use" in s.stderr, s.stderr
+            return s.proc.poll() is not None or port_of(s.pid)
+        port = eventually(listening)
+        if s.proc.poll() is not None:
+            pytest.skip(f"the address of {name} is in use")
+        s.addr = ("127.0.0.1", port)
+        s.wait_ready("/")
+        r = once(s.addr, request("GET", "/"))
+        assert r.status in (200, 404), r
+        assert once(s.addr, b"garbage\r\n\r\n").status == 400
+
+
+@pytest.mark.parametrize("args,word", [
+    (["--tls", "127.0.0.1:0"], "tls"), (["--h3", "127.0.0.1:0"], "h3"), (["--cert", "x", "--key", "y"], "cert"),
+    (["--runtime", "io_uring"], "io_uring"), (["--runtime", "select"], "select"), (["--workers"], "workers"), (["--nonsense"], "nonsense"),
+    (["--workers", "x"], "workers"), (["stray"], "stray")])
+def test_showcase_refuses_what_it_cannot_do(args, word):
+    r = servers.run_refused([servers.program("examples/showcase"), "--http", f"127.0.0.1:{servers.free_port()}", *args])
+    assert r.returncode == 2 and word in r.stderr, r
+
+
+def test_showcase_says_where_it_listens(tmp_path):
+    port = servers.free_port()
+    with servers.Server([servers.program("examples/showcase"), "--http", f"127.0.0.1:{port}", "--files", str(tmp_path)],
+                        ("127.0.0.1", port)) as s:
+        assert once(s.addr, request("GET", "/")).status == 200
+        eventually(lambda: re.search(rf"http://127\.0\.0\.1:{port}\b", s.stdout + s.stderr))
+
+
+def test_showcase_is_quiet(tmp_path):
+    with servers.showcase(tmp_path) as s:
+        once(s.addr, request("GET", "/"))
+        once(s.addr, b"garbage\r\n\r\n")
+    assert s.stdout + s.stderr == ""
+
+
+@pytest.mark.parametrize("runtime", ["epoll", "auto"])
+def test_showcase_runtime(tmp_path, runtime):
+    with servers.showcase(tmp_path, "--runtime", runtime) as s:
+        assert once(s.addr, request("GET", "/plaintext")).body == b"Hello, World!"
