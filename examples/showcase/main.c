@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The showcase: every feature of tako behind one port.  This file has the command line and the life
+ * of the server; routes.c says what it answers.
+ */
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "showcase.h"
+
+enum { LISTENERS_MAX = 16, WORKERS_MAX = 256, CONNECTIONS_MAX = 65536, EXIT_USAGE = 2 };
+
+struct options {
+	const tako_runtime *runtime;
+	uint32_t worker_count;
+	const char *http[LISTENERS_MAX];
+	size_t http_count;
+	const char *files;
+	bool quiet;
+};
+
+static const char usage_text[] =
+	"usage: showcase [--runtime epoll|io_uring|auto] [--workers N] [--http ADDR]\n"
+	"                [--tls ADDR] [--h3 ADDR] [--cert FILE --key FILE]\n"
+	"                [--files DIR] [--quiet]\n"
+	"\n"
+	"  --http ADDR   127.0.0.1:8080, [::1]:8080, :8080, or port 0; may be repeated\n"
+	"  --workers N   1 to 256; one per CPU when not given\n"
+	"  --files DIR   served below /files\n"
+	"  --quiet       no access log\n"
+	"\n"
+	"Not in this build: --runtime io_uring, --tls, --h3, --cert, --key.\n";
+
+static _Noreturn void refuse(const char *option, const char *why)
+{
+	fprintf(stderr, "showcase: %s: %s\n", option, why);
+	exit(EXIT_USAGE);
+}
+
+static void set_runtime(struct options *o, const char *name)
+{
+	if (strcmp(name, "io_uring") == 0)
+		refuse("--runtime io_uring", "not in this build");
+	if (strcmp(name, "epoll") == 0)
+		o->runtime = tako_runtime_epoll();
+	else if (strcmp(name, "auto") == 0)
+		o->runtime = NULL;
+	else
+		refuse("--runtime", "must be epoll, io_uring or auto");
+}
+
+static void set_workers(struct options *o, const char *text)
+{
+	uint64_t n;
+
+	if (!number_parse(tako_str_z(text), WORKERS_MAX, &n) || n == 0)
+		refuse("--workers", "must be a number from 1 to 256");
+	o->worker_count = (uint32_t)n;
+}
+
+static void add_http(struct options *o, const char *addr)
+{
+	if (o->http_count == LISTENERS_MAX)
+		refuse("--http", "too many of them");
+	o->http[o->http_count++] = addr;
+}
+
+static void set_option(struct options *o, int which, const char *name)
+{
+	switch (which) {
+	case 'r':
+		set_runtime(o, optarg);
+		break;
+	case 'w':
+		set_workers(o, optarg);
+		break;
+	case 'a':
+		add_http(o, optarg);
+		break;
+	case 'f':
+		o->files = optarg;
+		break;
+	case 'q':
+		o->quiet = true;
+		break;
+	case 'h':
+		fputs(usage_text, stdout);
+		exit(0);
+	case 'x':
+		refuse(name, "not in this build");
+	default: /* getopt_long has said what is wrong */
+		fputs(usage_text, stderr);
+		exit(EXIT_USAGE);
+	}
+}
+
+static void read_options(struct options *o, int argc, char **argv)
+{
+	static const struct option known[] = {
+		{"runtime", required_argument, NULL, 'r'},
+		{"workers", required_argument, NULL, 'w'},
+		{"http", required_argument, NULL, 'a'},
+		{"files", required_argument, NULL, 'f'},
+		{"quiet", no_argument, NULL, 'q'},
+		{"help", no_argument, NULL, 'h'},
+		{"tls", required_argument, NULL, 'x'},
+		{"h3", required_argument, NULL, 'x'},
+		{"cert", required_argument, NULL, 'x'},
+		{"key", required_argument, NULL, 'x'},
+		{NULL, 0, NULL, 0},
+	};
+	int which;
+	int i = 0;
+
+	while ((which = getopt_long(argc, argv, "", known, &i)) != -1)
+		set_option(o, which, known[i].name);
+	if (optind < argc)
+		refuse(argv[optind], "not an option");
+	if (o->http_count == 0)
+		add_http(o, "127.0.0.1:8080");
+}
+
+/* A demonstration that benchmarks use takes as many connections as it is allowed to. */
+static void raise_file_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
+/* One line a listener, whatever --quiet says: with port 0 it is the only way to know. */
+static int announce(const tako_server *srv, size_t listeners)
+{
+	char addr[64];
+
+	for (size_t i = 0; i < listeners; i++) {
+		int rc = tako_server_local_addr(srv, i, addr, sizeof addr);
+
+		if (rc < 0)
+			return rc;
+		printf("listening on http://%s\n", addr);
+	}
+	fflush(stdout);
+	return 0;
+}
+
+static int listen_all(tako_server *srv, const struct options *o)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < o->http_count; i++)
+		rc = tako_server_listen(srv, tako_http1(), o->http[i], NULL);
+	return rc;
+}
+
+static int serve(tako_router *router, const struct options *o)
+{
+	tako_server *srv = NULL;
+	int rc = tako_server_new(&srv, router,
+	                         TAKO_SERVER_CONFIG(.runtime = o->runtime,
+	                                            .worker_count = o->worker_count,
+	                                            .max_connections = CONNECTIONS_MAX,
+	                                            .access_log_fd = o->quiet ? 0 : STDERR_FILENO));
+
+	if (rc == 0)
+		rc = listen_all(srv, o);
+	if (rc == 0)
+		rc = tako_server_stop_on_signals(srv);
+	if (rc == 0)
+		rc = announce(srv, o->http_count);
+	if (rc == 0)
+		rc = tako_server_run(srv);
+	if (rc < 0)
+		fprintf(stderr, "showcase: %s: %s\n", tako_strerror(rc), tako_last_error());
+	tako_server_free(srv);
+	return rc;
+}
+
+int main(int argc, char **argv)
+{
+	struct options o = {0};
+	tako_router *router;
+	int rc;
+
+	read_options(&o, argc, argv);
+	raise_file_limit();
+	router = tako_router_new();
+	routes_add(router, o.files);
+	rc = serve(router, &o);
+	tako_router_free(router);
+	return rc < 0;
+}
