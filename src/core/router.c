@@ -46,6 +46,8 @@ void tako__root_unref(struct tako__root *root)
 		return;
 	for (struct tako__child *c = root->children; c; c = c->next)
 		tako__root_unref(c->root);
+	for (struct tako__owned *o = root->owned; o; o = o->next)
+		o->fini(o->arg);
 	tako__arena_fini(&root->arena);
 	tako__free(root, sizeof(*root));
 }
@@ -88,6 +90,19 @@ bool tako__router_open(tako_router *router)
 	tako__router_stick(router, tako__fail(TAKO_ESTATE,
 	                                      "router: changed after a server or router took it"));
 	return false;
+}
+
+int tako__router_own(tako_router *router, void (*fini)(void *arg), void *arg)
+{
+	struct tako__owned *o = tako__arena_alloc(&router->root->arena, sizeof(*o));
+
+	if (!o) {
+		tako__router_stick(router, TAKO_ENOMEM);
+		return TAKO_ENOMEM;
+	}
+	*o = (struct tako__owned){router->root->owned, fini, arg};
+	router->root->owned = o;
+	return TAKO_OK;
 }
 
 static void stick_if(tako_router *router, int err)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * A router while it is built: scopes, and the routes in them, as they were registered.  Only
- * router*.c and table.c look here; what runs requests sees core/router.h.
+ * router*.c, table.c and what registers routes of its own look here; what runs requests sees
+ * core/router.h.
  */
 #ifndef TAKO_CORE_ROUTER_BUILD_H
 #define TAKO_CORE_ROUTER_BUILD_H
@@ -90,6 +91,13 @@ struct tako__child {
 	struct tako__root *root;
 };
 
+/* What handlers of the library's own hold, from when it is registered. */
+struct tako__owned {
+	struct tako__owned *next;
+	void (*fini)(void *arg);
+	void *arg;
+};
+
 struct tako__root {
 	struct tako_router scope; /* first: a router's pointer is its root's */
 	struct tako_router inert; /* stands in for a group after a failure */
@@ -106,6 +114,7 @@ struct tako__root {
 	struct tako__route *routes;
 	struct tako__route **routes_end;
 	struct tako__child *children;
+	struct tako__owned *owned; /* newest first */
 	struct tako__route *buckets[TAKO__ROUTE_BUCKETS];
 };
 
@@ -113,6 +122,10 @@ struct tako__root {
 bool tako__router_open(tako_router *router);
 /* Keep the first failure; its text is in tako_last_error(). */
 void tako__router_stick(tako_router *router, int err);
+
+/* Call fini(arg) once when the last reference to the router goes.  On failure, which sticks, it
+ * is not called. */
+int tako__router_own(tako_router *router, void (*fini)(void *arg), void *arg);
 
 struct tako__root *tako__root_ref(struct tako__root *root);
 void tako__root_unref(struct tako__root *root);
