@@ -169,8 +169,12 @@ static size_t feed_head(struct tako__conn *c, const char *p, size_t n)
 	struct tako__h1 *h = tako__h1_of(c);
 	struct tako__worker *w = c->worker;
 	struct tako__h1_limits lim = limits_of(w);
-	struct tako__h1_head head = {.fields = w->fields};
-	int used = tako__h1_head_parse(&head, p, n, h->scanned, &lim);
+	struct tako__h1_head head;
+	int used;
+
+	/* Not cleared: the parser sets what it understood, and 250 bytes are not free. */
+	head.fields = w->fields;
+	used = tako__h1_head_parse(&head, p, n, h->scanned, &lim);
 
 	if (TAKO__LIKELY(used > 0)) {
 		h->scanned = 0;
