@@ -77,7 +77,7 @@ void tako__date_format(char *to, int64_t unix_s)
 	unsigned in_day = (unsigned)(s - day * DAY_S);
 	struct civil c = civil_of(day);
 
-	memcpy(to, "Xxx, 00 Xxx 0000 00:00:00 GMT", TAKO__DATE_BYTES);
+	memcpy(to, "Day, 00 Mon 0000 00:00:00 GMT", TAKO__DATE_BYTES);
 	/* Day 0 was a Thursday; the sum is kept positive back to year 0. */
 	memcpy(to, days + (day + 4 + 7 * 200000) % 7 * 3, 3);
 	put2(to + 5, c.day);
