@@ -329,7 +329,8 @@ typedef struct tako_static_config {
 	const char *fallback;      /* file for paths that do not exist, "index.html"; NULL: 404 */
 	uint32_t dotfiles;         /* 1: serve names that begin with a dot */
 	uint32_t no_precompressed; /* 1: do not look for .br and .gz beside a file */
-	uint32_t max_range_count;  /* 0: 16; more are answered with the whole file */
+	uint32_t max_range_count;  /* 0: 16, at most 64; a request for more gets the whole file;
+				    * TAKO_OFF: ranges are not served */
 	uint32_t reserved;
 } tako_static_config;
 #define TAKO_STATIC_CONFIG(...)                                                                    \
@@ -338,9 +339,19 @@ typedef struct tako_static_config {
 /* Serve the files below directory `dir` at `prefix`/...: GET and HEAD, types by extension,
  * ETag and Last-Modified, conditional requests in the order of RFC 9110 section 13.2.2,
  * ranges (also several, and If-Range), an index file, .br and .gz beside a file where the
- * client takes them.  Nothing outside `dir` is ever opened, symbolic links included, and
- * names that begin with a dot are not found.  `dir` is opened now: a failure sticks to the
- * router (TAKO_ESYS).  [setup] */
+ * client takes them (unless it is more than two seconds older than the file).  `prefix` without
+ * its slash is redirected there, unless it has a route of its own.
+ * Nothing outside `dir` is ever opened, symbolic links included, and names that begin with a
+ * dot are not found.  Links that stay inside are followed, under their own names; where the
+ * kernel or a sandbox has no openat2(2), none are.  ETags are strong and those of one machine:
+ * replace files by renaming, as what is overwritten while it is sent arrives mixed.
+ * `dir` is opened now and stays the same directory, whatever becomes of its name: a failure
+ * sticks to the router.  `cfg` and its strings are copied; NULL takes every default.  [setup]
+ *   TAKO_ESYS    `dir` cannot be opened
+ *   TAKO_EINVAL  no prefix or dir; an index or fallback that leads out of it; control characters
+ *                in cache_control; max_range_count out of range
+ *   TAKO_ENOTSUP cfg->size is larger than this library's and a field it does not know is set
+ *   TAKO_ENOMEM; and those of tako_route() */
 TAKO_API void tako_static(tako_router *router, const char *prefix, const char *dir);
 TAKO_API void tako_static_with(tako_router *router, const char *prefix, const char *dir,
 			       const tako_static_config *cfg);
