@@ -40,6 +40,7 @@ size_t tako__utf8_length(const char *p, size_t n)
 static tako_str escape_one(const char *p, size_t n, char *scratch, size_t *ret_used)
 {
 	static const char hex[] = "0123456789abcdef";
+	static const char control[] = {'\\', 'u', '0', '0'};
 	static const char short_forms[] = "\bb\tt\nn\ff\rr\"\"\\\\";
 	unsigned char c = (unsigned char)p[0];
 	size_t length;
@@ -60,7 +61,7 @@ static tako_str escape_one(const char *p, size_t n, char *scratch, size_t *ret_u
 	if (length == 2 && c == 0xc2 && (unsigned char)p[1] < 0xa0)
 		c = (unsigned char)p[1];
 	if (c < 0x20 || (c >= 0x7f && c < 0xa0)) {
-		memcpy(scratch, "\\u00", 4);
+		memcpy(scratch, control, sizeof(control));
 		scratch[4] = hex[c >> 4];
 		scratch[5] = hex[c & 15];
 		return (tako_str){scratch, 6};

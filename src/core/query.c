@@ -266,12 +266,12 @@ static int check(const struct parts *p, bool secure)
 
 static char *put(char *to, const char *label, tako_str value)
 {
-	size_t n = strlen(label);
+	tako_str l = tako_str_z(label);
 
-	memcpy(to, label, n);
+	memcpy(to, l.p, l.n);
 	if (value.n)
-		memcpy(to + n, value.p, value.n);
-	return to + n + value.n;
+		memcpy(to + l.n, value.p, value.n);
+	return to + l.n + value.n;
 }
 
 static char *put_lifetime(char *to, int64_t max_age_s, int64_t now_s)
