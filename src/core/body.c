@@ -22,7 +22,10 @@ static int ask(struct tako__exchange *x, tako_body_fn fn, void *arg, uint32_t ho
 	x->body_arg = arg;
 	x->body_limit = limit;
 	x->flags |= TAKO__X_BODY_WANTED | how;
-	x->proto->read_more(x);
+	if (x->flags & TAKO__X_BODY_DONE)
+		x->flags |= TAKO__X_EMPTY_DUE;
+	else
+		x->proto->read_more(x);
 	return 0;
 }
 

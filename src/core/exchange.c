@@ -392,6 +392,11 @@ void tako__exchange_check(struct tako__exchange *x)
 
 void tako__exchange_settle(struct tako__exchange *x, int rc)
 {
+	if (TAKO__UNLIKELY(x->flags & TAKO__X_EMPTY_DUE)) {
+		x->flags &= ~TAKO__X_EMPTY_DUE;
+		if (rc >= 0 && !(x->flags & (TAKO__X_ENDED | TAKO__X_GONE)))
+			rc = take_body(x, NULL, 0, true);
+	}
 	if (TAKO__UNLIKELY(rc < 0)) {
 		x->flags |= TAKO__X_BODY_DROPPED;
 		if (!(x->flags & TAKO__X_BODY_DONE) && x->conn)

@@ -153,8 +153,8 @@ static void refuse(struct tako__conn *c, struct tako__h1_head *head, const char 
 		x->version = (uint8_t)(10 + head->minor);
 		(void)take_text(x, head, p, n);
 	}
-	/* No body follows a HEAD, whatever else was wrong with it. */
-	if (x->method_id == TAKO__HEAD)
+	/* No body follows a HEAD, whatever else was wrong with its line. */
+	if (head && head->method.p && head->method_id == TAKO__HEAD)
 		x->flags |= TAKO__X_HEAD_ONLY;
 	tako__exchange_refuse(x, status);
 }
