@@ -12,9 +12,13 @@
 /* The byte that p[0..n), which begins with '%', stands for; -1 if it is no escape. */
 static int unescape(const char *p, size_t n)
 {
-	int high = n >= 3 ? tako__hex_value(p[1]) : -1;
-	int low = n >= 3 ? tako__hex_value(p[2]) : -1;
+	int high;
+	int low;
 
+	if (n < 3)
+		return -1;
+	high = tako__hex_value(p[1]);
+	low = tako__hex_value(p[2]);
 	return high < 0 || low < 0 ? -1 : high << 4 | low;
 }
 

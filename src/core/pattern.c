@@ -193,14 +193,9 @@ size_t tako__pattern_segment(struct tako__param_spec *spec, bool *has_param, con
 	return len;
 }
 
-/* 0: constrained; 1: with a prefix or suffix; 2: bare; 3: {*}. */
 static int param_class(const struct tako__param_spec *s)
 {
-	if (s->kind == TAKO__PARAM_REST)
-		return 3;
-	if (s->kind != TAKO__PARAM_BARE)
-		return 0;
-	return s->prefix.n + s->suffix.n ? 1 : 2;
+	return s->kind == TAKO__PARAM_REST ? 2 : s->kind == TAKO__PARAM_BARE;
 }
 
 static int cmp_size(size_t a, size_t b)
@@ -213,8 +208,9 @@ static int cmp_text(tako_str a, tako_str b)
 	return a.n == b.n ? memcmp(a.p, b.p, a.n) : cmp_size(a.n, b.n);
 }
 
-/* Two that take the same segment and have prefixes of one length have the same prefix, and
- * so for suffixes: from there on the bytes only make the order total. */
+/* A bare parameter is the one with the shortest affixes, so it needs no class of its own.  Two
+ * that take the same segment and have prefixes of one length have the same prefix, and
+ * so for suffixes: after the kind, the bytes only make the order total. */
 int tako__param_cmp(const struct tako__param_spec *a, const struct tako__param_spec *b)
 {
 	int cmp = param_class(a) - param_class(b);

@@ -4,6 +4,7 @@
  */
 #include "core/route_tree.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "core/base.h"
@@ -318,6 +319,7 @@ int tako__tree_freeze(struct tako__tree *out, const struct tako__draft *d,
 		if (put_node(&f, node))
 			return TAKO_ENOMEM;
 	}
+	assert(f.text_n == d->text_bytes && f.leaf_n == d->leaf_count);
 	*out = (struct tako__tree){f.nodes, f.leaves, f.text};
 	return TAKO_OK;
 }

@@ -149,9 +149,6 @@ static int join(struct tako__path_spec *spec, const struct tako_router *scope, c
 		return tako__fail(TAKO_EINVAL, "router: no path or prefix given");
 	if (tail && path[0] != '/')
 		return tako__fail(TAKO_EINVAL, "pattern does not begin with '/': %s", path);
-	if (tail > TAKO__PATTERN_MAX_BYTES - head)
-		return tako__fail(TAKO_EINVAL, "pattern is longer than %d bytes: %.128s",
-		                  TAKO__PATTERN_MAX_BYTES, path);
 	source = tako__arena_alloc(&scope->root->arena, head + tail + 1);
 	if (!source)
 		return TAKO_ENOMEM;

@@ -514,6 +514,9 @@ static void test_options_asterisk(void **state)
 {
 	static const char *const some[] = {"GET /a", "PUT /b/{x}", NULL};
 	static const char *const none[] = {NULL};
+	static const char *const any[] = {"* /a", "PURGE /b", NULL};
+	static const struct ask any_asks[] = {
+		{"OPTIONS *", "options GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS, PURGE"}};
 	static const struct ask some_asks[] = {{"OPTIONS *", "options GET, HEAD, PUT, OPTIONS"},
 	                                       {"OPTIONS **", "404"}};
 	static const struct ask none_asks[] = {{"OPTIONS *", "options OPTIONS"}};
@@ -521,6 +524,7 @@ static void test_options_asterisk(void **state)
 	(void)state;
 	CHECK(some, some_asks);
 	CHECK(none, none_asks);
+	CHECK(any, any_asks);
 }
 
 /* ---- Fallback ------------------------------------------------------------------------ */

@@ -648,7 +648,32 @@ static void test_nest_fallback_conflicts(void **state)
 	tako_router_free(two);
 }
 
-/* Doubling soon meets the bound on routes, instead of all memory. */
+static void test_routes_bound(void **state)
+{
+	tako_router *router = tako_router_new();
+	tako_router *child = tako_router_new();
+	char path[16];
+
+	(void)state;
+	for (int i = 0; i < 256; i++) {
+		snprintf(path, sizeof(path), "/%d", i);
+		tako_get(child, path, handler, NULL);
+	}
+	for (int i = 0; i < 255; i++) {
+		snprintf(path, sizeof(path), "/p%d", i);
+		tako_nest(router, path, child);
+	}
+	for (int i = 0; i < 255; i++) {
+		snprintf(path, sizeof(path), "/%d", i);
+		tako_get(router, path, handler, NULL);
+	}
+	assert_int_equal(tako_router_error(router), 0);
+	tako_get(router, "/x", handler, NULL);
+	tako_router_free(child);
+	expect_failure(router, TAKO_ETOOBIG, "more than 65535 routes");
+}
+
+/* Doubling soon meets the bound on groups, instead of all memory. */
 static void test_nest_bound(void **state)
 {
 	tako_router *inner = new_router();
@@ -663,7 +688,7 @@ static void test_nest_bound(void **state)
 		tako_router_free(inner);
 		inner = outer;
 	}
-	expect_failure(inner, TAKO_ETOOBIG, "more than 65535");
+	expect_failure(inner, TAKO_ETOOBIG, "more than 65535 groups");
 }
 
 static void test_child_outlives_its_handle(void **state)
@@ -862,6 +887,7 @@ int main(void)
 		cmocka_unit_test(test_no_ring_of_routers),
 		cmocka_unit_test(test_nest_conflicts),
 		cmocka_unit_test(test_nest_fallback_conflicts),
+		cmocka_unit_test(test_routes_bound),
 		cmocka_unit_test(test_nest_bound),
 		cmocka_unit_test(test_child_outlives_its_handle),
 		cmocka_unit_test(test_each),

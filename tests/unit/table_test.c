@@ -437,6 +437,28 @@ static void test_nested_fallbacks(void **state)
 	tako__table_free(table);
 }
 
+/* Mounted at the root, a child answers before the router itself. */
+static void test_fallback_below_no_prefix(void **state)
+{
+	tako_router *router = tako_router_new();
+	tako_router *child = tako_router_new();
+	struct tako__table *table;
+	struct tako__match m;
+
+	(void)state;
+	tako_fallback(child, handler, "child");
+	tako_fallback(router, handler, "router");
+	tako_nest(router, "", child);
+	tako_router_free(child);
+	table = freeze(router);
+	expect_fallback(table, NULL, "/", 0, "child");
+	expect_fallback(table, NULL, "/a/b", 0, "child");
+	expect_fallback(table, NULL, "/a/b", 1, "router");
+	expect_fallback(table, NULL, "*", 0, "router");
+	assert_int_equal(match(table, NULL, "/", 2, &m), TAKO__NOT_FOUND);
+	tako__table_free(table);
+}
+
 /* In a host's group, a child's fallback is that host's alone. */
 static void test_nested_fallback_of_host(void **state)
 {
@@ -481,6 +503,7 @@ int main(void)
 		cmocka_unit_test(test_fallbacks_of_hosts),
 		cmocka_unit_test(test_nested_settings),
 		cmocka_unit_test(test_nested_fallbacks),
+		cmocka_unit_test(test_fallback_below_no_prefix),
 		cmocka_unit_test(test_nested_fallback_of_host),
 		cmocka_unit_test(test_empty),
 	};
