@@ -91,7 +91,8 @@ static void set_option(struct options *o, int which, const char *name)
 		fputs(usage_text, stdout);
 		exit(0);
 	case 'x':
-		refuse(name, "not in this build");
+		fprintf(stderr, "showcase: --%s: not in this build\n", name);
+		exit(EXIT_USAGE);
 	default: /* getopt_long has said what is wrong */
 		fputs(usage_text, stderr);
 		exit(EXIT_USAGE);

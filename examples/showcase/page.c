@@ -1,14 +1,29 @@
 /* SPDX-License-Identifier: MIT
  *
- * The page, put into the program by the assembler: one file to copy, nothing to install.
+ * The page, put together and into the program by the assembler: one document in one program, with
+ * nothing to install beside it.
  */
 #include "showcase.h"
 
 /* clang-format off */
+#define TEXT(s) ".ascii \"" s "\"\n"
+#define FILE_OF(name) ".incbin \"" name "\"\n"
+
 __asm__(".pushsection .rodata\n"
 	".globl showcase_page, showcase_page_end\n"
 	"showcase_page:\n"
-	".incbin \"page.html\"\n"
+	FILE_OF("page_head.html")
+	TEXT("<style>")
+	FILE_OF("page.css")
+	TEXT("</style>")
+	FILE_OF("page.html")
+	TEXT("<script>")
+	FILE_OF("page_lib.js")
+	TEXT("</script><script>")
+	FILE_OF("page_cards.js")
+	TEXT("</script><script>")
+	FILE_OF("page_live.js")
+	TEXT("</script></body></html>\\n")
 	"showcase_page_end:\n"
 	".byte 0\n"
 	".popsection\n");
