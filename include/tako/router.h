@@ -27,7 +27,8 @@ typedef int (*tako_handler)(tako_req *req, tako_res *res, void *arg);
 
 /* ---- Building ----------------------------------------------------------- */
 
-/* New empty router, or NULL without memory.  [setup] */
+/* New empty router, or NULL without memory, which need not be checked either: every call
+ * here takes NULL, and tako_router_error() and a server then say TAKO_ENOMEM.  [setup] */
 TAKO_API TAKO_CHECK tako_router *tako_router_new(void);
 
 /* Drop your reference; NULL is fine.  A server and a parent router (tako_nest) hold
@@ -37,9 +38,11 @@ TAKO_API void tako_router_free(tako_router *router);
 /* The first failure of any building call on this router or its groups, or 0.  The
  * detail is copied to tako_last_error().  [setup]
  *   TAKO_EINVAL  malformed pattern, method or host
- *   TAKO_EEXIST  two routes that the same request would match with the same rank
+ *   TAKO_EEXIST  two routes that the same request would match with the same rank, or two
+ *                fallbacks
+ *   TAKO_ETOOBIG more than 65,535 routes or groups, or 64 different methods
  *   TAKO_ENOMEM  out of memory
- *   TAKO_ESTATE  changed after a server took it */
+ *   TAKO_ESTATE  changed after a server, or a parent router, took it */
 TAKO_API int tako_router_error(const tako_router *router);
 
 /* Add a route.  `method` is an RFC 9110 token ("GET"), case-sensitive; NULL means
@@ -53,7 +56,11 @@ TAKO_API int tako_router_error(const tako_router *router);
  *   {{ and }}         literal braces
  * Of the routes that match, literal text wins over a constrained parameter, that over
  * one with a prefix or suffix (the longer first), that over a bare one, and
- * that over {*rest}, decided segment by segment from the left.
+ * that over {*rest}, decided segment by segment from the left.  Constrained ones among
+ * each other: the longer prefix and suffix first, then u64, i64, uuid, hex, alpha, alnum.
+ * Of one pattern, the route for the method wins over the one for any.  A pattern that
+ * lacks the method does not hide a less specific one that has it; 405 is for a path
+ * that is there with other methods only.
  * HEAD is answered by the GET route unless it has one of its own; OPTIONS is answered
  * 204 with Allow unless routed.  `arg` is passed through untouched and must outlive
  * the router.  At most 16 parameters a path.  [setup] */
@@ -69,12 +76,13 @@ TAKO_API void tako_route(tako_router *router, const char *method, const char *pa
 
 /* What answers when no path matches (and after TAKO_NEXT from the last match).
  * Without one: 404.  One per router or host; a group may not have one
- * (TAKO_EINVAL).  [setup] */
+ * (TAKO_EINVAL).  A host without one, or whose own passes, has its router's.  [setup] */
 TAKO_API void tako_fallback(tako_router *router, tako_handler handler, void *arg);
 
 /* ---- Groups, hosts, nesting --------------------------------------------- */
 
-/* A view of `router` under `prefix` ("/api", or "" for none; parameters allowed): every
+/* A view of `router` under `prefix` ("/api", or "" for none; parameters allowed, no slash at
+ * the end; a route "" in it is the prefix itself): every
  * call that takes a router takes it too, and what is set on it -- middleware, limits,
  * timeout, error handler -- holds for its routes only, over what the parent has set.
  * A group with an empty prefix is how one route gets its own settings.  Owned by
@@ -85,7 +93,7 @@ TAKO_API tako_router *tako_group(tako_router *router, const char *prefix);
  * number of labels, not the bare domain), compared without case or port.  A request
  * for a named host sees that host's routes only; exact names win over wildcards, the
  * longest wildcard first; all other hosts see the routes outside any tako_host().
- * Only on a router itself, not inside a group (TAKO_EINVAL).  [setup] */
+ * The same name gives the same group again.  Only on a router itself, not inside a group (TAKO_EINVAL).  [setup] */
 TAKO_API tako_router *tako_host(tako_router *router, const char *host);
 
 /* Mount every route of `child`, with its middleware, limits, error handler and groups, below
@@ -95,6 +103,8 @@ TAKO_API tako_router *tako_host(tako_router *router, const char *host);
 TAKO_API void tako_nest(tako_router *router, const char *prefix, tako_router *child);
 
 /* ---- Settings of a router or group -------------------------------------- */
+
+/* One of each: the last call counts, whether it comes before or after the routes. */
 
 /* Largest request body, for tako_req_whole_body() and for streamed ones alike: more
  * is answered 413, before reading where Content-Length tells.  TAKO_OFF64: no limit.
@@ -108,7 +118,8 @@ TAKO_API void tako_body_limit(tako_router *router, uint64_t max_bytes);
 TAKO_API void tako_timeout(tako_router *router, uint32_t timeout_ms);
 
 /* Answer a path that misses or has one final slash too many with 308 to the other form,
- * keeping the query, when that one has a route for the method.  [setup] */
+ * keeping the query, when that one has a route for the method.  Comes before 405 and the
+ * fallback, but not before the automatic OPTIONS.  [setup] */
 TAKO_API void tako_redirect_slash(tako_router *router, bool on);
 
 /* Code that writes the answers that tako gives by itself: 404, 405, 413, a handler's
@@ -135,7 +146,7 @@ typedef enum tako_phase {
 	TAKO_PHASE_ROUTE,     /* redirects, tenant choice */
 	TAKO_PHASE_BODY,      /* limits and checks on what is to come */
 	TAKO_PHASE_HANDLER,   /* last before the handler */
-	TAKO_PHASE_RESPONSE   /* on the way out: for tako_after() */
+	TAKO_PHASE_RESPONSE   /* on the way out: for tako_after() only, else TAKO_EINVAL */
 } tako_phase;
 
 /* Run `fn` before the handler.  It returns as a handler does, except that TAKO_NEXT
