@@ -93,13 +93,14 @@ TAKO_API tako_router *tako_group(tako_router *router, const char *prefix);
  * number of labels, not the bare domain), compared without case or port.  A request
  * for a named host sees that host's routes only; exact names win over wildcards, the
  * longest wildcard first; all other hosts see the routes outside any tako_host().
- * The same name gives the same group again.  Only on a router itself, not inside a group (TAKO_EINVAL).  [setup] */
+ * The same name gives the same group again.  Only on a router itself, not inside a group
+ * (TAKO_EINVAL).  [setup] */
 TAKO_API tako_router *tako_host(tako_router *router, const char *host);
 
 /* Mount every route of `child`, with its middleware, limits, error handler and groups, below
  * `prefix`.  Takes a reference to `child`, which is frozen by it.  The child's fallback
- * answers below the prefix.  TAKO_EINVAL: the child has hosts, or contains
- * `router`.  [setup] */
+ * answers at the prefix and below, after every route and before the parent's.
+ * TAKO_EINVAL: the child has hosts, is a group, or is `router`.  [setup] */
 TAKO_API void tako_nest(tako_router *router, const char *prefix, tako_router *child);
 
 /* ---- Settings of a router or group -------------------------------------- */
