@@ -71,7 +71,8 @@ static void test_keys(void **state)
 
 		if (!names[i].key && rc != TAKO_EINVAL)
 			fail_msg("\"%s\" accepted", names[i].name);
-		if (names[i].key && (rc || n != strlen(names[i].key) || memcmp(key, names[i].key, n)))
+		if (names[i].key &&
+		    (rc || n != strlen(names[i].key) || memcmp(key, names[i].key, n)))
 			fail_msg("\"%s\" is %d, %.*s", names[i].name, rc, (int)n, key);
 		free(key);
 	}
@@ -90,8 +91,8 @@ static void test_length(void **state)
 }
 
 static const char *const registered[] = {
-	".com", "example.com", ".example.com", "a.example.com", ".b.example.com",
-	"[::1]", "localhost", "10.0.0.1",
+	".com",           "example.com", ".example.com", "a.example.com",
+	".b.example.com", "[::1]",       "localhost",    "10.0.0.1",
 };
 
 static const struct {
@@ -187,13 +188,15 @@ static void test_many(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < MANY; i++) {
-		snprintf(text[i], sizeof(text[i]), "%sh%zu.test", i % 3 ? "" : ".", i * 7919 % 1000);
+		snprintf(text[i], sizeof(text[i]), "%sh%zu.test", i % 3 ? "" : ".",
+		         i * 7919 % 1000);
 		v[i] = (struct tako__host_entry){tako_str_z(text[i]), text[i]};
 	}
 	tako__host_sort(v, MANY);
 	for (size_t i = 0; i < MANY; i++) {
 		char host[32];
-		int n = snprintf(host, sizeof(host), "%s%s", text[i][0] == '.' ? "www" : "", text[i]);
+		int n = snprintf(host, sizeof(host), "%s%s", text[i][0] == '.' ? "www" : "",
+		                 text[i]);
 
 		assert_ptr_equal(tako__host_find(v, MANY, (tako_str){host, (size_t)n}), text[i]);
 		host[n - 1] = 'x';
@@ -204,8 +207,8 @@ static void test_many(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_keys),      cmocka_unit_test(test_length),
-		cmocka_unit_test(test_find),      cmocka_unit_test(test_long_host),
+		cmocka_unit_test(test_keys), cmocka_unit_test(test_length),
+		cmocka_unit_test(test_find), cmocka_unit_test(test_long_host),
 		cmocka_unit_test(test_many),
 	};
 

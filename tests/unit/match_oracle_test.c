@@ -35,11 +35,14 @@ static unsigned below(unsigned n)
 #define PICK(list) ((list)[below(COUNT(list))])
 
 /* Few and alike, so that everything meets everything. */
-static const char *const words[] = {"", "a", "b", "ab", "aa", "abc", "1", "12", "-1", "a1", "f", ".x"};
+static const char *const words[] = {"",  "a",  "b",  "ab", "aa", "abc",
+                                    "1", "12", "-1", "a1", "f",  ".x"};
 static const char *const affixes[] = {"", "", "a", "b", "ab", "1", "-"};
 static const char *const constraints[] = {"u64", "i64", "uuid", "hex", "alpha", "alnum"};
-static const char *const methods[] = {"GET", "GET", "POST", "HEAD", "OPTIONS", "PURGE", "LINK", NULL};
-static const char *const asked_methods[] = {"GET", "HEAD", "POST", "PUT", "OPTIONS", "PURGE", "BREW"};
+static const char *const methods[] = {"GET",     "GET",   "POST", "HEAD",
+                                      "OPTIONS", "PURGE", "LINK", NULL};
+static const char *const asked_methods[] = {"GET",     "HEAD",  "POST", "PUT",
+                                            "OPTIONS", "PURGE", "BREW"};
 /* The order in Allow: the well-known ones, then others as the router met them. */
 static const char *const known[] = {"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"};
 
@@ -424,9 +427,9 @@ static void check_one(const struct set *set, const char *method, const char *pat
 	char got_allow[256];
 	struct tako__match m;
 	enum tako__match_result want = expected(set, method, path, n, hit_count, skip, allow);
-	enum tako__match_result got =
-		tako__match(set->table, tako__method_id(method, strlen(method)), tako_str_z(method),
-	                    (tako_str){NULL, 0}, (tako_str){path, n}, skip, &m);
+	enum tako__match_result got = tako__match(
+		set->table, tako__method_id(method, strlen(method)), tako_str_z(method),
+		(tako_str){NULL, 0}, (tako_str){path, n}, skip, &m);
 
 	tally.by_result[want]++;
 	if (got != want)
@@ -442,7 +445,8 @@ static void check_one(const struct set *set, const char *method, const char *pat
 		assert_ptr_equal(m.ep, tako__table_endpoint(set->table, 0));
 	}
 	if (want == TAKO__BAD_METHOD || want == TAKO__OPTIONS_AUTO) {
-		got_allow[tako__allow_format(set->table, &m, got_allow, sizeof(got_allow) - 1)] = '\0';
+		got_allow[tako__allow_format(set->table, &m, got_allow, sizeof(got_allow) - 1)] =
+			'\0';
 		if (strcmp(allow, got_allow) != 0)
 			complain(set, method, path, n, skip, got_allow);
 	}
@@ -463,7 +467,8 @@ static void check_path(const struct set *set, const char *path, size_t n)
 /* Made of the same words, or along a route so that something matches. */
 static size_t random_path(const struct set *set, char *path)
 {
-	const struct route *r = set->count && below(4) ? &set->routes[below((unsigned)set->count)] : NULL;
+	const struct route *r = set->count && below(4) ? &set->routes[below((unsigned)set->count)]
+	                                               : NULL;
 	size_t count = r ? r->seg_count : 1 + below(MAX_SEGMENTS);
 	size_t n = 0;
 

@@ -44,7 +44,8 @@ static void add(tako_router *router, const char *spec)
 	char method[40];
 	const char *path = split(spec, method, sizeof(method));
 
-	tako_route(router, strcmp(method, "*") ? method : NULL, path, handler, (void *)(uintptr_t)spec);
+	tako_route(router, strcmp(method, "*") ? method : NULL, path, handler,
+	           (void *)(uintptr_t)spec);
 }
 
 static struct tako__table *freeze(tako_router *router)
@@ -154,9 +155,9 @@ static void expect_chain(const struct tako__table *t, const char *request, const
 
 static void test_text(void **state)
 {
-	static const char *const specs[] = {
-		"GET /",       "GET /a",     "GET /ab",   "GET /abc/", "GET /abd",
-		"GET /abc/de", "GET /abc//", "GET //abc", "GET /x y",  "GET /\xc3\xbc", NULL};
+	static const char *const specs[] = {"GET /",    "GET /a",        "GET /ab",    "GET /abc/",
+	                                    "GET /abd", "GET /abc/de",   "GET /abc//", "GET //abc",
+	                                    "GET /x y", "GET /\xc3\xbc", NULL};
 	static const struct ask asks[] = {
 		{"GET /", "GET /"},
 		{"GET /a", "GET /a"},
@@ -229,9 +230,9 @@ static void test_some_children(void **state)
 		t = freeze(router);
 		for (int c = 0; c < 256; c++) {
 			char path[2] = {'/', (char)c};
-			enum tako__match_result r =
-				tako__match(t, TAKO__GET, TAKO_STR("GET"), (tako_str){NULL, 0},
-			                    (tako_str){path, 2}, 0, &m);
+			enum tako__match_result r = tako__match(t, TAKO__GET, TAKO_STR("GET"),
+			                                        (tako_str){NULL, 0},
+			                                        (tako_str){path, 2}, 0, &m);
 			bool there = false;
 
 			for (int i = 0; i < count; i++)
@@ -246,9 +247,13 @@ static void test_some_children(void **state)
 
 static void test_parameters(void **state)
 {
-	static const char *const specs[] = {
-		"GET /u/{id}", "GET /u/{id}/x", "GET /img-{n}.png", "GET /aa{x}aa", "GET /f/{*rest}",
-		"GET /{a}/{b}/{c}", NULL};
+	static const char *const specs[] = {"GET /u/{id}",
+	                                    "GET /u/{id}/x",
+	                                    "GET /img-{n}.png",
+	                                    "GET /aa{x}aa",
+	                                    "GET /f/{*rest}",
+	                                    "GET /{a}/{b}/{c}",
+	                                    NULL};
 	static const struct ask asks[] = {
 		{"GET /u/7", "GET /u/{id} id=7"},
 		{"GET /u/a b", "GET /u/{id} id=a b"},
@@ -313,8 +318,9 @@ static void test_sixteen(void **state)
 /* An encoded slash is part of the segment, whatever matches it. */
 static void test_marks(void **state)
 {
-	static const char *const specs[] = {"GET /u/{id}", "GET /u/{id:alnum}/x", "GET /a{x}z",
-	                                    "GET /f/{*rest}", "GET /a/b", NULL};
+	static const char *const specs[] = {"GET /u/{id}", "GET /u/{id:alnum}/x",
+	                                    "GET /a{x}z",  "GET /f/{*rest}",
+	                                    "GET /a/b",    NULL};
 	static const struct {
 		const char *raw;
 		const char *want;
@@ -357,10 +363,13 @@ static void test_marks(void **state)
 
 static void test_precedence(void **state)
 {
-	static const char *const specs[] = {
-		"GET /s/{*rest}", "GET /s/{any}",      "GET /s/x{a}",      "GET /s/xy{a}", "GET /s/x{a}z",
-		"GET /s/{n:u64}", "GET /s/{n:i64}",    "GET /s/{n:hex}",   "GET /s/xyz",   "GET /s/{n:alnum}",
-		"GET /s/{n:alpha}", "GET /s/x{n:u64}", "GET /s/{n:uuid}", NULL};
+	static const char *const specs[] = {"GET /s/{*rest}",   "GET /s/{any}",
+	                                    "GET /s/x{a}",      "GET /s/xy{a}",
+	                                    "GET /s/x{a}z",     "GET /s/{n:u64}",
+	                                    "GET /s/{n:i64}",   "GET /s/{n:hex}",
+	                                    "GET /s/xyz",       "GET /s/{n:alnum}",
+	                                    "GET /s/{n:alpha}", "GET /s/x{n:u64}",
+	                                    "GET /s/{n:uuid}",  NULL};
 	static const struct ask asks[] = {
 		{"GET /s/xyz", "GET /s/xyz"},
 		{"GET /s/42", "GET /s/{n:u64} n=42"},
@@ -380,8 +389,8 @@ static void test_precedence(void **state)
 		{"GET /s/123e4567-e89b-12d3-a456-426614174000",
 	         "GET /s/{n:uuid} n=123e4567-e89b-12d3-a456-426614174000"},
 	};
-	static const char *const chain[] = {"GET /s/x{n:u64} n=1", "GET /s/{n:alnum} n=x1",
-	                                    "GET /s/x{a} a=1", "GET /s/{any} any=x1",
+	static const char *const chain[] = {"GET /s/x{n:u64} n=1",    "GET /s/{n:alnum} n=x1",
+	                                    "GET /s/x{a} a=1",        "GET /s/{any} any=x1",
 	                                    "GET /s/{*rest} rest=x1", NULL};
 	struct tako__table *t = build(specs);
 
@@ -395,8 +404,10 @@ static void test_precedence(void **state)
  * that leads nowhere is given up. */
 static void test_left_to_right(void **state)
 {
-	static const char *const specs[] = {"GET /a/{x}", "GET /{x}/b", "GET /{x:alpha}/{y:u64}",
-	                                    "GET /a/c/d", "GET /{x}/c/{y}", "GET /{*x}", NULL};
+	static const char *const specs[] = {
+		"GET /a/{x}", "GET /{x}/b",     "GET /{x:alpha}/{y:u64}",
+		"GET /a/c/d", "GET /{x}/c/{y}", "GET /{*x}",
+		NULL};
 	static const struct ask asks[] = {
 		{"GET /a/b", "GET /a/{x} x=b"},
 		{"GET /b/b", "GET /{x}/b x=b"},
@@ -439,11 +450,12 @@ static void test_backtracking(void **state)
 
 static void test_methods(void **state)
 {
-	static const char *const specs[] = {
-		"GET /get",   "POST /post", "HEAD /head",      "GET /own",       "HEAD /own",
-		"* /any",     "GET /both",  "* /both",         "PROPFIND /dav",  "PROPPATCH /dav",
-		"* /davany",  "PURGE /davany", "OPTIONS /opt", "GET /opt",       "DELETE /many",
-		"PATCH /many", "PUT /many", NULL};
+	static const char *const specs[] = {"GET /get",       "POST /post", "HEAD /head",
+	                                    "GET /own",       "HEAD /own",  "* /any",
+	                                    "GET /both",      "* /both",    "PROPFIND /dav",
+	                                    "PROPPATCH /dav", "* /davany",  "PURGE /davany",
+	                                    "OPTIONS /opt",   "GET /opt",   "DELETE /many",
+	                                    "PATCH /many",    "PUT /many",  NULL};
 	static const struct ask asks[] = {
 		{"GET /get", "GET /get"},
 		{"HEAD /get", "GET /get"},
@@ -493,7 +505,7 @@ static void test_methods(void **state)
 static void test_methods_across_patterns(void **state)
 {
 	static const char *const specs[] = {"GET /u/{id:u64}", "POST /u/{name}", "PURGE /u/{*all}",
-	                                    "HEAD /u/x", "GET /u/{name}", NULL};
+	                                    "HEAD /u/x",       "GET /u/{name}",  NULL};
 	static const struct ask asks[] = {
 		{"GET /u/1", "GET /u/{id:u64} id=1"},
 		{"POST /u/1", "POST /u/{name} name=1"},

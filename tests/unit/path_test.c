@@ -269,8 +269,9 @@ static uint32_t random_below(uint32_t n)
 
 static void test_random(void **state)
 {
-	static const char *const pieces[] = {"/", "/", "/", ".", ".", "a", "%2e", "%2F", "%41",
-	                                     "%25", "..", "/..", "/../", "%2E%2e", "b"};
+	static const char *const pieces[] = {"/",  "/",   "/",    ".",      ".",
+	                                     "a",  "%2e", "%2F",  "%41",    "%25",
+	                                     "..", "/..", "/../", "%2E%2e", "b"};
 	unsigned accepted = 0;
 
 	(void)state;
@@ -333,9 +334,9 @@ static void test_show(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_good),   cmocka_unit_test(test_bad),
+		cmocka_unit_test(test_good),       cmocka_unit_test(test_bad),
 		cmocka_unit_test(test_cut_escape), cmocka_unit_test(test_random),
-		cmocka_unit_test(test_unmark), cmocka_unit_test(test_show),
+		cmocka_unit_test(test_unmark),     cmocka_unit_test(test_show),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

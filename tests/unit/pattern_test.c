@@ -169,12 +169,14 @@ static void test_prefix(void **state)
 	for (size_t i = 0; i < COUNT(ok); i++)
 		assert_int_equal(tako__pattern_compile(&p, ok[i], strlen(ok[i]), true), 0);
 	for (size_t i = 0; i < COUNT(no); i++)
-		assert_int_equal(tako__pattern_compile(&p, no[i], strlen(no[i]), true), TAKO_EINVAL);
+		assert_int_equal(tako__pattern_compile(&p, no[i], strlen(no[i]), true),
+		                 TAKO_EINVAL);
 }
 
 static void test_sixteen_parameters(void **state)
 {
-	static const char src[] = "/{a}/{b}/{c}/{d}/{e}/{f}/{g}/{h}/{i}/{j}/{k}/{l}/{m}/{n}/{o}/{*p}";
+	static const char src[] =
+		"/{a}/{b}/{c}/{d}/{e}/{f}/{g}/{h}/{i}/{j}/{k}/{l}/{m}/{n}/{o}/{*p}";
 	struct tako__pattern p;
 
 	(void)state;
@@ -222,10 +224,10 @@ static struct tako__param_spec spec_of(const char *segment)
 /* Best first: constrained, the ones with longer affixes and then the narrower ones first; then
  * affixes; then bare; then the rest. */
 static const char *const ranks[] = {
-	"aaa{p:alnum}", "aa{p:u64}b", "aa{p:u64}", "a{p:u64}b",  "a{p:u64}",   "a{p:i64}",
-	"{p:u64}a",     "{p:u64}",    "{p:i64}",   "{p:uuid}",   "{p:hex}",    "{p:alpha}",
-	"{p:alnum}",    "aaaa{p}",    "aaa{p}b",   "aa{p}bb",    "a{p}bbb",    "{p}bbbb",
-	"aa{p}b",       "a{p}",       "{p}a",      "{p}",        "{*p}",
+	"aaa{p:alnum}", "aa{p:u64}b", "aa{p:u64}", "a{p:u64}b", "a{p:u64}", "a{p:i64}",
+	"{p:u64}a",     "{p:u64}",    "{p:i64}",   "{p:uuid}",  "{p:hex}",  "{p:alpha}",
+	"{p:alnum}",    "aaaa{p}",    "aaa{p}b",   "aa{p}bb",   "a{p}bbb",  "{p}bbbb",
+	"aa{p}b",       "a{p}",       "{p}a",      "{p}",       "{*p}",
 };
 
 static void test_order(void **state)
@@ -348,10 +350,11 @@ static void test_constraints(void **state)
 			                      strlen(takes[i].text)) != want)
 				fail_msg("\"%s\" for kind %c", takes[i].text, letters[k]);
 		}
-		assert_int_equal(tako__param_takes(TAKO__PARAM_BARE, takes[i].text,
-		                                   strlen(takes[i].text)),
-		                 takes[i].text[0] != '\0');
-		assert_true(tako__param_takes(TAKO__PARAM_REST, takes[i].text, strlen(takes[i].text)));
+		assert_int_equal(
+			tako__param_takes(TAKO__PARAM_BARE, takes[i].text, strlen(takes[i].text)),
+			takes[i].text[0] != '\0');
+		assert_true(
+			tako__param_takes(TAKO__PARAM_REST, takes[i].text, strlen(takes[i].text)));
 	}
 }
 
@@ -369,11 +372,16 @@ static void test_marks(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_good),        cmocka_unit_test(test_bad),
-		cmocka_unit_test(test_zero_byte),   cmocka_unit_test(test_prefix),
-		cmocka_unit_test(test_sixteen_parameters), cmocka_unit_test(test_length),
-		cmocka_unit_test(test_order),       cmocka_unit_test(test_same),
-		cmocka_unit_test(test_segments),    cmocka_unit_test(test_constraints),
+		cmocka_unit_test(test_good),
+		cmocka_unit_test(test_bad),
+		cmocka_unit_test(test_zero_byte),
+		cmocka_unit_test(test_prefix),
+		cmocka_unit_test(test_sixteen_parameters),
+		cmocka_unit_test(test_length),
+		cmocka_unit_test(test_order),
+		cmocka_unit_test(test_same),
+		cmocka_unit_test(test_segments),
+		cmocka_unit_test(test_constraints),
 		cmocka_unit_test(test_marks),
 	};
 

@@ -66,7 +66,8 @@ static void expect_failure(tako_router *router, int err, const char *words)
 	int rc = tako_router_error(router);
 
 	if (rc != err || !strstr(tako_last_error(), words))
-		fail_msg("%d \"%s\", expected %d \"%s\"", rc, rc ? tako_last_error() : "", err, words);
+		fail_msg("%d \"%s\", expected %d \"%s\"", rc, rc ? tako_last_error() : "", err,
+		         words);
 	assert_int_equal(tako__table_new(&table, router), err);
 	assert_non_null(strstr(tako_last_error(), words));
 	assert_null(table);
@@ -740,11 +741,11 @@ static void expect_each(const tako_router *router, const char *want)
 static void test_each(void **state)
 {
 	static const char all[] = "GET /1 one\n"
-	                          "* /g/{a}/2 two\n"
-	                          "PURGE /g/{a}/n/k/3 three\n"
-	                          "GET /g/{a}/n/4 four\n"
-	                          "POST A.test/5 five\n"
-	                          "GET /6 six\n";
+				  "* /g/{a}/2 two\n"
+				  "PURGE /g/{a}/n/k/3 three\n"
+				  "GET /g/{a}/n/4 four\n"
+				  "POST A.test/5 five\n"
+				  "GET /6 six\n";
 	tako_router *router = new_router();
 	tako_router *child = new_router();
 	tako_router *group = tako_group(router, "/g/{a}");
