@@ -189,6 +189,8 @@ struct sums {
 /* False: never asked for, so that it has no lines. */
 static bool sum_route(struct sums *out, const struct tako_server *srv, unsigned id)
 {
+	uint64_t finished = 0;
+
 	memset(out, 0, sizeof(*out));
 	for (unsigned i = 0; i < srv->worker_count; i++) {
 		const struct tako__route_stats *r = &srv->workers[i].stats.routes[id];
@@ -201,7 +203,9 @@ static bool sum_route(struct sums *out, const struct tako_server *srv, unsigned 
 	}
 	for (unsigned k = 0; k < TAKO__HIST_BUCKETS; k++)
 		out->count += out->bucket[k];
-	return out->count > 0;
+	for (unsigned k = 0; k < CLASSES; k++)
+		finished += out->responses[k];
+	return finished > 0;
 }
 
 /* {method="GET",route="/users/{id}" -- and the host, since two hosts may have the same route,
