@@ -169,6 +169,7 @@ function show_routes(out, metrics) {
 {
   const period_ms = 2500;
   const out = $("#metrics .out");
+  const rate = (n) => n < 10 ? n.toFixed(1) : count(n);
   let before = null;
   command($("#metrics"), () => `curl ${url("/metrics")}`);
   const tick = async () => {
@@ -182,7 +183,7 @@ function show_routes(out, metrics) {
       $("#t-open").textContent = count(total("tako_connections_open"));
       $("#t-runtime").textContent = info.runtime ?? "";
       $("#t-version").textContent = info.version ?? "";
-      if (before) $("#t-rate").textContent = count((now.requests - before.requests) * 1000 / (now.at - before.at));
+      if (before) $("#t-rate").textContent = rate((now.requests - before.requests) * 1000 / (now.at - before.at));
       before = now;
       show_routes(out, metrics);
     } catch {
