@@ -212,7 +212,7 @@ $(foreach d,$(EXAMPLE_DIRS),$(eval $(call example_dir,$(d))))
 # ---- Running -----------------------------------------------------------------
 
 run: $(B)/examples/showcase
-	@exec $(B)/examples/showcase $(ARGS)
+	@exec $(B)/examples/showcase --files examples $(ARGS)
 
 # ---- Tests -------------------------------------------------------------------
 
