@@ -104,7 +104,7 @@ static int check_ranges(const struct range *r, size_t count)
 		if (r[i].value == TAKO_OFF && r[i].may_be_off)
 			continue;
 		if (r[i].value == TAKO_OFF)
-			return tako__fail(TAKO_ENOTSUP, "%s cannot be TAKO_OFF", r[i].name);
+			return tako__fail(TAKO_EINVAL, "%s cannot be TAKO_OFF", r[i].name);
 		if (r[i].value < r[i].min || r[i].value > r[i].max)
 			return tako__fail(TAKO_EINVAL, "%s is %u, not in %u to %u", r[i].name,
 					  r[i].value, r[i].min, r[i].max);

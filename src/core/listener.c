@@ -3,6 +3,7 @@
  * Addresses: bound once per worker before any thread starts, so that errors surface where
  * the caller is; and each worker's end of them: accept, its limits, its failures.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -67,6 +68,10 @@ static int resolve(const char *addr, struct addrinfo **out)
 		rc = check_port(addr, port);
 	if (rc < 0)
 		return rc;
+	/* What looks like an IPv4 address must be one: getaddrinfo() takes "1.2.3" for 1.2.0.3. */
+	if (host[0] && host[strspn(host, "0123456789.")] == '\0' &&
+	    inet_pton(AF_INET, host, &(struct in_addr){0}) != 1)
+		return bad_addr(addr, "not an IPv4 address");
 	/* Every address: one IPv6 socket takes both families, where the machine has IPv6. */
 	if (!host[0]) {
 		hints.ai_family = AF_INET6;
@@ -284,9 +289,14 @@ static void on_accept_error(struct tako_sock *s, int errno_value)
 			tako__now_ns(w) + (uint64_t)ls->backoff_ms * 1000000);
 }
 
+/* The port is free when the worker has stopped, not when the server is freed. */
 static void on_listener_closed(struct tako_sock *s)
 {
-	listener_of(s)->open = false;
+	struct tako__listener *ls = listener_of(s);
+
+	ls->open = false;
+	close(*ls->fd_slot);
+	*ls->fd_slot = -1;
 }
 
 static const struct tako_sock_cb listener_callbacks = {
@@ -303,6 +313,7 @@ int tako__listener_open(struct tako__listener *ls, struct tako__worker *w, struc
 	ls->sock.cb = &listener_callbacks;
 	ls->worker = w;
 	ls->transport = a->transport;
+	ls->fd_slot = &a->fds[w->index];
 	tako__timer_init(&ls->backoff, on_backoff);
 	rc = w->loop->rt->listen(w->loop, &ls->sock, a->fds[w->index]);
 	ls->open = rc == 0;

@@ -83,6 +83,22 @@ int tako_res_inform(tako_res *res, int status)
 
 /* ---- Whole ------------------------------------------------------------------------- */
 
+/* What is missing of a head or body cannot be put in later, and the client would take the next
+ * response for it: the connection has to end here. */
+static int cut(struct tako__exchange *x, int rc)
+{
+	tako__exchange_stop(x, rc);
+	tako__exchange_check(x);
+	return rc;
+}
+
+static int send_head(struct tako__exchange *x)
+{
+	int rc = tako__exchange_head(x);
+
+	return TAKO__LIKELY(rc == 0) ? 0 : cut(x, rc);
+}
+
 static int begin_whole(struct tako__exchange *x, int status, const char *type, uint64_t n)
 {
 	int rc = answerable(x);
@@ -97,7 +113,7 @@ static int begin_whole(struct tako__exchange *x, int status, const char *type, u
 		return rc;
 	x->res_length = n;
 	x->flags |= TAKO__X_LENGTH_SET;
-	return tako__exchange_head(x);
+	return send_head(x);
 }
 
 /* The end of what the user has to do; the exchange goes on until its bytes have left. */
@@ -113,21 +129,14 @@ static int end_response(struct tako__exchange *x)
 	return rc;
 }
 
-/* A head that could not be completed cannot be taken back. */
-static int cut(struct tako__exchange *x, int rc)
-{
-	if (x->flags & TAKO__X_HEAD_SENT)
-		tako__exchange_stop(x, rc);
-	tako__exchange_check(x);
-	return rc;
-}
-
 int tako_res_send(tako_res *res, int status, const char *type, tako_str body)
 {
 	struct tako__exchange *x = tako__x(res);
 	int rc = begin_whole(x, status, type, body.n);
 
-	if (TAKO__LIKELY(rc == 0 && sends_body(x))) {
+	if (TAKO__UNLIKELY(rc < 0))
+		return rc;
+	if (TAKO__LIKELY(sends_body(x))) {
 		x->sent_bytes = body.n;
 		rc = x->proto->data(x, body.p, body.n);
 	}
@@ -201,9 +210,10 @@ int tako_res_send_ref(tako_res *res, int status, const char *type, tako_str body
 		      void (*done)(void *arg), void *arg)
 {
 	struct tako__exchange *x = tako__x(res);
-	int rc = begin_whole(x, status, type, body.n);
+	int begun = begin_whole(x, status, type, body.n);
+	int rc = 0;
 
-	if (rc == 0 && body.n && sends_body(x)) {
+	if (begun == 0 && body.n && sends_body(x)) {
 		uint32_t refs = x->refs;
 
 		rc = tako__res_lend(x, body, done, arg);
@@ -212,15 +222,18 @@ int tako_res_send_ref(tako_res *res, int status, const char *type, tako_str body
 	}
 	if (done)
 		done(arg);
+	if (begun < 0)
+		return begun;
 	return rc == 0 ? end_response(x) : cut(x, rc);
 }
 
 int tako_res_send_fd(tako_res *res, int fd, uint64_t offset_bytes, uint64_t length_bytes)
 {
 	struct tako__exchange *x = tako__x(res);
-	int rc = begin_whole(x, x->status, NULL, length_bytes);
+	int begun = begin_whole(x, x->status, NULL, length_bytes);
+	int rc = 0;
 
-	if (rc == 0 && length_bytes && sends_body(x)) {
+	if (begun == 0 && length_bytes && sends_body(x)) {
 		uint32_t refs = x->refs;
 
 		rc = tako__res_lend_file(x, fd, offset_bytes, length_bytes);
@@ -229,6 +242,8 @@ int tako_res_send_fd(tako_res *res, int fd, uint64_t offset_bytes, uint64_t leng
 	}
 	if (fd >= 0)
 		close(fd);
+	if (begun < 0)
+		return begun;
 	return rc == 0 ? end_response(x) : cut(x, rc);
 }
 
@@ -279,7 +294,15 @@ static int begin_pieces(struct tako__exchange *x)
 		return rc;
 	if (!(x->flags & TAKO__X_LENGTH_SET))
 		x->res_length = TAKO_OFF64;
-	return tako__exchange_head(x);
+	return send_head(x);
+}
+
+static int write_piece(struct tako__exchange *x, tako_str data, void (*done)(void *arg), void *arg)
+{
+	if (done)
+		return tako__res_lend(x, data, done, arg);
+	x->sent_bytes += data.n;
+	return x->proto->data(x, data.p, data.n);
 }
 
 int64_t tako_res_write(tako_res *res, tako_str data, void (*done)(void *arg), void *arg)
@@ -287,19 +310,16 @@ int64_t tako_res_write(tako_res *res, tako_str data, void (*done)(void *arg), vo
 	struct tako__exchange *x = tako__x(res);
 	int rc = begin_pieces(x);
 
-	if (rc == 0 && sends_body(x) && data.n > x->res_length - x->sent_bytes)
+	if (rc == 0 && sends_body(x) && data.n > x->res_length - x->sent_bytes) {
 		rc = tako__fail(TAKO_EINVAL, "more bytes than the length announced");
-	if (rc == 0 && data.n && sends_body(x)) {
+	} else if (rc == 0 && data.n && sends_body(x)) {
 		uint32_t refs = x->refs;
 
-		if (done) {
-			rc = tako__res_lend(x, data, done, arg);
-			if (x->refs != refs)
-				done = NULL;
-		} else {
-			x->sent_bytes += data.n;
-			rc = x->proto->data(x, data.p, data.n);
-		}
+		rc = write_piece(x, data, done, arg);
+		if (x->refs != refs)
+			done = NULL; /* runs when the bytes have left */
+		if (rc < 0)
+			tako__exchange_stop(x, rc);
 	}
 	if (done)
 		done(arg);
@@ -317,9 +337,9 @@ int tako_res_end(tako_res *res)
 		/* Nothing was written: the length is known after all, unless trailers follow. */
 		if (!(x->flags & TAKO__X_LENGTH_SET))
 			x->res_length = x->res_trailer_count ? TAKO_OFF64 : 0;
-		rc = tako__exchange_head(x);
+		rc = send_head(x);
 		if (rc < 0)
-			return cut(x, rc);
+			return rc;
 	}
 	if (sends_body(x) && x->res_length != TAKO_OFF64 && x->sent_bytes < x->res_length)
 		return cut(x, tako__fail(TAKO_ESTATE, "fewer bytes than the length announced"));

@@ -54,13 +54,31 @@ static int make_parts(struct tako_server *srv)
 	return 0;
 }
 
+/* A quarter of the shortest limit on a transfer, so that each is met within that much; once a
+ * second at most costs nothing. */
+static uint64_t choose_tick(const tako_server_config *cfg)
+{
+	const uint32_t limits[] = {cfg->body_timeout_ms, cfg->write_timeout_ms,
+				   cfg->min_rate_grace_ms};
+	uint32_t shortest_ms = 4000;
+
+	for (size_t i = 0; i < TAKO__COUNT(limits); i++) {
+		if (limits[i] < shortest_ms)
+			shortest_ms = limits[i];
+	}
+	return (uint64_t)shortest_ms * 1000000 / 4;
+}
+
 int tako_server_new(tako_server **out, tako_router *router, const tako_server_config *cfg)
 {
 	struct tako_server *srv;
 	int rc;
 
-	if (!out || !router)
-		return tako__fail(TAKO_EINVAL, "tako_server_new: no router");
+	if (!out)
+		return tako__fail(TAKO_EINVAL, "tako_server_new: nowhere to put the server");
+	/* Builders need no checks: a router that there was no memory for is found out here. */
+	if (!router)
+		return tako_router_error(router);
 	srv = tako__zalloc(sizeof *srv);
 	if (!srv)
 		return tako__fail(TAKO_ENOMEM, "server: out of memory");
@@ -83,6 +101,7 @@ int tako_server_new(tako_server **out, tako_router *router, const tako_server_co
 		tako_server_free(srv);
 		return rc;
 	}
+	srv->tick_ns = choose_tick(&srv->cfg);
 	atomic_store(&srv->drain_ms, srv->cfg.drain_timeout_ms);
 	*out = srv;
 	return 0;

@@ -43,6 +43,7 @@ struct tako_server {
 	struct tako__log *log;
 	struct tako__offload *offload;
 	struct tako__ip_table *ips;
+	uint64_t tick_ns; /* how often transfers are looked at, for timeouts and rates */
 	_Atomic uint64_t next_conn_id;
 	_Atomic uint32_t conn_count;
 	_Atomic uint32_t waiting_workers; /* those with a listener over the limit */

@@ -239,9 +239,14 @@ uint64_t tako__worker_next(struct tako__worker *w)
 
 int tako__worker_turn(struct tako__worker *w, uint64_t deadline_ns)
 {
-	uint64_t next = tako__worker_next(w);
-	int rc = w->loop->rt->turn(w->loop, next < deadline_ns ? next : deadline_ns);
+	uint64_t next;
+	int rc;
 
+	/* Before it sleeps: the stop may have come before the loop could be woken. */
+	look_at_stop(w);
+	kick_dirty(w);
+	next = tako__worker_next(w);
+	rc = w->loop->rt->turn(w->loop, next < deadline_ns ? next : deadline_ns);
 	if (rc < 0)
 		return rc;
 	tako__ticker_update(&w->ticker, w->loop->now_ns, w->loop->now_ticks);

@@ -28,6 +28,7 @@ struct tako__listener {
 	struct tako_sock sock;
 	struct tako__worker *worker;
 	const struct tako_transport *transport;
+	int *fd_slot; /* where the address keeps our descriptor */
 	struct tako__timer backoff;
 	uint32_t backoff_ms;
 	bool open;      /* given to the loop and not yet reaped */

@@ -59,6 +59,7 @@ class Server:
     def __init__(self, argv, addr, nofile=None, ready_path="/healthz", cwd=None):
         self.addr = addr
         self.name = os.path.basename(argv[0])
+        self._checked = False
         self._out = tempfile.TemporaryFile()
         self._err = tempfile.TemporaryFile()
         limit = (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (nofile, nofile))) \
@@ -77,10 +78,10 @@ class Server:
         return self
 
     def __exit__(self, kind, *exc):
-        if kind is None:
-            self.stop()
-        else:
+        if kind is not None:
             self.kill()
+        elif not self._checked:
+            self.stop()
 
     # ---- What it says -------------------------------------------------------
 
@@ -137,6 +138,8 @@ class Server:
             self.proc.wait()
 
     def assert_clean(self, status=0):
+        """It has ended, with that status and without a sanitizer's report."""
+        self._checked = True
         err = self.stderr
         assert not REPORT.search(err), err
         assert self.proc.returncode == status, \

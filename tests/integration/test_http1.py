@@ -156,7 +156,7 @@ GETS = ["/", "/plaintext", "/json", "/healthz", "/users/7", "/files/small.txt", 
 def test_head_is_get_without_the_body(wire, path):
     get, head = wire.get(path), wire.get(path, method="HEAD")
     assert head.status == get.status
-    ignore = {"date"}
+    ignore = {"date", "x-request-id"}
     assert [f for f in head.fields if f[0].lower() not in ignore] == \
         [f for f in get.fields if f[0].lower() not in ignore]
     assert int(get.get("Content-Length")) == len(get.body) > 0
@@ -229,9 +229,9 @@ def test_path_is_decoded_and_normalised(wire, target):
 
 
 @pytest.mark.parametrize("target", [
-    "/inspect/", "/inspect/.", "/inspect/..", "//inspect", "/a//../inspect", "/inspect%2F", "/%2Finspect",
+    "/inspect/..", "//inspect", "/a//../inspect", "/inspect%2F", "/%2Finspect",
     "/a%2F../inspect", "/a/..%2Finspect", "/a%2F..%2Finspect", "/inspect%3F", "/inspect%20", "/INSPECT", "/%2569nspect",
-    "/...", "/.../inspect", "/inspect/x"])
+    "/...", "/.../inspect", "/json/", "/json/.", "/json/x"])
 def test_path_is_not_bent_further(wire, target):
     """An encoded slash separates nothing, and nothing is decoded twice (RFC 3986 2.4)."""
     r = wire.get(target)
@@ -249,6 +249,19 @@ def test_encoded_parameters(wire):
         assert wire.get(f"/users/{bad}").status in (400, 404), bad
 
 
+@pytest.mark.parametrize("target,path", [
+    ("/inspect/", "/inspect/"), ("/inspect/.", "/inspect/"), ("/inspect/x/..", "/inspect/"), ("/inspect/a%2Fb", "/inspect/a%2Fb"),
+    ("/inspect/a%2fb", "/inspect/a%2Fb"), ("/inspect/%41%20%7e", "/inspect/A ~"), ("/inspect/a//b", "/inspect/a//b"),
+    ("/inspect/%2e%2E/inspect/x", "/inspect/x"), ("/inspect/...", "/inspect/..."), ("/inspect/%252e", "/inspect/%2e")])
+def test_decoded_path(wire, target, path):
+    seen = inspect(wire, target)
+    if path in ("/inspect/a%2Fb",):
+        assert seen["path"].lower() == path.lower()
+    else:
+        assert seen["path"] == path
+    assert seen["raw_path"] == target
+
+
 @pytest.mark.parametrize("query", ["", "a=b", "a=%20&b=+&c", "?", "??a", "a=/../b", "%zz", "a=b&a=c", "a%00b", "x" * 4000])
 def test_query_is_raw(wire, query):
     assert inspect(wire, "/inspect?" + query)["query"] == query
@@ -262,7 +275,7 @@ def test_absolute_form(wire):
     """The authority of the target counts, whatever Host says (RFC 9112 3.2.2)."""
     seen = inspect(wire, "http://example.com:81/inspect?a=b")
     assert seen["path"] == "/inspect" and seen["query"] == "a=b"
-    assert seen.get("host", "example.com:81") == "example.com:81"
+    assert seen["host"] == "example.com:81"
     assert wire.get("http://t/no/such").status == 404
     assert wire.get("http://t").status == 200
     assert wire.get("HTTPS://t/plaintext").body == b"Hello, World!"
@@ -290,11 +303,10 @@ def test_inspect(showcase):
         seen = json.loads(r.body.decode("utf-8"))
         assert seen["method"] == "PATCH"
         assert seen["path"] == "/inspect" and seen["raw_path"] == "/%69nspect" and seen["query"] == "q=1"
-        assert "1.1" in seen["version"]
-        names = [h[0] if isinstance(h, list) else h["name"] for h in seen["headers"]]
+        assert seen["http_version"] == "1.1"
+        names, values = zip(*seen["headers"])
         assert [n.lower() for n in names] == ["host", "x-one", "x-two", "x-one", "x-empty", "x-latin", "cookie"]
-        values = [h[1] if isinstance(h, list) else h["value"] for h in seen["headers"]]
-        assert values[:5] == ["t", "1", "2", "3", ""] and values[6] == "a=b; c=d"
+        assert values[:5] == ("t", "1", "2", "3", "") and values[6] == "a=b; c=d"
         me = w.sock.getsockname()
         assert seen["peer"] == f"{me[0]}:{me[1]}"
         assert seen["tls"] is None
@@ -303,7 +315,7 @@ def test_inspect(showcase):
 def test_inspect_says_http10(showcase):
     r = once(showcase.addr, request("GET", "/inspect", version="HTTP/1.0", host=None))
     seen = json.loads(r.body)
-    assert "1.0" in seen["version"] and seen["headers"] == []
+    assert seen["http_version"] == "1.0" and seen["headers"] == [] and not seen["host"]
 
 
 def test_inspect_escapes(wire):
@@ -311,8 +323,7 @@ def test_inspect_escapes(wire):
     wire.send(request("GET", '/inspect?\\', 'X: "\\\t</script>'))
     seen = json.loads(wire.response().body)
     assert seen["query"] == "\\"
-    value = seen["headers"][1]
-    assert (value[1] if isinstance(value, list) else value["value"]) == '"\\\t</script>'
+    assert seen["headers"][1] == ["X", '"\\\t</script>']
 
 
 def test_plaintext_and_json(wire):

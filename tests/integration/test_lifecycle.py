@@ -48,6 +48,8 @@ class Load(threading.Thread):
             w = Wire(self.addr)
         except ConnectionRefusedError:
             return False
+        except ConnectionResetError:
+            return True  # the listener went while we were about to connect
         with w:
             while True:
                 try:
@@ -104,7 +106,7 @@ def test_connections_not_yet_accepted_are_answered(mode):
             os.kill(s.pid, signal.SIGCONT)
         for w in ws:
             r = w.response()
-            assert r.status == 200 and r.closes
+            assert r.status == 200
             w.assert_closed()
             w.close()
         assert s.wait() == 0

@@ -140,7 +140,8 @@ line(b"GE /plaintext HTTP/1.1", "9110 9.1", 405, OPEN)
 ok(line, b"BREW /inspect HTTP/1.1", "9110 9.1")
 ok(line, b"M-SEARCH /inspect HTTP/1.1", "9110 9.1")
 ok(line, b"!#$%&'*+-.^_`|~09azAZ /inspect HTTP/1.1", "9110 5.6.2")
-ok(line, b"A" * 100 + b" /inspect HTTP/1.1", "9110 9.1", name="a long method")
+# Longer than any method that could be meant: 501 (RFC 9112 3).
+line(b"A" * 100 + b" /inspect HTTP/1.1", "9112 3", 501, name="a long method")
 
 # Versions (RFC 9112 2.3, RFC 9110 2.5).
 for v in (b"HTTP/2.0", b"HTTP/3.0", b"HTTP/0.9", b"HTTP/0.0", b"HTTP/9.9", b"HTTP/2.1"):
@@ -270,7 +271,7 @@ line(long_line(LINE_BYTES), "9112 3", 200, OPEN, name="a line of the longest len
 line(long_line(LINE_BYTES + 1), "9112 3", 414, name="a line one byte too long")
 line(long_line(4 * HEAD_BYTES), "9112 3", 414, name="a line far too long")
 add("9112 3", "a line without end", b"GET /" + b"a" * (LINE_BYTES + 100), 414)
-add("9112 3", "a method without end", b"A" * (LINE_BYTES + 100), 414)
+add("9112 3", "a method without end", b"A" * (LINE_BYTES + 100), 501)
 add("6585 5", "a head of the longest length", long_head(HEAD_BYTES), 200, OPEN)
 add("6585 5", "a head one byte too long", long_head(HEAD_BYTES + 1), 431)
 add("6585 5", "a head far too long", long_head(8 * HEAD_BYTES), 431)
@@ -328,7 +329,6 @@ host(b"Host\t: t", "9112 5.1")
 host(b"Host: t u")
 host(b"Host: t\tu")
 host(b"Host: t, u")
-host(b"Host: t,u")
 host(b"Host: t/")
 host(b"Host: t/path")
 host(b"Host: http://t")
@@ -364,6 +364,7 @@ ok(host, b"Host: [::1]")
 ok(host, b"Host: [2001:db8::1]:80")
 ok(host, b"Host: sub_domain.example-1.com")
 ok(host, b"Host: %41")
+ok(host, b"Host: t,u", rfc="3986 3.2.2")
 ok(host, b"X: y\r\nHost: t")
 add("9112 3.2", "Host twice in HTTP/1.0",
     b"GET /plaintext HTTP/1.0\r\nHost: t\r\nHost: t\r\n\r\n")
@@ -435,10 +436,12 @@ for v in (b" chunked, chunked", b" chunked,chunked", b" chunked\r\nTransfer-Enco
           b" chunked, gzip", b" chunked, identity", b" chunked\r\nTransfer-Encoding: identity",
           b" chunked\r\nTransfer-Encoding: cow", b" chunked;q=1", b" chunked ;", b" chunked;", b"", b" ", b" ,",
           b" chunked,", b" ,chunked", b" , chunked", b" chunked, ,", b" \x0bchunked", b" chunked\x0b",
-          b" chunked\x00", b" \x00chunked", b" chunked\x0c", b" \"chunked\"", b" chunked chunked", b" (chunked)",
+          b" chunked\x00", b" \x00chunked", b" chunked\x0c", b" chunked chunked",
           b" chunked\r\nTransfer-Encoding:"):
     coding(v)
 coding(b" gzip chunked", want={400, 501})
+coding(b" \"chunked\"", want={400, 501})
+coding(b" (chunked)", want={400, 501})
 coding(b" =chunked", want={400, 501})
 coding(b" chunked=", want={400, 501})
 coding(b" \xc3\xa7hunked", want={400, 501})
@@ -498,7 +501,6 @@ for size in (b"0x5", b"+5", b"-5", b" 5", b"\t5", b"5 ", b"5\t", b"", b" ", b"g"
              b"10000000000000000", b"fffffffffffffffff", b"100000000000000000000000005", b"_5"):
     chunk(size + b"\r\nhello\r\n" + END)
 chunk(b"ffffffffffffffff\r\nhello\r\n" + END, want={400, 413})
-chunk(b"7fffffffffffffff\r\nhello\r\n" + END, want={400, 413})
 chunk(b"0" * 100 + b"5\r\nhello\r\n" + END, want={200, 400}, after=EITHER, name="chunk: many zeros")
 chunk(b"0" * 100000 + b"5\r\nhello\r\n" + END, name="chunk: a hundred thousand zeros")
 chunk(b"5\nhello\r\n" + END)
@@ -533,8 +535,10 @@ chunk(b"5; a = b\r\nhello\r\n" + END, "9112 7.1.1", {200, 400}, EITHER)
 for ext in (b";\n", b";a\n", b";a=b\n", b";a=\"\n\"", b";a=\"\r\"", b";a\r", b";a\rb", b";a\x00", b";\x00",
             b";a=\"\x00\"", b";a=\x7f", b";a\x0b", b";a=b\x01", b";a\nX"):
     chunk(b"5" + ext + b"\r\nhello\r\n" + END, "9112 7.1.1")
-for ext in (b";", b";=b", b";a=", b";a=\"x", b";;", b";a b", b";a=b c", b";a=\"x\"y", b";(", b"\\;a"):
-    chunk(b"5" + ext + b"\r\nhello\r\n" + END, "9112 7.1.1")
+chunk(b"5\\;a\r\nhello\r\n" + END, "9112 7.1.1")
+# Against the grammar, but no parser could end them elsewhere than at the first CRLF.
+for ext in (b";", b";=b", b";a=", b";a=\"x", b";;", b";a b", b";a=b c", b";a=\"x\"y", b";("):
+    chunk(b"5" + ext + b"\r\nhello\r\n" + END, "9112 7.1.1", {200, 400}, EITHER)
 chunk(b"5;" + b"x" * 20000 + b"\r\nhello\r\n" + END, "9112 7.1.1", {400, 413, 431},
       name="chunk: an extension of 20 kB")
 chunk((b"1;" + b"x" * 100 + b"\r\nh\r\n") * 2000 + END, "9112 7.1.1", {400, 413, 431},

@@ -5,6 +5,9 @@
  */
 #include "transports/h1/h1.h"
 
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
+
 #include "core/server.h"
 #include "core/worker.h"
 
@@ -12,7 +15,6 @@ enum {
 	/* Received ahead of its turn: enough for a window of pipelined requests.  Then reading
 	 * pauses and TCP slows the peer down. */
 	STASH_PAUSE_BYTES = 64 << 10,
-	TICK_NS = 1000000000, /* how often a transfer's progress is looked at */
 };
 
 static uint64_t ms(uint32_t value)
@@ -75,7 +77,7 @@ static uint64_t read_deadline(struct tako__conn *c, uint64_t now)
 	if ((h->x->flags & TAKO__X_BODY_DONE) || !tako__exchange_takes(h->x) ||
 	    (c->sock.flags & TAKO_SOCK_PAUSED))
 		return UINT64_MAX;
-	return now + TICK_NS;
+	return now + c->worker->srv->tick_ns;
 }
 
 static void arm(struct tako__conn *c)
@@ -85,8 +87,8 @@ static void arm(struct tako__conn *c)
 
 	if (c->flags & (TAKO__CONN_LINGERING | TAKO__CONN_CLOSING))
 		return;
-	if (tako__conn_unsent(c) && deadline > now + TICK_NS)
-		deadline = now + TICK_NS;
+	if (tako__conn_unsent(c) && deadline > now + c->worker->srv->tick_ns)
+		deadline = now + c->worker->srv->tick_ns;
 	tako__conn_deadline(c, deadline);
 }
 
@@ -229,6 +231,7 @@ static void h1_stop(struct tako__exchange *x, int err)
 
 static void h1_read_more(struct tako__exchange *x)
 {
+	static const char go_on_text[] = "HTTP/1.1 100 Continue\r\n\r\n";
 	struct tako__conn *c = x->conn;
 	struct tako__h1 *h = tako__h1_of(c);
 
@@ -241,8 +244,14 @@ static void h1_read_more(struct tako__exchange *x)
 		return;
 	}
 	if ((x->flags & TAKO__X_EXPECTS) && !(x->flags & TAKO__X_HEAD_SENT) && h->minor) {
+		char *to = tako__conn_reserve(c, sizeof(go_on_text) - 1);
+
 		x->flags &= ~TAKO__X_EXPECTS;
-		(void)tako__conn_write(c, "HTTP/1.1 100 Continue\r\n\r\n", 25);
+		/* Whole or not at all; without it clients send the body after a while. */
+		if (to) {
+			memcpy(to, go_on_text, sizeof(go_on_text) - 1);
+			tako__conn_commit(c, sizeof(go_on_text) - 1);
+		}
 	}
 resume:
 	tako__conn_resume(c);
@@ -312,6 +321,18 @@ static bool body_too_slow(const struct tako__conn *c, const struct tako__h1 *h, 
 	       h->x->received_bytes / (elapsed / 1000000000 + 1) < cfg->min_rate_bytes;
 }
 
+/* The kernel may still hold megabytes of our last answer: a peer that is taking them is not
+ * idle. */
+static bool still_reading(struct tako__conn *c)
+{
+	int held = 0;
+
+	if (ioctl(c->sock.fd, SIOCOUTQ, &held) < 0 || held == 0 || (uint64_t)held == c->stall_bytes)
+		return false;
+	c->stall_bytes = (uint64_t)held;
+	return true;
+}
+
 static void check_read(struct tako__conn *c, uint64_t now)
 {
 	const tako_server_config *cfg = &c->worker->srv->cfg;
@@ -337,7 +358,7 @@ static void check_read(struct tako__conn *c, uint64_t now)
 		return;
 	}
 	/* Idle since the deadline was last set, and nothing is owed to anybody: a plain close. */
-	if (!tako__conn_unsent(c) && !h->stash_n)
+	if (!tako__conn_unsent(c) && !h->stash_n && !still_reading(c))
 		tako__conn_finish(c, false);
 }
 

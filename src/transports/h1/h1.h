@@ -9,6 +9,9 @@
 #include "core/exchange.h"
 #include "transports/h1/h1_chunk.h"
 
+/* Bodies that nobody reads are read on for the sake of the connection up to this. */
+enum { TAKO__H1_DISCARD_BYTES = 1 << 20 };
+
 struct tako__h1 {
 	struct tako__exchange *x; /* the one being answered; the next waits in the stash */
 	struct tako__h1_chunked *chunked; /* of its body; in its arena */

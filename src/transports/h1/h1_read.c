@@ -193,8 +193,6 @@ static size_t feed_head(struct tako__conn *c, const char *p, size_t n)
 
 /* ---- Bodies ---------------------------------------------------------------------------- */
 
-enum { DISCARD_BYTES_MAX = 256 << 10 };
-
 /* A body that nobody wants is read for the sake of the connection, up to a bound. */
 static bool discards_too_much(struct tako__conn *c, struct tako__exchange *x, size_t n)
 {
@@ -202,7 +200,7 @@ static bool discards_too_much(struct tako__conn *c, struct tako__exchange *x, si
 
 	if (!(x->flags & TAKO__X_BODY_DROPPED))
 		return false;
-	if (n <= DISCARD_BYTES_MAX - h->discarded) {
+	if (n <= TAKO__H1_DISCARD_BYTES - h->discarded) {
 		h->discarded += (uint32_t)n;
 		return false;
 	}

@@ -12,8 +12,7 @@
 #include "core/worker.h"
 #include "transports/h1/h1.h"
 
-/* Bodies that nobody reads are read on for the sake of the connection up to this. */
-enum { DISCARD_BYTES_MAX = 256 << 10, HEAD_FIXED_BYTES = 256 };
+enum { HEAD_FIXED_BYTES = 256 };
 
 static char *put(char *to, const char *p, size_t n)
 {
@@ -74,7 +73,9 @@ static void decide_close(struct tako__conn *c, struct tako__exchange *x)
 	 * comes next cannot be told from it (RFC 9110 section 10.1.1). */
 	if (x->flags & TAKO__X_EXPECTS)
 		h->close = true;
-	if (!(x->flags & TAKO__X_BODY_WANTED) && h->body_left > DISCARD_BYTES_MAX)
+	/* Nor is a body read on that was refused for its size. */
+	if (x->status == 413 ||
+	    (!(x->flags & TAKO__X_BODY_WANTED) && h->body_left > TAKO__H1_DISCARD_BYTES))
 		h->close = true;
 }
 
@@ -176,6 +177,7 @@ int tako__h1_inform(struct tako__exchange *x, int status)
 	struct tako__conn *c = x->conn;
 	struct room r;
 	char *to;
+	int rc;
 
 	if (tako__h1_of(c)->minor == 0)
 		return 0;
@@ -184,7 +186,11 @@ int tako__h1_inform(struct tako__exchange *x, int status)
 		return TAKO_ENOMEM;
 	to = put_status(r.start, status);
 	to = put_fields(to, x->res_fields, x->res_field_count);
-	return close_room(c, &r, PUT(to, "\r\n"));
+	rc = close_room(c, &r, PUT(to, "\r\n"));
+	/* Nothing can follow half a head. */
+	if (rc < 0)
+		tako__exchange_stop(x, rc);
+	return rc;
 }
 
 static int chunk_head(struct tako__conn *c, uint64_t n)
