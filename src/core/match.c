@@ -362,8 +362,10 @@ size_t tako__allow_format(const struct tako__table *t, const struct tako__match 
 
 			if (!(m->allow >> i & 1))
 				continue;
-			if (write && len)
-				memcpy(buf + len, ", ", 2);
+			if (write && len) {
+				buf[len] = ',';
+				buf[len + 1] = ' ';
+			}
 			len += len ? 2 : 0;
 			if (write)
 				memcpy(buf + len, name.p, name.n);

@@ -116,8 +116,9 @@ size_t tako__path_show(char *dst, const char *src, size_t n)
 		if (src[i]) {
 			dst[out++] = src[i];
 		} else {
-			memcpy(dst + out, "%2F", 3);
-			out += 3;
+			dst[out++] = '%';
+			dst[out++] = '2';
+			dst[out++] = 'F';
 		}
 	}
 	return out;

@@ -258,7 +258,7 @@ static int put_leaf(struct freezer *f, const struct tako__draft_leaf *from)
 	uint32_t n = 0;
 
 	*to = (struct tako__leaf){0};
-	others = tako__arena_alloc(f->arena, from->other_count * sizeof(*others));
+	others = tako__arena_alloc(f->arena, from->other_count * sizeof(struct tako__endpoint *));
 	if (!others)
 		return TAKO_ENOMEM;
 	for (const struct tako__draft_entry *e = from->entries; e; e = e->next) {

@@ -11,6 +11,8 @@
 #include "core/base.h"
 #include "core/host.h"
 
+enum { BUCKETS_FIRST = 32 };
+
 /* What a NULL router, for want of memory, has as its groups.  Never written. */
 static struct tako_router no_router;
 
@@ -197,6 +199,27 @@ static int set_method(struct tako__root *root, struct tako__route *r, const char
 	return TAKO_OK;
 }
 
+/* Chains stay short, so that adding n routes takes in the order of n steps. */
+static int grow_buckets(struct tako__root *root)
+{
+	size_t count = root->bucket_count ? (size_t)root->bucket_count * 4 : BUCKETS_FIRST;
+	struct tako__route **buckets;
+
+	if (root->route_count < root->bucket_count)
+		return TAKO_OK;
+	/* The old ones stay in the arena: together a third of the new. */
+	buckets = tako__arena_zalloc(&root->arena, count * sizeof(struct tako__route *));
+	if (!buckets)
+		return TAKO_ENOMEM;
+	for (struct tako__route *r = root->routes; r; r = r->next) {
+		r->bucket = buckets[r->hash % count];
+		buckets[r->hash % count] = r;
+	}
+	root->buckets = buckets;
+	root->bucket_count = (uint32_t)count;
+	return TAKO_OK;
+}
+
 static uint32_t hash_route(const struct tako__route *r)
 {
 	uint32_t hash = 2166136261u ^ r->method_id;
@@ -210,7 +233,7 @@ static uint32_t hash_route(const struct tako__route *r)
  * shared by all scopes inside it. */
 static int link_route(struct tako__root *root, struct tako__route *r)
 {
-	struct tako__route **bucket = &root->buckets[r->hash % TAKO__ROUTE_BUCKETS];
+	struct tako__route **bucket = &root->buckets[r->hash % root->bucket_count];
 
 	for (struct tako__route *o = *bucket; o; o = o->bucket) {
 		if (o->hash == r->hash && o->method_id == r->method_id &&
@@ -249,7 +272,8 @@ int tako__route_add(struct tako_router *scope, const char *method, const char *p
 	if (rc)
 		return rc;
 	r->hash = hash_route(r);
-	return link_route(root, r);
+	rc = grow_buckets(root);
+	return rc ? rc : link_route(root, r);
 }
 
 void tako_route(tako_router *router, const char *method, const char *path, tako_handler handler,
@@ -332,6 +356,7 @@ static int new_host(struct tako_router **out, tako_router *router, const char *h
 {
 	size_t n = host ? strlen(host) : 0;
 	struct tako__root *root = router->root;
+	struct tako_router *scope = NULL;
 	char *name;
 	char *key;
 	size_t key_n;
@@ -349,12 +374,13 @@ static int new_host(struct tako_router **out, tako_router *router, const char *h
 	*out = find_host(root, (tako_str){key, key_n});
 	if (*out)
 		return TAKO_OK;
-	rc = tako__scope_new(out, router, TAKO__SCOPE_HOST, "");
-	if (rc)
-		return rc;
-	(*out)->host = name;
-	(*out)->host_key = (tako_str){key, key_n};
-	return TAKO_OK;
+	rc = tako__scope_new(&scope, router, TAKO__SCOPE_HOST, "");
+	if (scope) {
+		scope->host = name;
+		scope->host_key = (tako_str){key, key_n};
+	}
+	*out = scope;
+	return rc;
 }
 
 tako_router *tako_host(tako_router *router, const char *host)

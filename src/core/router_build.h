@@ -14,7 +14,6 @@
 #include "core/router.h"
 
 enum {
-	TAKO__ROUTE_BUCKETS = 256,
 	TAKO__SCOPES_MAX = 65535,
 	TAKO__ROUTER_ERROR_BYTES = 256,
 };
@@ -115,7 +114,8 @@ struct tako__root {
 	struct tako__route **routes_end;
 	struct tako__child *children;
 	struct tako__owned *owned; /* newest first */
-	struct tako__route *buckets[TAKO__ROUTE_BUCKETS];
+	struct tako__route **buckets; /* routes by hash, to find conflicts */
+	uint32_t bucket_count;
 };
 
 /* Whether a building call may go on: not after a failure, and not when frozen, which is one. */

@@ -108,7 +108,7 @@ static int begin(struct builder *b)
 		b->table->host_count += s->kind == TAKO__SCOPE_HOST;
 	b->plan_count = b->table->host_count + 1;
 	b->bases = tako__arena_zalloc(&b->scratch, scopes * sizeof(*b->bases));
-	b->plan_of = tako__arena_zalloc(&b->scratch, scopes * sizeof(*b->plan_of));
+	b->plan_of = tako__arena_zalloc(&b->scratch, scopes * sizeof(struct plan *));
 	b->plans = tako__arena_zalloc(&b->scratch, b->plan_count * sizeof(*b->plans));
 	if (!b->bases || !b->plan_of || !b->plans)
 		return TAKO_ENOMEM;
