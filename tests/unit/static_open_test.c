@@ -48,7 +48,8 @@ static int make_socket(const char *name)
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	assert_true(fd >= 0);
-	strncpy(sa.sun_path, in(name), sizeof(sa.sun_path) - 1);
+	assert_in_range(strlen(in(name)), 1, sizeof(sa.sun_path) - 1);
+	memcpy(sa.sun_path, in(name), strlen(in(name)));
 	assert_int_equal(bind(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
 	return close(fd);
 }
