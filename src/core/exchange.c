@@ -397,12 +397,8 @@ void tako__exchange_settle(struct tako__exchange *x, int rc)
 		if (rc >= 0 && !(x->flags & (TAKO__X_ENDED | TAKO__X_GONE)))
 			rc = take_body(x, NULL, 0, true);
 	}
-	if (TAKO__UNLIKELY(rc < 0)) {
-		x->flags |= TAKO__X_BODY_DROPPED;
-		if (!(x->flags & TAKO__X_BODY_DONE) && x->conn)
-			x->proto->read_more(x);
+	if (TAKO__UNLIKELY(rc < 0))
 		tako__exchange_error(x, tako__error_status(rc));
-	}
 	x->flags &= ~TAKO__X_RUNNING;
 	tako__exchange_check(x);
 }

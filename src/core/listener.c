@@ -357,7 +357,7 @@ void tako__listener_release(struct tako_server *srv)
 {
 	if (TAKO__LIKELY(!atomic_load(&srv->waiting_workers)) || !has_room(srv))
 		return;
-	for (unsigned i = 0; i < srv->cfg.worker_count; i++) {
+	for (unsigned i = 0; i < srv->worker_count; i++) {
 		struct tako__worker *w = &srv->workers[i];
 
 		if (atomic_exchange(&w->over_limit, false))

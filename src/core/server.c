@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/log.h"
 #include "core/offload.h"
@@ -83,6 +84,7 @@ int tako_server_new(tako_server **out, tako_router *router, const tako_server_co
 	if (!srv)
 		return tako__fail(TAKO_ENOMEM, "server: out of memory");
 	rc = tako__config_import(&srv->cfg, cfg);
+	srv->default_workers = !cfg || !cfg->worker_count;
 	if (rc == 0) {
 		/* The caller's text need not outlive the call. */
 		srv->server_header = tako__strndup(srv->cfg.server_header,
@@ -395,6 +397,25 @@ int tako_server_shutdown(tako_server *srv, uint32_t timeout_ms)
 
 /* ---- Inside another loop ---------------------------------------------------------------------------------- */
 
+/* One worker is what a foreign loop can turn.  Where nobody asked for a number, the others that
+ * the default made are given up, and with them their shares of the listening sockets. */
+static int keep_one_worker(struct tako_server *srv)
+{
+	if (srv->worker_count == 1)
+		return 0;
+	if (!srv->default_workers)
+		return tako__fail(TAKO_EINVAL, "worker_count must be 1 to run inside another loop");
+	for (unsigned i = 1; i < srv->worker_count; i++) {
+		for (unsigned a = 0; a < srv->address_count; a++) {
+			close(srv->addresses[a]->fds[i]);
+			srv->addresses[a]->fds[i] = -1;
+		}
+		tako__worker_fini(&srv->workers[i]);
+	}
+	srv->worker_count = 1;
+	return 0;
+}
+
 int tako_server_fd(tako_server *srv)
 {
 	struct tako__worker *w;
@@ -403,8 +424,8 @@ int tako_server_fd(tako_server *srv)
 	if (srv && srv->stepping)
 		return srv->rt->pollable(srv->workers[0].loop, tako__worker_next(&srv->workers[0]));
 	rc = may_start(srv);
-	if (rc == 0 && srv->worker_count != 1)
-		rc = tako__fail(TAKO_EINVAL, "worker_count must be 1 to run inside another loop");
+	if (rc == 0)
+		rc = keep_one_worker(srv);
 	if (rc < 0)
 		return rc;
 	w = &srv->workers[0];

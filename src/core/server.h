@@ -55,6 +55,7 @@ struct tako_server {
 	bool stepping; /* by tako_server_fd() */
 	bool joined;
 	bool has_signals;
+	bool default_workers; /* nobody chose their number */
 	bool leaked; /* a deferral never ended: its worker must stay */
 	int result;
 };

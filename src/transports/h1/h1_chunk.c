@@ -125,6 +125,11 @@ static int line_byte(struct tako__h1_chunked *c, char ch)
 	}
 }
 
+uint64_t tako__h1_chunked_pending(const struct tako__h1_chunked *c)
+{
+	return c->state == DATA ? c->left : 0;
+}
+
 int tako__h1_chunked_feed(struct tako__h1_chunked *c, const char *p, size_t n, size_t *used,
                           tako_str *data)
 {

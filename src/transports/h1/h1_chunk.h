@@ -43,6 +43,9 @@ void tako__h1_chunked_init(struct tako__h1_chunked *c, uint32_t extension_bytes)
 int tako__h1_chunked_feed(struct tako__h1_chunked *c, const char *p, size_t n, size_t *used,
                           tako_str *data);
 
+/* Bytes still to come of the chunk whose size has been read; 0 between chunks. */
+uint64_t tako__h1_chunked_pending(const struct tako__h1_chunked *c);
+
 struct tako__h1_limits;
 
 /* Fields of a trailer section. */

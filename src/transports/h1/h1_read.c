@@ -268,6 +268,20 @@ static size_t feed_trailers(struct tako__conn *c, struct tako__exchange *x, cons
 	return used > 0 ? (size_t)used : n;
 }
 
+/* The size line of a chunk is as good as a Content-Length: what is over the limit already is
+ * not waited for. */
+static bool promises_too_much(struct tako__h1 *h, const struct tako__exchange *x)
+{
+	uint64_t pending = tako__h1_chunked_pending(h->chunked);
+
+	if ((x->flags & (TAKO__X_BODY_DROPPED | TAKO__X_BODY_DONE)) ||
+	    x->body_limit == TAKO_OFF64 || pending <= x->body_limit - x->received_bytes)
+		return false;
+	h->close = true;
+	h->unread = true;
+	return true;
+}
+
 static size_t feed_chunked(struct tako__conn *c, struct tako__exchange *x, const char *p, size_t n)
 {
 	struct tako__h1 *h = tako__h1_of(c);
@@ -288,6 +302,8 @@ static size_t feed_chunked(struct tako__conn *c, struct tako__exchange *x, const
 		tako__exchange_data(x, NULL, 0, true);
 	else if (rc == TAKO__H1_CHUNK_TRAILERS)
 		h->trailers = true;
+	if (h->x == x && promises_too_much(h, x))
+		tako__exchange_break(x, 413, TAKO_ETOOBIG);
 	return used;
 }
 
