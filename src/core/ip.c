@@ -59,23 +59,29 @@ void tako__ip_free(struct tako__ip_table *t)
 	tako__free(t, sizeof *t);
 }
 
+/* Begins as no /64 of the Internet does: 0::/8 is reserved (RFC 4291 section 2.4). */
+static uint64_t key_of_v4(const void *addr)
+{
+	unsigned char bytes[8] = {0, 0, 0xff, 0xff};
+	uint64_t key;
+
+	memcpy(bytes + 4, addr, 4);
+	memcpy(&key, bytes, 8);
+	return key;
+}
+
 /* An IPv4 address, mapped or not, or the /64 that one IPv6 customer has. */
 static uint64_t key_of(const struct sockaddr *sa)
 {
 	uint64_t key = 0;
-	uint32_t v4;
 
-	if (sa->sa_family == AF_INET) {
-		memcpy(&v4, &((const struct sockaddr_in *)(const void *)sa)->sin_addr, 4);
-		return UINT64_C(0xffff00000000) | v4;
-	}
+	if (sa->sa_family == AF_INET)
+		return key_of_v4(&((const struct sockaddr_in *)(const void *)sa)->sin_addr);
 	if (sa->sa_family == AF_INET6) {
 		const struct in6_addr *a = &((const struct sockaddr_in6 *)(const void *)sa)->sin6_addr;
 
-		if (IN6_IS_ADDR_V4MAPPED(a)) {
-			memcpy(&v4, &a->s6_addr[12], 4);
-			return UINT64_C(0xffff00000000) | v4;
-		}
+		if (IN6_IS_ADDR_V4MAPPED(a))
+			return key_of_v4(&a->s6_addr[12]);
 		memcpy(&key, a, 8);
 	}
 	return key;
