@@ -72,7 +72,7 @@ static void test_keys(void **state)
 		if (!names[i].key && rc != TAKO_EINVAL)
 			fail_msg("\"%s\" accepted", names[i].name);
 		if (names[i].key &&
-		    (rc || n != strlen(names[i].key) || memcmp(key, names[i].key, n)))
+		    (rc || n != strlen(names[i].key) || memcmp(key, names[i].key, n) != 0))
 			fail_msg("\"%s\" is %d, %.*s", names[i].name, rc, (int)n, key);
 		free(key);
 	}
@@ -173,9 +173,10 @@ static void test_long_host(void **state)
 	(void)state;
 	memset(host, '.', sizeof(host));
 	host[0] = 'a';
-	memcpy(host + sizeof(host) - 13, "x.example.com", 13);
+	snprintf(host + sizeof(host) - 14, 14, "x.example.com");
+	host[sizeof(host) - 1] = '.';
 	assert_non_null(tako__host_find(&v, 1, (tako_str){host, sizeof(host)}));
-	host[sizeof(host) - 1] = 'n';
+	host[sizeof(host) - 2] = 'n';
 	assert_null(tako__host_find(&v, 1, (tako_str){host, sizeof(host)}));
 }
 

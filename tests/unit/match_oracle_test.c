@@ -29,7 +29,7 @@ static unsigned below(unsigned n)
 	seed ^= seed << 13;
 	seed ^= seed >> 7;
 	seed ^= seed << 17;
-	return (unsigned)(seed % n);
+	return n ? (unsigned)(seed % n) : 0;
 }
 
 #define PICK(list) ((list)[below(COUNT(list))])
@@ -172,7 +172,7 @@ static size_t split(const char *path, size_t n, struct piece *out)
 	size_t count = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		if (path[i] == '/') {
+		if (path[i] == '/' || !count) {
 			assert_true(count < MAX_PIECES);
 			out[count++] = (struct piece){path + i + 1, 0};
 		} else {
@@ -217,14 +217,17 @@ static bool constraint_fits(int constraint, const char *p, size_t n)
 /* < 0: no.  Else how good a match it is: the lower the better. */
 static long segment_rank(const struct segment *s, struct piece piece)
 {
-	size_t prefix = s->prefix ? strlen(s->prefix) : 0;
-	size_t suffix = s->suffix ? strlen(s->suffix) : 0;
-	long shorter = (long)(20 - prefix - suffix) * 1000 + (long)(20 - prefix) * 10;
+	size_t prefix;
+	size_t suffix;
+	long shorter;
 
 	if (s->kind == LITERAL)
 		return strlen(s->text) == piece.n && !memcmp(s->text, piece.p, piece.n) ? 0 : -1;
 	if (s->kind == REST)
 		return 4000000;
+	prefix = strlen(s->prefix);
+	suffix = strlen(s->suffix);
+	shorter = (long)(20 - prefix - suffix) * 1000 + (long)(20 - prefix) * 10;
 	if (piece.n <= prefix + suffix || memcmp(piece.p, s->prefix, prefix) != 0 ||
 	    memcmp(piece.p + piece.n - suffix, s->suffix, suffix) != 0)
 		return -1;
@@ -306,11 +309,13 @@ static size_t all_hits(const struct set *set, const char *method, const char *pa
 	return hit_count;
 }
 
+enum { ALLOW_BYTES = 256 };
+
 static void append(char *text, const char *name)
 {
-	if (*text)
-		strcat(text, ", ");
-	strcat(text, name);
+	size_t n = strlen(text);
+
+	snprintf(text + n, ALLOW_BYTES - n, "%s%s", n ? ", " : "", name);
 }
 
 static bool any_has(const struct hit *hits, size_t count, const char *method)
@@ -423,8 +428,8 @@ static enum tako__match_result expected(const struct set *set, const char *metho
 static void check_one(const struct set *set, const char *method, const char *path, size_t n,
                       const struct hit *hits, size_t hit_count, unsigned skip)
 {
-	char allow[256];
-	char got_allow[256];
+	char allow[ALLOW_BYTES];
+	char got_allow[ALLOW_BYTES];
 	struct tako__match m;
 	enum tako__match_result want = expected(set, method, path, n, hit_count, skip, allow);
 	enum tako__match_result got = tako__match(

@@ -77,41 +77,48 @@ static enum tako__match_result match(const struct tako__table *table, const char
 	                   skip, m);
 }
 
+enum { TEXT_BYTES = 128 };
+
+static void append(char *text, const char *before, const char *name, const char *after_it)
+{
+	size_t n = strlen(text);
+
+	snprintf(text + n, TEXT_BYTES - n, "%s%s%s", before, name, after_it);
+}
+
 /* The names that were given as arguments, in order. */
 static void expect_mw(const struct tako__endpoint *ep, const char *want)
 {
-	char text[128] = "";
+	char text[TEXT_BYTES] = "";
 
 	for (unsigned i = 0; i < ep->mw_count; i++) {
 		const struct tako__mw *mw = &ep->mw[i];
 
 		assert_true(mw->around ? mw->around_fn == around && !mw->before
 		                       : mw->before == handler && !mw->around_fn);
-		strcat(text, mw->around ? "(" : "");
-		strcat(text, mw->arg);
-		strcat(text, mw->around ? ") " : " ");
+		append(text, mw->around ? "(" : "", mw->arg, mw->around ? ") " : " ");
 	}
 	assert_string_equal(text, want);
 }
 
 static void expect_after(const struct tako__endpoint *ep, const char *want)
 {
-	char text[128] = "";
+	char text[TEXT_BYTES] = "";
 
 	for (unsigned i = 0; i < ep->after_count; i++) {
 		assert_ptr_equal(ep->after[i].fn, after);
-		strcat(strcat(text, ep->after[i].arg), " ");
+		append(text, "", ep->after[i].arg, " ");
 	}
 	assert_string_equal(text, want);
 }
 
 static void expect_errors(const struct tako__endpoint *ep, const char *want)
 {
-	char text[128] = "";
+	char text[TEXT_BYTES] = "";
 
 	for (unsigned i = 0; i < ep->error_count; i++) {
 		assert_ptr_equal(ep->errors[i].fn, on_error);
-		strcat(strcat(text, ep->errors[i].arg), " ");
+		append(text, "", ep->errors[i].arg, " ");
 	}
 	assert_string_equal(text, want);
 }
