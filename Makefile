@@ -111,7 +111,7 @@ MAKEFLAGS += --no-builtin-rules
 .SECONDARY:
 .PHONY: all lib examples unit-programs test-programs bench-programs fuzz-programs run-fuzz run check \
 	unit integration \
-	headers abi seams install-test valgrind fuzz fuzz-smoke bench install uninstall fmt fmt-check \
+	headers abi seams install-test docs-test valgrind fuzz fuzz-smoke bench install uninstall fmt fmt-check \
 	lint abi-update clean help FORCE
 all: lib examples
 
@@ -238,6 +238,8 @@ abi-update: lib
 	@tests/abi/check.sh $(B)/libtako.so --update
 install-test: lib
 	@CC='$(CC)' tests/install/check.sh '$(MAKE)' '$(BUILD)'
+docs-test: lib
+	@CC='$(CC)' $(PYTHON) tests/docs/check.py $(B)
 valgrind: examples
 	@$(PYTHON) scripts/valgrind.py $(EXAMPLE_PROGS)
 

@@ -85,6 +85,7 @@ build_lane() {
     phase headers 120 "${mk[@]}" headers
     phase abi 60 "${mk[@]}" abi
     phase install 120 "${mk[@]}" install-test
+    phase docs 120 "${mk[@]}" docs-test
     programs -asan SAN=address,undefined
     programs -tsan SAN=thread
     programs -clang CC="${CLANG:-clang}"
