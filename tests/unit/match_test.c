@@ -95,7 +95,8 @@ static void answer(const struct tako__table *t, const char *request, unsigned sk
 
 	assert_non_null(exact);
 	memset(&m, 0xa5, sizeof(m));
-	memcpy(exact, path, path_n);
+	for (size_t i = 0; i < path_n; i++)
+		exact[i] = path[i];
 	r = tako__match(t, tako__method_id(method, strlen(method)), tako_str_z(method),
 	                (tako_str){NULL, 0}, (tako_str){exact, path_n}, skip, &m);
 	assert_non_null(m.ep);
