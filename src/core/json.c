@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#include "core/str.h"
+
 static bool is_tail(const char *p, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
@@ -74,21 +76,43 @@ static bool is_plain(char c)
 	return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
 }
 
+/* Zero if all eight bytes are plain.  Where one is not, the borrows of the subtractions may
+ * mark plain bytes above it too, so that only the lowest mark can be trusted. */
+static uint64_t not_plain8(uint64_t v)
+{
+	const uint64_t ones = UINT64_C(0x0101010101010101);
+	uint64_t control = v - ones * 0x20;
+	uint64_t quote = (v ^ ones * '"') - ones;
+	uint64_t backslash = (v ^ ones * '\\') - ones;
+	uint64_t del = v + ones;
+
+	return (v | control | quote | backslash | del) & ones * 0x80;
+}
+
+size_t tako__plain_length(const char *p, size_t n)
+{
+	size_t i = 0;
+
+	while (n - i >= 8 && !not_plain8(tako__load8(p + i)))
+		i += 8;
+	while (i < n && is_plain(p[i]))
+		i++;
+	return i;
+}
+
 size_t tako__json_escape(char *to, size_t room, tako_str *text)
 {
 	size_t written = 0;
 
 	while (text->n) {
 		char scratch[TAKO__JSON_CHAR_BYTES];
-		size_t used = 0;
-		tako_str out;
+		size_t left = room - written;
+		size_t used = tako__plain_length(text->p, text->n < left ? text->n : left);
+		tako_str out = {text->p, used};
 
-		while (used < text->n && used < room - written && is_plain(text->p[used]))
-			used++;
-		out = (tako_str){text->p, used};
 		if (!used)
 			out = escape_one(text->p, text->n, scratch, &used);
-		if (out.n > room - written)
+		if (out.n > left)
 			break;
 		memcpy(to + written, out.p, out.n);
 		written += out.n;

@@ -11,6 +11,10 @@
 /* Bytes of the UTF-8 sequence at p, 1 to 4; 0 if it is none, or cut short (RFC 3629). */
 size_t tako__utf8_length(const char *p, size_t n);
 
+/* How many bytes there are before the first that is a quote, a backslash or not printable
+ * ASCII: those that need no escape in any quoted form. */
+size_t tako__plain_length(const char *p, size_t n);
+
 enum { TAKO__JSON_CHAR_BYTES = 6 }; /* what one character takes at most */
 
 /* Escape `text` into `room` bytes and move it behind what was taken; it is done when text->n

@@ -47,34 +47,36 @@ static char *put_u64(char *to, uint64_t v)
 	return to + tako__format_u64(to, v);
 }
 
-static bool is_plain(char c)
+static char *text_escape_one(char *to, const char *p)
 {
-	return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+	if (*p == '"' || *p == '\\') {
+		*to++ = '\\';
+		*to++ = *p;
+		return to;
+	}
+	to = PUT(to, "\\x");
+	tako__hex_encode(to, p, 1);
+	return to + 2;
 }
 
 /* All that is not plain as \xhh: a reader of this format expects no more than ASCII.  Moves
  * *text behind what fitted, as tako__json_escape() does. */
 static size_t text_escape(char *buf, size_t room, tako_str *text)
 {
-	const char *p = text->p;
-	const char *p_end = p + text->n;
-	const char *last = buf + room - 4; /* where the longest escape still fits */
+	const char *end = buf + room;
 	char *to = buf;
 
-	for (; p < p_end && to <= last; p++) {
-		if (is_plain(*p)) {
-			*to++ = *p;
-		} else if (*p == '"' || *p == '\\') {
-			*to++ = '\\';
-			*to++ = *p;
-		} else {
-			to = PUT(to, "\\x");
-			tako__hex_encode(to, p, 1);
-			to += 2;
-		}
+	for (;;) {
+		size_t left = (size_t)(end - to);
+		size_t plain = tako__plain_length(text->p, text->n < left ? text->n : left);
+
+		to = put(to, text->p, plain);
+		*text = (tako_str){text->p + plain, text->n - plain};
+		if (!text->n || end - to < 4)
+			return (size_t)(to - buf);
+		to = text_escape_one(to, text->p);
+		*text = (tako_str){text->p + 1, text->n - 1};
 	}
-	*text = (tako_str){p, (size_t)(p_end - p)};
-	return (size_t)(to - buf);
 }
 
 typedef size_t (*escape_fn)(char *to, size_t room, tako_str *text);

@@ -136,12 +136,46 @@ static void test_utf8(void **state)
 	assert_int_equal(tako__utf8_length(b, 0), 0);
 }
 
+/* Any two bytes in one word, and any one byte at every place of up to two words: eight at a
+ * time or one, the first that is not plain is found. */
+static bool plain(unsigned c)
+{
+	return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+}
+
+static void test_plain_length(void **state)
+{
+	(void)state;
+	for (unsigned a = 0; a < 256; a++) {
+		for (size_t n = 1; n <= 17; n++) {
+			for (size_t at = 0; at < n; at++) {
+				char *p = malloc(n);
+
+				assert_non_null(p);
+				memset(p, '~', n);
+				p[at] = (char)a;
+				assert_int_equal(tako__plain_length(p, n), plain(a) ? n : at);
+				free(p);
+			}
+		}
+		for (unsigned b = 0; b < 256; b++) {
+			char p[8] = {'a', ' ', '~', (char)a, (char)b, '!', '#', '['};
+
+			assert_int_equal(tako__plain_length(p, 8), !plain(a)   ? 3
+			                                           : !plain(b) ? 4
+			                                                       : 8);
+		}
+	}
+	assert_int_equal(tako__plain_length("", 0), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_table),
 		cmocka_unit_test(test_too_little_room),
 		cmocka_unit_test(test_utf8),
+		cmocka_unit_test(test_plain_length),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

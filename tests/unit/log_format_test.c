@@ -225,11 +225,11 @@ static void test_cut(void **state)
 
 	(void)state;
 	a.path = (tako_str){path, sizeof(path)};
-	for (size_t plain = 0; plain < 8; plain++) {
+	for (size_t plain = 0; plain < 16; plain++) {
 		size_t n;
 
 		memset(path, 'p', plain);
-		memset(path + plain, plain % 2 ? 1 : '~', sizeof(path) - plain);
+		memset(path + plain, plain < 8 ? 1 : '~', sizeof(path) - plain);
 		n = tako__log_format(buf, sizeof(buf) - 1, &a, TAKO_LOG_TEXT);
 		buf[n] = '\0';
 		n = between(buf, "] \"GET ",
