@@ -328,12 +328,12 @@ void tako__conn_accept(struct tako__listener *ls, int fd, const struct sockaddr 
 
 	tako__add(&w->stats.accepted, 1);
 	if (!c || !admit(c)) {
+		atomic_fetch_sub(&w->srv->conn_count, 1);
 		if (c)
 			tako__pool_put(&w->conns, c);
 		close(fd);
 		return;
 	}
-	atomic_fetch_add_explicit(&w->srv->conn_count, 1, memory_order_relaxed);
 	tako__add(&w->stats.open, 1);
 	w->conn_count++;
 	tako__list_push_back(&w->conn_list, &c->link);

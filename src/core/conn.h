@@ -72,7 +72,8 @@ struct tako__conn {
 	uint64_t proto_state[TAKO__PROTO_STATE_BYTES / 8];
 };
 
-/* Take over the accepted descriptor; on failure it is closed. */
+/* Take over the accepted descriptor, whose place in the server's count is reserved; on failure
+ * both are given back. */
 void tako__conn_accept(struct tako__listener *ls, int fd, const struct sockaddr *from,
 		       socklen_t from_len);
 

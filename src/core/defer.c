@@ -190,9 +190,15 @@ static void on_timeout(struct tako__timer *timer, uint64_t now_ns)
 		return;
 	tako__add(&x->worker->stats.timeouts, 1);
 	touch(x);
+	/* Whoever was to answer may hold the exchange for long; the connection goes on without it,
+	 * if there is no body in between. */
 	x->flags |= TAKO__X_RUNNING;
+	if (x->refs && !(x->flags & TAKO__X_BODY_DONE))
+		x->flags |= TAKO__X_LAST;
 	tako__exchange_error(x, 503);
 	x->flags |= TAKO__X_TIMED_OUT;
+	if (x->refs && x->conn && !(x->flags & TAKO__X_GONE))
+		x->proto->leave(x);
 	tako__exchange_settle(x, 0);
 }
 

@@ -231,6 +231,7 @@ void tako__exchange_error(struct tako__exchange *x, int status)
 	/* An error handler that fails gets the built-in answer, not itself again. */
 	if (!(x->flags & TAKO__X_ERRORING)) {
 		x->flags |= TAKO__X_ERRORING;
+		tako__res_forget(x, status);
 		run_error_hooks(x, status);
 	}
 	if (x->flags & (TAKO__X_ENDED | TAKO__X_GONE))
@@ -265,6 +266,11 @@ int tako__exchange_head(struct tako__exchange *x)
 	x->flags |= TAKO__X_HEAD_SENT;
 	if (x->status == 204 || x->status == 304)
 		x->flags |= TAKO__X_NO_BODY;
+	/* No content either, but said by a length (RFC 9110 section 15.3.6). */
+	if (TAKO__UNLIKELY(x->status == 205)) {
+		x->res_length = 0;
+		x->flags |= TAKO__X_HEAD_ONLY;
+	}
 	return x->proto->head(x);
 }
 

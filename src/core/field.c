@@ -16,6 +16,9 @@ const struct tako__field *tako__field_find(const struct tako__field *f, unsigned
 	return NULL;
 }
 
+/* Beside the user's fields there is always room for ours: Content-Type, Allow, … */
+enum { OWN_FIELDS_MAX = 8 };
+
 static int grow(struct tako__arena *a, struct tako__field **list, uint32_t count, uint32_t *cap)
 {
 	uint32_t want = *cap ? *cap * 2 : 4;
@@ -23,7 +26,7 @@ static int grow(struct tako__arena *a, struct tako__field **list, uint32_t count
 
 	if (count < *cap)
 		return 0;
-	if (count >= TAKO__RES_FIELDS_MAX)
+	if (count >= TAKO__RES_FIELDS_MAX + OWN_FIELDS_MAX)
 		return tako__fail(TAKO_ETOOBIG, "more than %d fields", TAKO__RES_FIELDS_MAX);
 	f = tako__arena_alloc(a, want * sizeof *f);
 	if (!f)
@@ -116,6 +119,8 @@ int tako_res_header_str(tako_res *res, tako_str name, tako_str value)
 
 	if (x->flags & TAKO__X_HEAD_SENT)
 		return tako__fail(TAKO_ESTATE, "the response head is sent already");
+	if (x->res_field_count >= TAKO__RES_FIELDS_MAX)
+		return tako__fail(TAKO_ETOOBIG, "more than %d fields", TAKO__RES_FIELDS_MAX);
 	rc = check_field(name, value);
 	if (rc == 0)
 		rc = copy_both(&x->arena, &name, &value);
@@ -150,6 +155,38 @@ static void remove_fields(struct tako__exchange *x, tako_str name)
 		x->flags &= ~TAKO__X_HAS_SERVER;
 	else if (tako_str_ieq(name, TAKO_STR("Content-Type")))
 		x->flags &= ~TAKO__X_HAS_TYPE;
+}
+
+/* What middleware has set -- ids, CORS, security -- stays: it is about the exchange. */
+static bool is_content_field(const struct tako__field *f, int status)
+{
+	static const char *const names[] = {"ETag", "Last-Modified", "Cache-Control", "Expires",
+					    "Accept-Ranges"};
+	tako_str name = {f->name, f->name_n};
+
+	/* This one tells the client of a 416 what it could have asked for. */
+	if (status == 416 && tako_str_ieq(name, TAKO_STR("Content-Range")))
+		return false;
+	if (name.n > 8 && tako__str_ieq(name.p, "content-", 8))
+		return true;
+	for (size_t i = 0; i < TAKO__COUNT(names); i++) {
+		if (tako_str_ieq(name, tako_str_z(names[i])))
+			return true;
+	}
+	return false;
+}
+
+void tako__res_forget(struct tako__exchange *x, int status)
+{
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < x->res_field_count; i++) {
+		if (!is_content_field(&x->res_fields[i], status))
+			x->res_fields[kept++] = x->res_fields[i];
+	}
+	x->res_field_count = kept;
+	x->res_trailer_count = 0;
+	x->flags &= ~(TAKO__X_HAS_TYPE | TAKO__X_LENGTH_SET);
 }
 
 int tako_res_set_header(tako_res *res, const char *name, const char *value)

@@ -217,6 +217,18 @@ static bool full(const struct tako_server *srv)
 		       srv->cfg.max_connections;
 }
 
+/* Take a place for one more.  Counted before it is looked at, so that no two workers get the
+ * same one. */
+static bool reserve(struct tako_server *srv)
+{
+	uint32_t before = atomic_fetch_add(&srv->conn_count, 1);
+
+	if (srv->cfg.max_connections == TAKO_OFF || before < srv->cfg.max_connections)
+		return true;
+	atomic_fetch_sub(&srv->conn_count, 1);
+	return false;
+}
+
 static bool has_room(const struct tako_server *srv)
 {
 	/* Not at the first one that leaves: pausing and resuming costs a call each. */
@@ -243,6 +255,15 @@ static void on_accept(struct tako_sock *s, int fd, const struct sockaddr *from, 
 	struct tako__listener *ls = listener_of(s);
 
 	ls->backoff_ms = 0;
+	/* Two workers may take the last place at once: one of them waits with its peer in hand. */
+	if (TAKO__UNLIKELY(!reserve(ls->worker->srv))) {
+		n = n <= sizeof ls->parked_from ? n : 0;
+		ls->parked_fd = fd;
+		ls->parked_n = n;
+		memcpy(&ls->parked_from, from, n);
+		hold(ls);
+		return;
+	}
 	tako__conn_accept(ls, fd, from, n);
 	if (TAKO__UNLIKELY(full(ls->worker->srv)) && ls->worker->state == TAKO__SERVING)
 		hold(ls);
@@ -262,6 +283,15 @@ static void turn_one_away(struct tako__listener *ls)
 	if (fd >= 0)
 		close(fd);
 	w->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+/* Its place is reserved. */
+static void accept_parked(struct tako__listener *ls)
+{
+	int fd = ls->parked_fd;
+
+	ls->parked_fd = -1;
+	tako__conn_accept(ls, fd, (struct sockaddr *)&ls->parked_from, ls->parked_n);
 }
 
 static void on_backoff(struct tako__timer *t, uint64_t now_ns)
@@ -310,6 +340,7 @@ int tako__listener_open(struct tako__listener *ls, struct tako__worker *w, struc
 	int rc;
 
 	memset(ls, 0, sizeof *ls);
+	ls->parked_fd = -1;
 	ls->sock.cb = &listener_callbacks;
 	ls->worker = w;
 	ls->transport = a->transport;
@@ -328,7 +359,11 @@ void tako__listener_close(struct tako__listener *ls)
 {
 	if (!ls->open || (ls->sock.flags & TAKO_SOCK_CLOSING))
 		return;
-	for (unsigned i = 0; i < BACKLOG_MAX && !full(ls->worker->srv); i++) {
+	if (ls->parked_fd >= 0) {
+		atomic_fetch_add(&ls->worker->srv->conn_count, 1);
+		accept_parked(ls);
+	}
+	for (unsigned i = 0; i < BACKLOG_MAX; i++) {
 		struct sockaddr_storage from;
 		socklen_t n = sizeof from;
 		int fd = accept4(ls->sock.fd, (struct sockaddr *)&from, &n,
@@ -336,6 +371,8 @@ void tako__listener_close(struct tako__listener *ls)
 
 		if (fd < 0)
 			break;
+		/* Over the ceiling if need be: they will not be told to come again. */
+		atomic_fetch_add(&ls->worker->srv->conn_count, 1);
 		tako__conn_accept(ls, fd, (struct sockaddr *)&from, n);
 	}
 	tako__timer_clear(&ls->worker->wheel, &ls->backoff);
@@ -346,6 +383,11 @@ void tako__listener_try_resume(struct tako__listener *ls)
 {
 	if (!ls->over_limit || !has_room(ls->worker->srv))
 		return;
+	if (ls->parked_fd >= 0) {
+		if (!reserve(ls->worker->srv))
+			return;
+		accept_parked(ls);
+	}
 	ls->over_limit = false;
 	ls->worker->held_count--;
 	atomic_fetch_sub(&ls->worker->srv->waiting_workers, 1);

@@ -38,6 +38,9 @@ struct tako__proto_ops {
 	int (*inform)(struct tako__exchange *x, int status);
 	/* Cut the response off so that the peer sees it incomplete. */
 	void (*stop)(struct tako__exchange *x, int err);
+	/* x is answered but will not be over for a while: go on without it, as if it were done; or
+	 * close behind it, if TAKO__X_LAST is set (which it was before the head). */
+	void (*leave)(struct tako__exchange *x);
 	/* The body is wanted (again). */
 	void (*read_more)(struct tako__exchange *x);
 	/* The exchange is over; its memory goes after this call. */

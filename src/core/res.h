@@ -10,6 +10,9 @@
 /* The answer of last resort: "404 Not Found" as text. */
 int tako__res_builtin(struct tako__exchange *x, int status);
 
+/* Before an error takes the place of a response: drop what described that one's content. */
+void tako__res_forget(struct tako__exchange *x, int status);
+
 /* Reason phrase of a status code (RFC 9110 section 15), "" if it has none. */
 const char *tako__status_text(int status);
 

@@ -33,6 +33,9 @@ struct tako__listener {
 	uint32_t backoff_ms;
 	bool open;      /* given to the loop and not yet reaped */
 	bool over_limit; /* paused because of max_connections */
+	int parked_fd;   /* accepted when the last place was just taken: the first one in; or -1 */
+	socklen_t parked_n;
+	struct sockaddr_in6 parked_from;
 };
 
 /* Exchanges whose duration is taken by one reading of the clock. */

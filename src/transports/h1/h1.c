@@ -234,6 +234,21 @@ static void h1_stop(struct tako__exchange *x, int err)
 	tako__conn_close(c);
 }
 
+static void h1_leave(struct tako__exchange *x)
+{
+	struct tako__conn *c = x->conn;
+	struct tako__h1 *h = tako__h1_of(c);
+
+	if ((x->flags & TAKO__X_LAST) || h->close) {
+		tako__conn_finish(c, true);
+		return;
+	}
+	h->x = NULL;
+	h->chunked = NULL;
+	x->conn = NULL;
+	tako__conn_touch(c);
+}
+
 static void h1_read_more(struct tako__exchange *x)
 {
 	static const char go_on_text[] = "HTTP/1.1 100 Continue\r\n\r\n";
@@ -283,6 +298,12 @@ static void timed_out(struct tako__conn *c)
 	tako__add(&c->worker->stats.timeouts, 1);
 }
 
+/* In milliseconds, so that neither factor overflows. */
+static uint64_t per_second(uint64_t bytes, uint64_t ns)
+{
+	return bytes * 1000 / (ns / 1000000 + 1);
+}
+
 /* True: too slow, and cut. */
 static bool check_write(struct tako__conn *c, uint64_t now)
 {
@@ -307,8 +328,7 @@ static bool check_write(struct tako__conn *c, uint64_t now)
 	}
 	if (now - c->progress_ns < ms(cfg->write_timeout_ms) &&
 	    !(cfg->min_rate_bytes != TAKO_OFF && now - c->stall_ns > ms(cfg->min_rate_grace_ms) &&
-	      (sent - c->stall_bytes) / ((now - c->stall_ns) / 1000000000 + 1) <
-		      cfg->min_rate_bytes))
+	      per_second(sent - c->stall_bytes, now - c->stall_ns) < cfg->min_rate_bytes))
 		return false;
 	timed_out(c);
 	tako__conn_close(c);
@@ -323,7 +343,7 @@ static bool body_too_slow(const struct tako__conn *c, const struct tako__h1 *h, 
 	if (now - h->since_ns >= ms(cfg->body_timeout_ms))
 		return true;
 	return cfg->min_rate_bytes != TAKO_OFF && elapsed > ms(cfg->min_rate_grace_ms) &&
-	       h->x->received_bytes / (elapsed / 1000000000 + 1) < cfg->min_rate_bytes;
+	       per_second(h->x->received_bytes, elapsed) < cfg->min_rate_bytes;
 }
 
 /* The kernel may still hold megabytes of our last answer: a peer that is taking them is not
@@ -431,6 +451,7 @@ static const struct tako__proto_ops h1_ops = {
 	.end = tako__h1_end,
 	.inform = tako__h1_inform,
 	.stop = h1_stop,
+	.leave = h1_leave,
 	.read_more = h1_read_more,
 	.done = h1_done,
 };

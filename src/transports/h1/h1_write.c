@@ -65,7 +65,7 @@ static void decide_close(struct tako__conn *c, struct tako__exchange *x)
 {
 	struct tako__h1 *h = tako__h1_of(c);
 
-	if (c->flags & TAKO__CONN_DRAINING)
+	if ((c->flags & TAKO__CONN_DRAINING) || (x->flags & TAKO__X_LAST))
 		h->close = true;
 	if (x->flags & TAKO__X_BODY_DONE)
 		return;
