@@ -10,7 +10,7 @@
 #define FILE_OF(name) ".incbin \"" name "\"\n"
 
 __asm__(".pushsection .rodata\n"
-	".globl showcase_page, showcase_page_end\n"
+	".globl showcase_page, showcase_page_bytes\n"
 	"showcase_page:\n"
 	FILE_OF("page_head.html")
 	TEXT("<style>")
@@ -24,15 +24,17 @@ __asm__(".pushsection .rodata\n"
 	TEXT("</script><script>")
 	FILE_OF("page_live.js")
 	TEXT("</script></body></html>\\n")
-	"showcase_page_end:\n"
-	".byte 0\n"
+	"1:\n"
+	".balign 8\n"
+	"showcase_page_bytes:\n"
+	".quad 1b - showcase_page\n"
 	".popsection\n");
 /* clang-format on */
 
 extern const char showcase_page[];
-extern const char showcase_page_end[];
+extern const uint64_t showcase_page_bytes;
 
 tako_str page_html(void)
 {
-	return (tako_str){showcase_page, (size_t)(showcase_page_end - showcase_page)};
+	return (tako_str){showcase_page, showcase_page_bytes};
 }
