@@ -13,7 +13,7 @@ import pytest
 
 import servers
 from servers import EXIT_CUT, knobs, program, stats
-from wire import PATIENCE, Wire, eventually, once, request, scaled
+from wire import PATIENCE, Wire, eventually, once, readable, request, scaled
 
 MODES = ["run", "start", "step"]
 PROMPT_S = 1.0 * PATIENCE
@@ -155,6 +155,20 @@ def refused(addr):
         return False
     except (ConnectionRefusedError, ConnectionResetError):
         return True
+
+
+def test_drain_lingers():
+    """Requests that cross with the last answer do not reset it."""
+    with knobs() as s, s.connect() as w:
+        w.send(request("GET", "/slow?ms=200"))
+        eventually(lambda: stats(s)["active"] == 2)
+        s.signal()
+        assert readable(w.sock, w.timeout)
+        for _ in range(5):
+            w.send(request("GET", "/hello"))
+            assert not w.quiet(0.01)
+        assert w.response().closes
+        w.assert_closed()
 
 
 def test_drain_lets_bodies_end():

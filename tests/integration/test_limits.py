@@ -270,6 +270,18 @@ def test_no_keepalive():
         w.assert_closed()
 
 
+def test_lingers_when_the_server_decides():
+    """The client did not know that this is the last one: what it sends on must not reset the answer."""
+    with knobs(keepalive_request_count=1) as s, s.connect() as w:
+        w.send(request("GET", "/hello"))
+        assert readable(w.sock, w.timeout)
+        for _ in range(5):
+            w.send(request("GET", "/hello"))
+            assert readable(w.sock, 0.01)
+        assert w.response().closes
+        w.assert_closed()
+
+
 def test_head_limits_are_knobs():
     with knobs(max_head_bytes=500, max_line_bytes=100, max_header_count=5) as s:
         def status(data):

@@ -647,8 +647,11 @@ def test_behind_a_good_one(showcase, row):
         check(w, row, more=[200])
 
 
-@pytest.mark.parametrize("row", [r for r in ROWS if len(r.data) < 500],
-                         ids=[i for r, i in zip(ROWS, ids) if len(r.data) < 500])
+# A client that said "close" and sends on has itself to blame for a reset.
+DRIPPED = [(r, i) for r, i in zip(ROWS, ids) if len(r.data) < 500 and r.name != "close between"]
+
+
+@pytest.mark.parametrize("row", [r for r, _ in DRIPPED], ids=[i for _, i in DRIPPED])
 def test_byte_by_byte(showcase, row):
     """Nothing follows that could push the server to its verdict."""
     with Wire(showcase.addr) as w:

@@ -12,12 +12,14 @@
 
 #include <poll.h>
 #include <pthread.h>
+#include <semaphore.h>
 
 enum { SERVERS = 4, LINE_BYTES = 512 };
 
 struct slot {
 	tako_server *srv;
 	pthread_t thread;
+	sem_t ready; /* of a hosted one: tako_server_fd() has returned */
 	bool threaded;
 	char name; /* its index, as the commands say it */
 };
@@ -81,6 +83,7 @@ static void *host_thread(void *arg)
 	int rc = p.fd < 0 ? p.fd : 1;
 	int turns = 0;
 
+	sem_post(&s->ready);
 	while (rc == 1) {
 		poll(&p, 1, -1);
 		rc = tako_server_step(s->srv, 0);
@@ -150,8 +153,12 @@ static int command(struct slot *s, const char *verb, char *rest, char *text, siz
 		return tell_stats(s, text, room);
 	if (strcmp(verb, "run") == 0)
 		return on_thread(s, run_thread);
-	if (strcmp(verb, "host") == 0)
-		return on_thread(s, host_thread);
+	if (strcmp(verb, "host") == 0) {
+		int rc = on_thread(s, host_thread);
+		if (rc == 0)
+			sem_wait(&s->ready);
+		return rc;
+	}
 	if (strcmp(verb, "free") == 0)
 		return drop(s);
 	if (strcmp(verb, "stop") == 0) {
@@ -165,8 +172,10 @@ int main(void)
 {
 	char in[LINE_BYTES];
 
-	for (char i = 0; i < SERVERS; i++)
-		slots[(int)i].name = (char)('0' + i);
+	for (int i = 0; i < SERVERS; i++) {
+		slots[i].name = (char)('0' + i);
+		sem_init(&slots[i].ready, 0, 0);
+	}
 	while (fgets(in, sizeof(in), stdin)) {
 		char text[LINE_BYTES] = "";
 		char verb[16] = "";
