@@ -82,6 +82,11 @@ const char *tako__status_text(int status)
 	unsigned class = (unsigned)status / 100 - 1;
 	unsigned code = (unsigned)status % 100;
 
+	/* Far from their neighbours. */
+	if (status == 226)
+		return "IM Used";
+	if (status == 451)
+		return "Unavailable For Legal Reasons";
 	if (status < 100 || class >= TAKO__COUNT(classes) || code >= classes[class].count)
 		return "";
 	return classes[class].texts[code];
