@@ -19,6 +19,13 @@ const struct tako__field *tako__field_find(const struct tako__field *f, unsigned
 /* Beside the user's fields there is always room for ours: Content-Type, Allow, … */
 enum { OWN_FIELDS_MAX = 8 };
 
+static int check_count(uint32_t count)
+{
+	return count < TAKO__RES_FIELDS_MAX ? 0 :
+					      tako__fail(TAKO_ETOOBIG, "more than %d fields",
+							 TAKO__RES_FIELDS_MAX);
+}
+
 static int grow(struct tako__arena *a, struct tako__field **list, uint32_t count, uint32_t *cap)
 {
 	uint32_t want = *cap ? *cap * 2 : 4;
@@ -119,9 +126,9 @@ int tako_res_header_str(tako_res *res, tako_str name, tako_str value)
 
 	if (x->flags & TAKO__X_HEAD_SENT)
 		return tako__fail(TAKO_ESTATE, "the response head is sent already");
-	if (x->res_field_count >= TAKO__RES_FIELDS_MAX)
-		return tako__fail(TAKO_ETOOBIG, "more than %d fields", TAKO__RES_FIELDS_MAX);
-	rc = check_field(name, value);
+	rc = check_count(x->res_field_count);
+	if (rc == 0)
+		rc = check_field(name, value);
 	if (rc == 0)
 		rc = copy_both(&x->arena, &name, &value);
 	if (rc == 0)
@@ -192,6 +199,7 @@ void tako__res_forget(struct tako__exchange *x, int status)
 int tako_res_set_header(tako_res *res, const char *name, const char *value)
 {
 	struct tako__exchange *x = tako__x(res);
+	tako_str n = tako_str_z(name);
 	tako_str v = tako_str_z(value ? value : "");
 	int rc;
 
@@ -199,12 +207,21 @@ int tako_res_set_header(tako_res *res, const char *name, const char *value)
 		return tako__fail(TAKO_EINVAL, "field without a name");
 	if (x->flags & TAKO__X_HEAD_SENT)
 		return tako__fail(TAKO_ESTATE, "the response head is sent already");
-	/* Checked first, so that a failure leaves the old ones. */
-	rc = check_field(tako_str_z(name), v);
+	/* All that can fail comes first, so that a failure leaves the old ones; where one of them
+	 * goes there is room for the new one. */
+	rc = check_field(n, v);
+	if (rc == 0 && value && !tako_res_get_header(res, name).p)
+		rc = check_count(x->res_field_count);
+	if (rc == 0 && value)
+		rc = copy_both(&x->arena, &n, &v);
 	if (rc < 0)
 		return rc;
-	remove_fields(x, tako_str_z(name));
-	return value ? tako_res_header(res, name, value) : 0;
+	remove_fields(x, n);
+	if (value)
+		rc = tako__exchange_add_field(x, n, v);
+	if (value && rc == 0)
+		note_special(x, n);
+	return rc;
 }
 
 tako_str tako_res_get_header(const tako_res *res, const char *name)
@@ -245,6 +262,8 @@ int tako_res_trailer(tako_res *res, const char *name, const char *value)
 	rc = check_field(n, v);
 	if (rc == 0 && !trailer_allowed(n))
 		rc = tako__fail(TAKO_EINVAL, "%s is not allowed in trailers", name);
+	if (rc == 0)
+		rc = check_count(x->res_trailer_count);
 	if (rc == 0)
 		rc = copy_both(&x->arena, &n, &v);
 	if (rc == 0)
