@@ -143,7 +143,7 @@ int tako__range_parse(tako_str value, uint64_t size, struct tako__range *out, un
 		return 0;
 	value = (tako_str){value.p + unit.n, value.n - unit.n};
 	while (next_spec(&value, &spec)) {
-		struct tako__range r;
+		struct tako__range r = {0};
 		int rc = parse_spec(spec, size, &r);
 
 		if (rc < 0 || ++specs > max || specs > TAKO__RANGES_MAX)
