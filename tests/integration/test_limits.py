@@ -13,6 +13,9 @@ from wire import PATIENCE, SAN, Wire, chunked, eventually, once, readable, reque
 
 #: What a time-out may take longer than it says.
 SLACK_S = 1.0 * PATIENCE
+#: The time-outs of the server below: short, and apart from each other.
+UNIT_S = 0.2 if SAN else 0.1
+HEAD_S, IDLE_S, BODY_S, WRITE_S, LINGER_S = 3 * UNIT_S, 4 * UNIT_S, 3.5 * UNIT_S, 3 * UNIT_S, 2 * UNIT_S
 
 
 def assert_took(since, least, most=None):
@@ -26,9 +29,11 @@ def assert_took(since, least, most=None):
 
 @pytest.fixture(scope="module")
 def hasty():
-    """Every time-out short, and each of another length."""
-    with knobs(header_timeout_ms=300, keepalive_timeout_ms=200, body_timeout_ms=250,
-               write_timeout_ms=300, linger_timeout_ms=200, max_body_bytes=1 << 20) as s:
+    """Every time-out short."""
+    def ms(seconds):
+        return int(seconds * 1000)
+    with knobs(header_timeout_ms=ms(HEAD_S), keepalive_timeout_ms=ms(IDLE_S), body_timeout_ms=ms(BODY_S),
+               write_timeout_ms=ms(WRITE_S), linger_timeout_ms=ms(LINGER_S), max_body_bytes=1 << 20) as s:
         yield s
 
 
@@ -47,9 +52,9 @@ def test_slowloris_head(hasty):
     with hasty.connect() as w:
         since = time.monotonic()
         w.send(b"GET /hello HTTP/1.1\r\nHost: t\r\n")
-        drip_until_answer(w, b"X: y\r\n", 0.03, 0.3 + SLACK_S)
+        drip_until_answer(w, b"X: y\r\n", UNIT_S / 4, HEAD_S + SLACK_S)
         r = w.response()
-        assert_took(since, 0.3)
+        assert_took(since, HEAD_S)
         assert r.status == 408 and r.closes
         w.assert_closed()
 
@@ -59,7 +64,7 @@ def test_slow_request_line(hasty):
         since = time.monotonic()
         w.send(b"G")
         r = w.response()
-        assert_took(since, 0.3)
+        assert_took(since, HEAD_S)
         assert r.status == 408
         w.assert_closed()
 
@@ -68,11 +73,11 @@ def test_slow_second_head(hasty):
     """The clock of a head starts with its first byte, also on a connection in use."""
     with hasty.connect() as w:
         assert w.get("/hello").status == 200
-        assert w.quiet(0.1)
+        assert w.quiet(UNIT_S)
         since = time.monotonic()
         w.send(b"GET /hello HTTP/1.1\r\n")
         r = w.response()
-        assert_took(since, 0.3)
+        assert_took(since, HEAD_S)
         assert r.status == 408
         w.assert_closed()
 
@@ -82,15 +87,15 @@ def test_slow_empty_lines(hasty):
     with hasty.connect() as w:
         since = time.monotonic()
         w.send(b"\r\n")
-        w.until_gone(0.3 + SLACK_S)
-        assert_took(since, 0.15, 0.3 + SLACK_S)
+        w.until_gone(IDLE_S + SLACK_S)
+        assert_took(since, min(HEAD_S, IDLE_S), IDLE_S + SLACK_S)
 
 
 def test_connection_without_a_byte(hasty):
     with hasty.connect() as w:
         since = time.monotonic()
-        w.until_gone(0.3 + SLACK_S)
-        assert_took(since, 0.15, 0.3 + SLACK_S)
+        w.until_gone(IDLE_S + SLACK_S)
+        assert_took(since, min(HEAD_S, IDLE_S), IDLE_S + SLACK_S)
 
 
 def test_idle_connection(hasty):
@@ -99,25 +104,25 @@ def test_idle_connection(hasty):
         assert w.get("/hello").status == 200
         since = time.monotonic()
         w.assert_closed()
-        assert_took(since, 0.2)
+        assert_took(since, IDLE_S)
 
 
 def test_idle_clock_starts_anew(hasty):
     with hasty.connect() as w:
         for _ in range(4):
             assert w.get("/hello").status == 200
-            assert w.quiet(0.12)
+            assert w.quiet(IDLE_S / 3)
         assert w.get("/hello").status == 200
         since = time.monotonic()
         w.assert_closed()
-        assert_took(since, 0.2)
+        assert_took(since, IDLE_S)
 
 
 def test_no_idle_timeout_while_a_handler_works(hasty):
     with hasty.connect() as w:
         since = time.monotonic()
-        assert w.get("/slow?ms=700").status == 200
-        assert_took(since, 0.7)
+        assert w.get(f"/slow?ms={int(IDLE_S * 2000)}").status == 200
+        assert_took(since, 2 * IDLE_S)
         assert w.get("/hello").status == 200
 
 
@@ -130,8 +135,8 @@ def test_no_idle_timeout_while_an_answer_streams(hasty):
         since = time.monotonic()
         while n:
             n -= len(w.exactly(min(n, 5000000)))
-            time.sleep(0.08)
-        assert time.monotonic() - since > 0.6
+            time.sleep(UNIT_S)
+        assert time.monotonic() - since > 2 * IDLE_S
 
 
 @pytest.mark.parametrize("path", ["/whole", "/sink"])
@@ -142,7 +147,7 @@ def test_stalled_body(hasty, path, framing):
         w.send(b"5\r\nhello\r\n")
         since = time.monotonic()
         r = w.response()
-        assert_took(since, 0.25)
+        assert_took(since, BODY_S)
         assert r.status == 408 and r.closes
         w.assert_closed()
 
@@ -152,7 +157,7 @@ def test_body_that_flows_slowly(hasty):
     with hasty.connect() as w:
         w.send(request("POST", "/whole", "Content-Length: 10"))
         for _ in range(10):
-            time.sleep(0.1)
+            time.sleep(BODY_S / 5)
             w.send(b"x")
         assert w.response().body == b"10\n"
 
@@ -164,7 +169,7 @@ def test_stalled_body_nobody_asked_for(hasty):
         assert w.response().status == 200
         since = time.monotonic()
         w.assert_closed()
-        assert time.monotonic() - since <= 0.25 + SLACK_S
+        assert time.monotonic() - since <= BODY_S + SLACK_S
 
 
 def test_reader_that_does_not_read(hasty):
@@ -173,8 +178,8 @@ def test_reader_that_does_not_read(hasty):
         w.send(request("GET", "/big?bytes=100000000"))
         assert readable(w.sock, 5 * PATIENCE)
         since = time.monotonic()
-        eventually(lambda: stats(hasty)["open"] < before, 0.3 + SLACK_S)
-        assert_took(since, 0.25)
+        eventually(lambda: stats(hasty)["open"] < before, WRITE_S + SLACK_S)
+        assert_took(since, WRITE_S - 0.05)
         # What the kernel had taken is there, and then it ends before the announced length.
         assert len(w.until_gone()) < 100000000
 
@@ -183,7 +188,7 @@ def test_streaming_to_a_reader_that_does_not_read(hasty):
     with hasty.connect(rcvbuf=4096) as w:
         before = stats(hasty)["open"]
         w.send(request("GET", "/flood?bytes=100000000"))
-        eventually(lambda: stats(hasty)["open"] < before, 0.3 + SLACK_S)
+        eventually(lambda: stats(hasty)["open"] < before, WRITE_S + SLACK_S)
         assert len(w.until_gone()) < 100000000
 
 
@@ -195,10 +200,10 @@ def test_lingering_ends(hasty):
         w.assert_closed()
         since = time.monotonic()
         with pytest.raises(OSError):
-            while time.monotonic() - since < 0.2 + 2 * SLACK_S:
+            while time.monotonic() - since < LINGER_S + 2 * SLACK_S:
                 w.send(b"x" * 10)
                 time.sleep(0.02)
-        assert time.monotonic() - since < 0.2 + 2 * SLACK_S
+        assert time.monotonic() - since < LINGER_S + 2 * SLACK_S
 
 
 def test_min_rate_of_a_request_body():
@@ -212,12 +217,12 @@ def test_min_rate_of_a_request_body():
             assert r.status == 408 and r.closes
             w.assert_closed()
         with s.connect() as w:
-            # 4 kB a second, for three times the grace: fast enough.
-            w.send(request("POST", "/sink", "Content-Length: 4000"))
-            for _ in range(20):
+            # 10 kB a second, for three times the grace: fast enough.
+            w.send(request("POST", "/sink", "Content-Length: 10000"))
+            for _ in range(50):
                 w.send(b"x" * 200)
-                time.sleep(0.045)
-            assert w.response().body == b"4000\n"
+                time.sleep(0.02)
+            assert w.response().body == b"10000\n"
 
 
 def test_min_rate_of_a_response():
