@@ -6,6 +6,7 @@
 #include "core/exchange.h"
 #include "core/res.h"
 #include "core/server.h"
+#include "core/str.h"
 #include "core/worker.h"
 
 struct tako_next {
@@ -74,23 +75,41 @@ static int send_allow(struct tako__exchange *x, int status)
 	return 0;
 }
 
-/* 308 keeps the method and the body (RFC 9110 section 15.4.9). */
+/* A normalised path as a URI has it: encoded slashes stay encoded. */
+static char *put_path(char *to, tako_str path)
+{
+	size_t start = 0;
+
+	for (size_t i = 0; i <= path.n; i++) {
+		if (i < path.n && path.p[i] != '/' && path.p[i] != '\0')
+			continue;
+		to += tako__percent_encode(to, path.p + start, i - start);
+		if (i < path.n && path.p[i] == '/')
+			*to++ = '/';
+		else if (i < path.n)
+			to = (char *)memcpy(to, "%2F", 3) + 3;
+		start = i + 1;
+	}
+	return to;
+}
+
+/* 308 keeps the method and the body (RFC 9110 section 15.4.9).  The new path is made of the
+ * normalised one: a raw one may end in dots that stand for the slash in question. */
 static int redirect_slash(struct tako__exchange *x, bool add)
 {
-	size_t n = x->raw_path.n - (add ? 0 : 1);
-	char *to = tako__arena_alloc(&x->arena, n + x->query.n + 5);
+	tako_str path = {x->path.p, x->path.n - (add ? 0 : 1)};
+	char *to = tako__arena_alloc(&x->arena, path.n * 3 + x->query.n + 5);
 	char *p = to;
 
 	if (!to)
 		return TAKO_ENOMEM;
 	/* A path that begins with two slashes would read as a host: "//evil/" is not a path
 	 * reference (RFC 3986 section 4.2). */
-	if (n > 1 && x->raw_path.p[1] == '/') {
+	if (path.n > 1 && path.p[1] == '/') {
 		*p++ = '/';
 		*p++ = '.';
 	}
-	memcpy(p, x->raw_path.p, n);
-	p += n;
+	p = put_path(p, path);
 	if (add)
 		*p++ = '/';
 	if (x->query.p) {

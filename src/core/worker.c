@@ -226,10 +226,12 @@ static void kick_dirty(struct tako__worker *w)
 
 static void resume_held(struct tako__worker *w)
 {
+	/* Marked before the look: who leaves after it sees the mark and wakes us. */
+	atomic_store(&w->over_limit, true);
 	for (unsigned i = 0; i < w->listener_count; i++)
 		tako__listener_try_resume(&w->listeners[i]);
-	if (w->held_count)
-		atomic_store(&w->over_limit, true);
+	if (!w->held_count)
+		atomic_store(&w->over_limit, false);
 }
 
 uint64_t tako__worker_next(struct tako__worker *w)
