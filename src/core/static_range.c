@@ -91,7 +91,8 @@ static void join(struct tako__range *to, const struct tako__range *from)
 }
 
 /* Add `r` to ranges of which no two touch, in the place of the first that it touches
- * (RFC 9110 section 15.3.7.2: in the order asked for).  Returns the new count. */
+ * (RFC 9110 section 15.3.7.2: in the order asked for).  One pass is enough: joined with one of
+ * them it touches no others than either did.  Returns the new count. */
 static unsigned add(struct tako__range *list, unsigned count, struct tako__range r)
 {
 	unsigned place = count;
@@ -106,7 +107,6 @@ static unsigned add(struct tako__range *list, unsigned count, struct tako__range
 		count--;
 		memmove(&list[i], &list[i + 1], (count - i) * sizeof(*list));
 		place = i < place ? i : place;
-		i = 0; /* what it did not touch before it may touch now */
 	}
 	memmove(&list[place + 1], &list[place], (count - place) * sizeof(*list));
 	list[place] = r;
