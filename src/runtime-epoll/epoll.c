@@ -41,7 +41,7 @@ static void schedule(struct tako_sock *s, uint32_t what)
 
 	s->flags |= what;
 	/* The one being serviced looks at its flags itself when its callback returns. */
-	if (s == ep->current || (s->flags & SOCK_SCHEDULED))
+	if (s == ep->current || (s->flags & (SOCK_SCHEDULED | SOCK_DEAD)))
 		return;
 	s->flags |= SOCK_SCHEDULED;
 	s->next = NULL;
@@ -110,6 +110,14 @@ static bool receive_once(struct tako__epoll *ep, struct tako_sock *s)
 	return true;
 }
 
+/* Let the owner hear of a failed socket where it hears of everything else, and no sooner than
+ * its pause allows. */
+static void tell_failure(struct tako_sock *s)
+{
+	if (!(s->flags & (TAKO_SOCK_BROKEN | TAKO_SOCK_CLOSING | TAKO_SOCK_PAUSED)))
+		deliver_end(s, TAKO_ECLOSED);
+}
+
 static bool may_receive(const struct tako_sock *s)
 {
 	return (s->flags & (SOCK_READABLE | TAKO_SOCK_PAUSED | TAKO_SOCK_CLOSING | TAKO_SOCK_EOF |
@@ -148,7 +156,7 @@ static void reap(struct tako__epoll *ep)
 static void flush_now(struct tako_sock *s)
 {
 	s->flags &= ~SOCK_DIRTY;
-	switch (tako__epoll_send(s)) {
+	switch (s->flags & SOCK_FAILED ? SEND_BROKEN : tako__epoll_send(s)) {
 	case SEND_DONE:
 		return;
 	case SEND_LATER: /* its share of this turn is used up */
@@ -160,16 +168,17 @@ static void flush_now(struct tako_sock *s)
 			s->flags |= TAKO_SOCK_CLOSING;
 		return;
 	case SEND_BROKEN:
-		/* Let the owner hear of it where it hears of everything else. */
+		s->flags |= SOCK_FAILED;
 		tako_sock_fail(s, TAKO_ECLOSED);
-		if (!(s->flags & (TAKO_SOCK_BROKEN | TAKO_SOCK_CLOSING)))
-			deliver_end(s, TAKO_ECLOSED);
+		tell_failure(s);
 		return;
 	}
 }
 
 static void service_stream(struct tako__epoll *ep, struct tako_sock *s)
 {
+	if (TAKO__UNLIKELY(s->flags & SOCK_FAILED))
+		tell_failure(s);
 	for (unsigned i = 0; may_receive(s); i++) {
 		if (i == RECV_BUDGET) {
 			s->flags |= SOCK_AGAIN;
@@ -190,8 +199,10 @@ static void service(struct tako__epoll *ep, struct tako_sock *s)
 	if (!(s->flags & (SOCK_LISTENS | TAKO_SOCK_CLOSING)))
 		service_stream(ep, s);
 	if (!(s->flags & (SOCK_LISTENS | TAKO_SOCK_CLOSING | SOCK_WATCHED)) &&
-	    watch_stream(s, false) < 0 && !(s->flags & TAKO_SOCK_BROKEN))
-		deliver_end(s, TAKO_ESYS);
+	    watch_stream(s, false) < 0) {
+		s->flags |= SOCK_FAILED;
+		tell_failure(s);
+	}
 	ep->current = NULL;
 	if (s->flags & TAKO_SOCK_CLOSING) {
 		tear_down(ep, s);
@@ -266,9 +277,8 @@ static void on_event(struct tako__epoll *ep, const struct epoll_event *ev)
 			s->flags |= SOCK_DIRTY;
 	}
 	/* A reset after the peer's orderly end: nothing is read any more that would tell. */
-	if ((ev->events & EPOLLERR) && (s->flags & TAKO_SOCK_EOF) &&
-	    !(s->flags & (TAKO_SOCK_BROKEN | TAKO_SOCK_CLOSING | TAKO_SOCK_PAUSED)))
-		deliver_end(s, TAKO_ECLOSED);
+	if ((ev->events & EPOLLERR) && (s->flags & TAKO_SOCK_EOF))
+		s->flags |= SOCK_FAILED;
 	if (!(s->flags & SOCK_SCHEDULED))
 		service(ep, s);
 }

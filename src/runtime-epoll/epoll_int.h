@@ -17,6 +17,7 @@
 #define SOCK_AGAIN (TAKO_SOCK_USER << 7) /* used up its share of the turn */
 #define SOCK_LISTENS (TAKO_SOCK_USER << 8)
 #define SOCK_DEAD (TAKO_SOCK_USER << 9) /* torn down, waiting for the reaper */
+#define SOCK_FAILED (TAKO_SOCK_USER << 10) /* sends nothing more; the owner may not know yet */
 
 struct tako__epoll {
 	struct tako_loop base;
