@@ -175,6 +175,10 @@ static void lent_done(struct tako_send *op, int err)
 
 	if (op->file_fd >= 0)
 		close(op->file_fd);
+	/* What was lent did not all leave, though the response had ended as far as its writer
+	 * goes. */
+	if (err < 0 && !x->error)
+		x->error = err;
 	if (l->done)
 		l->done(l->arg);
 	if (c && err == 0)
