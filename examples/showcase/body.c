@@ -10,50 +10,16 @@
 
 #include "showcase.h"
 
-enum { TRAILER_NAME_MAX = 64 };
 
 /* ---- /echo ------------------------------------------------------------------ */
 
-static tako_str trim(tako_str s)
-{
-	while (s.n && (s.p[0] == ' ' || s.p[0] == '\t'))
-		s.p++, s.n--;
-	while (s.n && (s.p[s.n - 1] == ' ' || s.p[s.n - 1] == '\t'))
-		s.n--;
-	return s;
-}
-
-static void copy_trailer(tako_req *req, tako_res *res, tako_str name)
-{
-	char z[TRAILER_NAME_MAX];
-	char value[512];
-	tako_str got;
-
-	if (name.n == 0 || name.n >= sizeof z)
-		return;
-	memcpy(z, name.p, name.n);
-	z[name.n] = '\0';
-	got = tako_req_trailer(req, z);
-	if (!got.p || got.n >= sizeof value)
-		return;
-	memcpy(value, got.p, got.n);
-	value[got.n] = '\0';
-	tako_res_trailer(res, z, value);
-}
-
-/* Those that the Trailer field has announced (RFC 9110 section 6.6.2). */
 static void copy_trailers(tako_req *req, tako_res *res)
 {
-	tako_str names = tako_req_header_all(req, "Trailer");
+	tako_str name;
+	tako_str value;
 
-	while (names.n) {
-		const char *comma = memchr(names.p, ',', names.n);
-		size_t n = comma ? (size_t)(comma - names.p) : names.n;
-
-		copy_trailer(req, res, trim((tako_str){names.p, n}));
-		names.p += n + (comma != NULL);
-		names.n -= n + (comma != NULL);
-	}
+	for (size_t i = 0; tako_req_trailer_at(req, i, &name, &value); i++)
+		tako_res_trailer_str(res, name, value);
 }
 
 /* Back-pressure needs no code: while too much of the answer is unsent, tako reads no more. */

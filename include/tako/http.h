@@ -62,6 +62,10 @@ TAKO_API bool tako_req_header_at(const tako_req *req, size_t i, tako_str *name, 
 /* A trailer field; absent until the body has ended.  [loop] */
 TAKO_API tako_str tako_req_trailer(const tako_req *req, const char *name);
 
+/* The trailer fields in the order they came, those that must not be in a trailer left out
+ * (RFC 9110 section 6.5.1).  `i` past the end gives false.  [loop] */
+TAKO_API bool tako_req_trailer_at(const tako_req *req, size_t i, tako_str *name, tako_str *value);
+
 /* The value of a cookie, without quotes (RFC 6265 section 5.4); {NULL, 0} if
  * absent.  [loop] */
 TAKO_API tako_str tako_req_cookie(const tako_req *req, const char *name);
@@ -273,6 +277,7 @@ TAKO_API int64_t tako_res_write(tako_res *res, tako_str data, void (*done)(void 
  * for HTTP/1.0 and for announced lengths, as those cannot carry one).  Errors as
  * tako_res_header(); TAKO_ESTATE: ended.  [loop] */
 TAKO_API int tako_res_trailer(tako_res *res, const char *name, const char *value);
+TAKO_API int tako_res_trailer_str(tako_res *res, tako_str name, tako_str value);
 /* End the response.  Required once after tako_res_write(); without any write it sends an
  * empty body.  [loop] */
 TAKO_API int tako_res_end(tako_res *res);

@@ -316,7 +316,9 @@ void tako__exchange_gone(struct tako__exchange *x, int err)
 	if (fn)
 		fn(tako__res(x), x->drain_arg);
 	tako__after_fire_all(x);
-	x->conn = NULL;
+	/* Who lives on must not look at it; who ends now may still log where it came from. */
+	if (x->refs)
+		x->conn = NULL;
 	tako__exchange_settle(x, 0);
 }
 

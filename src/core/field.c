@@ -247,21 +247,17 @@ static bool trailer_allowed(tako_str name)
 	return true;
 }
 
-int tako_res_trailer(tako_res *res, const char *name, const char *value)
+int tako_res_trailer_str(tako_res *res, tako_str n, tako_str v)
 {
 	struct tako__exchange *x = tako__x(res);
-	tako_str n = tako_str_z(name);
-	tako_str v = tako_str_z(value);
 	uint32_t cap = x->res_trailer_cap;
 	int rc;
 
 	if (x->flags & TAKO__X_ENDED)
 		return tako__fail(TAKO_ESTATE, "the response has ended");
-	if (!n.p || !v.p)
-		return tako__fail(TAKO_EINVAL, "trailer without a name or value");
 	rc = check_field(n, v);
 	if (rc == 0 && !trailer_allowed(n))
-		rc = tako__fail(TAKO_EINVAL, "%s is not allowed in trailers", name);
+		rc = tako__fail(TAKO_EINVAL, "%.*s is not allowed in trailers", TAKO_FMT(n));
 	if (rc == 0)
 		rc = check_count(x->res_trailer_count);
 	if (rc == 0)
@@ -274,4 +270,11 @@ int tako_res_trailer(tako_res *res, const char *name, const char *value)
 	x->res_trailers[x->res_trailer_count++] = (struct tako__field){
 		n.p, v.p, (uint32_t)n.n, (uint32_t)v.n};
 	return 0;
+}
+
+int tako_res_trailer(tako_res *res, const char *name, const char *value)
+{
+	if (!name || !value)
+		return tako__fail(TAKO_EINVAL, "trailer without a name or value");
+	return tako_res_trailer_str(res, tako_str_z(name), tako_str_z(value));
 }

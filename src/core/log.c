@@ -7,6 +7,7 @@
  * from a nap only by a ring that is half full, so a busy worker pays no system call per line.
  * When a whole nap brought nothing it sleeps until the next line, whoever writes that one
  * pays for the wake: an idle server runs no timer, and a lonely line is written at once.
+ * The first line of all makes the thread, so that a program may fork before it serves.
  */
 #include "core/log.h"
 
@@ -42,7 +43,7 @@ enum {
 };
 
 /* What the writer is doing; it doubles as the word it sleeps on. */
-enum { AWAKE, NAPPING, SLEEPING };
+enum { UNBORN, AWAKE, NAPPING, SLEEPING };
 
 /* Offsets only grow; a byte's place is its offset modulo the size.  The worker owns head, the
  * writer tail; each reads the other's. */
@@ -91,63 +92,12 @@ static void futex_wake(_Atomic uint32_t *word)
 	syscall(SYS_futex, (void *)word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 
-static void wake(struct tako__log *log)
-{
-	if (atomic_exchange(&log->state, AWAKE) != AWAKE)
-		futex_wake(&log->state);
-}
-
-/* ---- The worker's side -------------------------------------------------------------- */
-
-static void copy_in(struct tako__log_ring *r, uint64_t head, const char *p, size_t n)
-{
-	size_t at = (size_t)(head & (r->bytes - 1));
-	size_t first = (size_t)r->bytes - at;
-
-	if (TAKO__LIKELY(n <= first)) {
-		memcpy(r->data + at, p, n);
-		return;
-	}
-	memcpy(r->data + at, p, first);
-	memcpy(r->data, p + first, n - first);
-}
-
-static bool has_room(struct tako__log_ring *r, uint64_t head, size_t n)
-{
-	if (head + n - r->tail_seen <= r->bytes)
-		return true;
-	r->tail_seen = atomic_load_explicit(&r->tail, memory_order_acquire);
-	return head + n - r->tail_seen <= r->bytes;
-}
+/* ---- The writer's side ---------------------------------------------------------------- */
 
 static bool half_full(const struct tako__log_ring *r, uint64_t head)
 {
 	return head - atomic_load_explicit(&r->tail, memory_order_relaxed) > r->bytes / 2;
 }
-
-void tako__log_put(struct tako__log_ring *ring, const tako_access *a)
-{
-	struct tako__log *log = ring->log;
-	uint64_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
-	size_t n = tako__log_line(ring->line, a, log->format, &ring->date);
-	uint32_t state;
-
-	ring->line[n++] = '\n';
-	if (TAKO__UNLIKELY(!has_room(ring, head, n))) {
-		tako__add(&ring->dropped, 1);
-		return;
-	}
-	copy_in(ring, head, ring->line, n);
-	head += n;
-	/* The writer stores its state and then looks for lines, we store a line and then look at
-	 * its state: in one order of all four, one of us sees the other. */
-	atomic_store(&ring->head, head);
-	state = atomic_load(&log->state);
-	if (TAKO__UNLIKELY(state == SLEEPING || (state == NAPPING && half_full(ring, head))))
-		wake(log);
-}
-
-/* ---- The writer's side ---------------------------------------------------------------- */
 
 static bool is_over(struct tako__log *log)
 {
@@ -288,26 +238,79 @@ static void *writer(void *arg)
 	return NULL;
 }
 
-/* ---- Life -------------------------------------------------------------------------------- */
+/* ---- The thread ------------------------------------------------------------------------- */
 
-static int start_thread(struct tako__log *log)
+static bool start_thread(struct tako__log *log)
 {
 	sigset_t all;
 	sigset_t before;
-	int rc;
 
 	/* Signals are the host's, for its own threads; SIGPIPE and SIGXFSZ would kill it. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	rc = pthread_create(&log->thread, NULL, writer, log);
+	log->has_thread = pthread_create(&log->thread, NULL, writer, log) == 0;
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (rc != 0) {
-		errno = rc;
-		return tako__fail_errno("access log: thread");
-	}
-	log->has_thread = true;
-	return 0;
+	return log->has_thread;
 }
+
+static void wake(struct tako__log *log)
+{
+	uint32_t was = atomic_exchange(&log->state, AWAKE);
+
+	if (was == NAPPING || was == SLEEPING)
+		futex_wake(&log->state);
+	/* Without a thread now, the next line tries again, until the ring is full. */
+	if (was == UNBORN && !start_thread(log))
+		atomic_store(&log->state, UNBORN);
+}
+
+/* ---- The worker's side -------------------------------------------------------------- */
+
+static void copy_in(struct tako__log_ring *r, uint64_t head, const char *p, size_t n)
+{
+	size_t at = (size_t)(head & (r->bytes - 1));
+	size_t first = (size_t)r->bytes - at;
+
+	if (TAKO__LIKELY(n <= first)) {
+		memcpy(r->data + at, p, n);
+		return;
+	}
+	memcpy(r->data + at, p, first);
+	memcpy(r->data, p + first, n - first);
+}
+
+static bool has_room(struct tako__log_ring *r, uint64_t head, size_t n)
+{
+	if (head + n - r->tail_seen <= r->bytes)
+		return true;
+	r->tail_seen = atomic_load_explicit(&r->tail, memory_order_acquire);
+	return head + n - r->tail_seen <= r->bytes;
+}
+
+void tako__log_put(struct tako__log_ring *ring, const tako_access *a)
+{
+	struct tako__log *log = ring->log;
+	uint64_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
+	size_t n = tako__log_line(ring->line, a, log->format, &ring->date);
+	uint32_t state;
+
+	ring->line[n++] = '\n';
+	if (TAKO__UNLIKELY(!has_room(ring, head, n))) {
+		tako__add(&ring->dropped, 1);
+		return;
+	}
+	copy_in(ring, head, ring->line, n);
+	head += n;
+	/* The writer stores its state and then looks for lines, we store a line and then look at
+	 * its state: in one order of all four, one of us sees the other. */
+	atomic_store(&ring->head, head);
+	state = atomic_load(&log->state);
+	if (TAKO__UNLIKELY(state == SLEEPING || state == UNBORN ||
+	                   (state == NAPPING && half_full(ring, head))))
+		wake(log);
+}
+
+/* ---- Life -------------------------------------------------------------------------------- */
 
 static size_t log_bytes(unsigned ring_count)
 {
@@ -376,8 +379,6 @@ int tako__log_new(struct tako__log **out, int fd, uint32_t format, unsigned work
 		if (!log->rings[i])
 			rc = tako__fail(TAKO_ENOMEM, "access log: out of memory");
 	}
-	if (rc == 0)
-		rc = start_thread(log);
 	if (rc < 0) {
 		tako__log_free(log);
 		return rc;

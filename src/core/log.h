@@ -12,7 +12,8 @@ struct tako__log;
 struct tako__log_ring;
 struct tako__exchange;
 
-/* Start the writer.  `format` is TAKO_LOG_*. */
+/* Check the descriptor and make the rings; the writer's thread comes with the first line.
+ * `format` is TAKO_LOG_*. */
 int tako__log_new(struct tako__log **out, int fd, uint32_t format, unsigned worker_count,
                   uint32_t ring_bytes);
 /* Write what is left (for a bounded time), end the thread. */

@@ -108,7 +108,7 @@ static void renew_date(struct tako__log_date *d, uint64_t second)
 
 	tako__date_format(http, (int64_t)second);
 	month = month_number(http + 8);
-	memcpy(d->clf, "00/Xxx/0000:00:00:00 +0000", sizeof(d->clf));
+	memcpy(d->clf, "00/---/0000:00:00:00 +0000", sizeof(d->clf));
 	memcpy(d->clf, http + 5, 2);
 	memcpy(d->clf + 3, http + 8, 3);
 	memcpy(d->clf + 7, http + 12, 4);

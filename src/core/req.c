@@ -130,6 +130,17 @@ tako_str tako_req_trailer(const tako_req *req, const char *name)
 	return field_value(tako__field_find(x->trailers, x->trailer_count, name, strlen(name)));
 }
 
+bool tako_req_trailer_at(const tako_req *req, size_t i, tako_str *name, tako_str *value)
+{
+	const struct tako__exchange *x = tako__x(req);
+
+	if (i >= x->trailer_count)
+		return false;
+	*name = (tako_str){x->trailers[i].name, x->trailers[i].name_n};
+	*value = field_value(&x->trailers[i]);
+	return true;
+}
+
 /* ---- Parameters ----------------------------------------------------------------------- */
 
 tako_str tako_req_param(const tako_req *req, const char *name)

@@ -117,7 +117,12 @@ static void begin(struct tako__conn *c, struct tako__h1_head *head, const char *
 	}
 	h->x = x;
 	h->minor = head->minor;
-	h->close = !head->keep_alive || last_request(c);
+	h->close = !head->keep_alive;
+	/* A client that did not ask for it may have sent its next request already. */
+	if (!h->close && last_request(c)) {
+		h->close = true;
+		h->unread = true;
+	}
 	x->method_id = head->method_id;
 	x->version = (uint8_t)(10 + head->minor);
 	x->path_flags = head->path_flags;

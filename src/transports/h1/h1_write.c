@@ -65,8 +65,10 @@ static void decide_close(struct tako__conn *c, struct tako__exchange *x)
 {
 	struct tako__h1 *h = tako__h1_of(c);
 
-	if ((c->flags & TAKO__CONN_DRAINING) || (x->flags & TAKO__X_LAST))
+	if (!h->close && ((c->flags & TAKO__CONN_DRAINING) || (x->flags & TAKO__X_LAST))) {
 		h->close = true;
+		h->unread = true; /* the client may have sent its next request already */
+	}
 	if (x->flags & TAKO__X_BODY_DONE)
 		return;
 	/* A client that waits for 100 may or may not send the body after a final response: what
