@@ -13,7 +13,10 @@
 #include "core/server.h"
 #include "core/worker.h"
 
-enum { LINGER_BYTES_MAX = 1 << 20 }; /* what a peer may still send us for nothing */
+enum {
+	LINGER_BYTES_MAX = 1 << 20, /* what a peer may still send us for nothing */
+	LINGER_DRAINING_MS = 500,
+};
 
 static struct tako__conn *conn_of(struct tako_sock *s)
 {
@@ -103,6 +106,16 @@ void tako__conn_touch(struct tako__conn *c)
 
 /* ---- Callbacks from the runtime -------------------------------------------------- */
 
+/* A server that is ending does not keep everybody waiting for one peer's slow goodbye. */
+static uint64_t linger_ns(const struct tako__conn *c)
+{
+	uint32_t ms = c->worker->srv->cfg.linger_timeout_ms;
+
+	if ((c->flags & TAKO__CONN_DRAINING) && ms > LINGER_DRAINING_MS)
+		ms = LINGER_DRAINING_MS;
+	return (uint64_t)ms * 1000000;
+}
+
 static void maybe_finish(struct tako__conn *c)
 {
 	if (!(c->flags & TAKO__CONN_FINISH) || tako__conn_unsent(c) ||
@@ -115,8 +128,7 @@ static void maybe_finish(struct tako__conn *c)
 	c->flags |= TAKO__CONN_LINGERING;
 	tako__layer_finish(c);
 	shutdown(c->sock.fd, SHUT_WR);
-	tako__conn_deadline(c, tako__now_ns(c->worker) +
-				       (uint64_t)c->worker->srv->cfg.linger_timeout_ms * 1000000);
+	tako__conn_deadline(c, tako__now_ns(c->worker) + linger_ns(c));
 	tako__conn_resume(c);
 }
 
