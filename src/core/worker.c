@@ -147,10 +147,14 @@ void tako__worker_post(struct tako__worker *w, struct tako__mail *m)
 
 static void cut_all(struct tako__worker *w)
 {
-	if (w->conn_count)
-		w->result = TAKO_ETIMEDOUT;
-	TAKO__LIST_EACH(at, &w->conn_list)
-		tako__conn_close(TAKO__CONTAINER(at, struct tako__conn, link));
+	TAKO__LIST_EACH(at, &w->conn_list) {
+		struct tako__conn *c = TAKO__CONTAINER(at, struct tako__conn, link);
+
+		/* One that lingers has all of its answer. */
+		if (!(c->flags & TAKO__CONN_LINGERING))
+			w->result = TAKO_ETIMEDOUT;
+		tako__conn_close(c);
+	}
 	w->cut = true;
 	tako__timer_set(&w->wheel, &w->drain_timer, tako__now_ns(w) + STRAGGLER_NS);
 }
