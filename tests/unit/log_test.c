@@ -21,6 +21,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "core/base.h"
@@ -462,13 +463,16 @@ static void test_line_over_pipe_buf(void **state)
 /* The host's signals never arrive on the writer: its mask holds all that can be blocked. */
 static void test_signals(void **state)
 {
-	struct tako__log *log = new_log(STDERR_FILENO, 1, SMALL_RING);
-	DIR *d = opendir("/proc/self/task");
+	int fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	struct tako__log *log = new_log(fd, 1, SMALL_RING);
+	DIR *d;
 	unsigned others = 0;
 	unsigned blocking = 0;
 	struct dirent *e;
 
 	(void)state;
+	put_line(log, 0, 0);
+	d = opendir("/proc/self/task");
 	assert_non_null(d);
 	while ((e = readdir(d))) {
 		uint64_t want = (1u << (SIGPIPE - 1)) | (1u << (SIGTERM - 1)) |
@@ -491,8 +495,38 @@ static void test_signals(void **state)
 	}
 	closedir(d);
 	tako__log_free(log);
+	close(fd);
 	/* A sanitizer's own thread may be there as well. */
 	assert_true(others >= 1 && blocking >= 1);
+}
+
+/* A program may make its server and then turn itself into a daemon. */
+static void test_fork_before_the_first_line(void **state)
+{
+	struct got g = {.part_n = 0};
+	struct tako__log *log;
+	int status = -1;
+	pid_t child;
+	int p[2];
+
+	(void)state;
+	assert_int_equal(pipe(p), 0);
+	log = new_log(p[1], 1, SMALL_RING);
+	child = fork();
+	assert_true(child >= 0);
+	if (child == 0) {
+		put_line(log, 0, 7);
+		tako__log_free(log);
+		_exit(0);
+	}
+	read_until(&g, p[0], 1);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	tako__log_free(log);
+	close(p[1]);
+	read_rest(&g, p[0]);
+	assert_int_equal(g.next[0], 8);
+	close(p[0]);
 }
 
 /* ---- Many workers --------------------------------------------------------------------------- */
@@ -604,6 +638,7 @@ int main(void)
 		cmocka_unit_test(test_line_too_long),
 		cmocka_unit_test(test_line_over_pipe_buf),
 		cmocka_unit_test(test_signals),
+		cmocka_unit_test(test_fork_before_the_first_line),
 		cmocka_unit_test(test_many_workers),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_no_memory),
