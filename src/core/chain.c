@@ -95,7 +95,7 @@ static char *put_path(char *to, tako_str path)
 
 /* 308 keeps the method and the body (RFC 9110 section 15.4.9).  The new path is made of the
  * normalised one: a raw one may end in dots that stand for the slash in question. */
-static int redirect_slash(struct tako__exchange *x, bool add)
+int tako__redirect_slash(struct tako__exchange *x, bool add)
 {
 	tako_str path = {x->path.p, x->path.n - (add ? 0 : 1)};
 	char *to = tako__arena_alloc(&x->arena, path.n * 3 + x->query.n + 5);
@@ -129,9 +129,9 @@ static int answer_unmatched(struct tako__exchange *x)
 	case TAKO__OPTIONS_AUTO:
 		return send_allow(x, 204);
 	case TAKO__SLASH_ADD:
-		return redirect_slash(x, true);
+		return tako__redirect_slash(x, true);
 	case TAKO__SLASH_REMOVE:
-		return redirect_slash(x, false);
+		return tako__redirect_slash(x, false);
 	default:
 		tako__exchange_error(x, 404);
 		return 0;

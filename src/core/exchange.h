@@ -192,6 +192,8 @@ void tako__exchange_log(struct tako__exchange *x, uint64_t duration_ns);
 /* First field of that name in a list. */
 const struct tako__field *tako__field_find(const struct tako__field *f, unsigned count,
 					   const char *name, size_t n);
+/* Answer 308 to the same path with one slash more at its end, or one less. */
+int tako__redirect_slash(struct tako__exchange *x, bool add);
 /* Run the middleware and the handler of x->ep from position `pos`. */
 int tako__chain_run(struct tako__exchange *x, unsigned pos);
 /* Timers of the exchange: run them all at once, or drop them at the end. */

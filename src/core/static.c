@@ -5,7 +5,6 @@
  */
 #include "core/static.h"
 
-#include "core/path.h"
 #include "core/res.h"
 #include "core/router_build.h"
 #include "core/static_range.h"
@@ -39,45 +38,6 @@ static int find_conditions(struct tako__exchange *x, struct tako__conditions *c)
 	return 0;
 }
 
-static size_t put_segment(char *to, const char *p, size_t n)
-{
-	size_t out = 0;
-
-	for (size_t i = 0; i < n; i++) {
-		if (p[i] == '/')
-			to[out++] = '/';
-		else if (p[i])
-			out += tako__percent_encode(to + out, p + i, 1);
-		else /* the mark of an encoded slash */
-			out += tako__path_show(to + out, p + i, 1);
-	}
-	return out;
-}
-
-/* To the same path with a slash at its end.  Made from what was matched, not from what was
- * received: with dot segments left in it "//host/.." would lead elsewhere. */
-static int redirect(struct tako__exchange *x)
-{
-	char *to = tako__arena_alloc(&x->arena, x->path.n * 3 + x->query.n + 5);
-	size_t n = 0;
-
-	if (!to)
-		return TAKO_ENOMEM;
-	if (x->path.n > 1 && x->path.p[1] == '/') {
-		memcpy(to, "/.", 2);
-		n = 2;
-	}
-	n += put_segment(to + n, x->path.p, x->path.n);
-	to[n++] = '/';
-	if (x->query.p) {
-		to[n++] = '?';
-		memcpy(to + n, x->query.p, x->query.n);
-		n += x->query.n;
-	}
-	to[n] = '\0';
-	return tako_res_redirect(tako__res(x), 308, to);
-}
-
 int tako__static_serve(tako_req *req, tako_res *res, void *arg)
 {
 	struct tako__static *s = arg;
@@ -92,7 +52,7 @@ int tako__static_serve(tako_req *req, tako_res *res, void *arg)
 	status = tako__static_find(s, rest_of(x), c.value[TAKO__ACCEPT_ENCODING], f);
 	if (status == 0)
 		return tako__static_send(x, s, f, &c);
-	return status == 308 ? redirect(x) : tako_res_error(res, status);
+	return status == 308 ? tako__redirect_slash(x, true) : tako_res_error(res, status);
 }
 
 /* ---- Mounting ------------------------------------------------------------------------ */

@@ -535,6 +535,13 @@ def test_no_index_and_no_ranges(tree):
         assert w.get("/a/%2F/b/alphabet.txt").status == 200
 
 
+def test_redirect_below_a_parameter(tree):
+    with servers.launch("static", f"dir={tree}", "prefix=/a/{id}/b") as s, s.connect() as w:
+        r = w.get("/a/%2f%41/b/sub%20dir?q")
+        assert (r.status, r.get("Location")) == (308, "/a/%2FA/b/sub%20dir/?q")
+        assert w.get(r.get("Location")).body == b"the index below\n"
+
+
 @pytest.mark.parametrize("args,code", [
     (["dir=/nowhere/at/all"], "ESYS"),
     (["dir=/etc/passwd"], "ESYS"),
@@ -635,6 +642,26 @@ def limit_descriptors(server, spare):
     limit = next(itertools.islice(free, spare, None))
     _, hard = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
     resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (limit, hard))
+
+
+#: One for each way in which an answer can end.
+ENDINGS = [
+    ("alphabet.txt", ()), ("sent.bin", ()), ("empty.txt", ()), ("", ()), ("sub%20dir", ()),
+    ("missing", ()), ("bare/", ()), ("alphabet.txt", ("If-None-Match: *",)),
+    ("alphabet.txt", ('If-Match: "x"',)), ("alphabet.txt", ("Range: bytes=100-",)),
+    ("sent.bin", ("Range: bytes=0-9",)), ("sent.bin", ("Range: bytes=0-9,20-60000",)),
+    ("both.css", ("Accept-Encoding: br",)), ("stale.css", ("Accept-Encoding: gzip",)),
+    ("dir.css", ("Accept-Encoding: gzip",)), ("page.js", ("Accept-Encoding: identity;q=0",)),
+]
+
+
+def test_every_ending_gives_its_descriptors_back(server, wire):
+    wire.assert_open("/hello")
+    before = server.fd_count()
+    for path, fields in ENDINGS:
+        for method in ("GET", "HEAD"):
+            wire.get(f"/files/{path}", *fields, method=method)
+            eventually(lambda: server.fd_count() == before)
 
 
 def test_no_descriptor_left(tree):
