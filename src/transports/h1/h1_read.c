@@ -19,32 +19,21 @@ static struct tako__h1_limits limits_of(const struct tako__worker *w)
 
 /* ---- From a head to an exchange ------------------------------------------------------ */
 
-struct move {
-	const char *from;
-	const char *end;
-	char *to;
-};
-
-static void move(const struct move *m, tako_str *to, const tako_str *from)
-{
-	const char *p = from->p;
-
-	/* Some views are of constants: the "/" of an absolute target without a path. */
-	if (TAKO__LIKELY(p >= m->from && p <= m->end))
-		p = m->to + (p - m->from);
-	to->p = p;
-	to->n = from->n;
-}
-
-static void copy_fields(struct tako__field *to, const struct move *m,
-			const struct tako__field *from, unsigned count)
+static void copy_fields(struct tako__field *to, ptrdiff_t shift, const struct tako__field *from,
+			unsigned count)
 {
 	for (unsigned i = 0; i < count; i++) {
-		to[i].name = m->to + (from[i].name - m->from);
-		to[i].value = m->to + (from[i].value - m->from);
+		to[i].name = from[i].name + shift;
+		to[i].value = from[i].value + shift;
 		to[i].name_n = from[i].name_n;
 		to[i].value_n = from[i].value_n;
 	}
+}
+
+static void take_view(tako_str *to, const tako_str *from, ptrdiff_t shift)
+{
+	to->p = from->p ? from->p + shift : NULL;
+	to->n = from->n;
 }
 
 /* The head moves into the exchange, which lives longer than received bytes do: user code may
@@ -54,17 +43,22 @@ static bool take_text(struct tako__exchange *x, const struct tako__h1_head *head
 {
 	size_t fields_n = head->field_count * sizeof(struct tako__field);
 	struct tako__field *fields = tako__arena_alloc(&x->arena, fields_n + n);
-	struct move m = {.from = p, .end = p + n, .to = (char *)fields + fields_n};
+	char *text = (char *)fields + fields_n;
+	ptrdiff_t shift = text - p;
 
-	if (!fields)
+	if (TAKO__UNLIKELY(!fields))
 		return false;
-	memcpy(m.to, p, n);
-	move(&m, &x->method, &head->method);
-	move(&m, &x->target, &head->target);
-	move(&m, &x->raw_path, &head->path);
-	move(&m, &x->query, &head->query);
-	move(&m, &x->host, &head->host);
-	copy_fields(fields, &m, head->fields, head->field_count);
+	memcpy(text, p, n);
+	take_view(&x->method, &head->method, shift);
+	take_view(&x->target, &head->target, shift);
+	take_view(&x->query, &head->query, shift);
+	take_view(&x->host, &head->host, shift);
+	/* The path of an absolute target that has none is a constant of the parser's. */
+	if (TAKO__LIKELY(head->path.p >= p && head->path.p <= p + n))
+		take_view(&x->raw_path, &head->path, shift);
+	else
+		x->raw_path = head->path;
+	copy_fields(fields, shift, head->fields, head->field_count);
 	x->fields = fields;
 	x->field_count = head->field_count;
 	return true;
@@ -238,14 +232,14 @@ static void malformed(struct tako__conn *c, int status)
 /* Without memory for them they are as if not sent, which a sender must expect anyway (RFC
  * 9110 section 6.5). */
 static void take_trailers(struct tako__exchange *x, const struct tako__h1_trailers *t,
-			  struct move *m, size_t n)
+			  const char *p, size_t n)
 {
 	struct tako__field *fields = tako__arena_alloc(&x->arena, t->field_count * sizeof *fields);
+	char *text = tako__arena_strndup(&x->arena, p, n);
 
-	m->to = tako__arena_strndup(&x->arena, m->from, n);
-	if (!fields || !m->to)
+	if (!fields || !text)
 		return;
-	copy_fields(fields, m, t->fields, t->field_count);
+	copy_fields(fields, text - p, t->fields, t->field_count);
 	x->trailers = fields;
 	x->trailer_count = t->field_count;
 }
@@ -256,7 +250,6 @@ static size_t feed_trailers(struct tako__conn *c, struct tako__exchange *x, cons
 	struct tako__h1_limits lim = limits_of(c->worker);
 	struct tako__h1_trailers t = {.fields = c->worker->fields};
 	int used = tako__h1_trailers_parse(&t, p, n, h->scanned, &lim);
-	struct move m = {.from = p, .end = p + n};
 
 	if (used == 0) {
 		h->scanned = (uint32_t)n;
@@ -264,7 +257,7 @@ static size_t feed_trailers(struct tako__conn *c, struct tako__exchange *x, cons
 	}
 	h->scanned = 0;
 	if (used > 0 && t.field_count) {
-		take_trailers(x, &t, &m, (size_t)used);
+		take_trailers(x, &t, p, (size_t)used);
 	}
 	if (used > 0)
 		tako__exchange_data(x, NULL, 0, true);
