@@ -79,6 +79,15 @@ def test_peer_that_left_before_the_answer(server):
     assert d == {"closed_seen": 1, "ended_badly": 1, "aborted": 1}
 
 
+def test_peer_that_closes_in_order(server):
+    """A client that is gone for good is noticed, though its FIN looks like a half-closed side."""
+    before = counters(server)
+    with server.connect() as c:
+        c.send(request("GET", "/thread?ms=100"))
+    d = eventually(lambda: (lambda x: x if "ended_well" in x or "ended_badly" in x else None)(delta(server, before)))
+    assert d["aborted"] == 1
+
+
 def test_abandoned_deferral_is_answered(w):
     assert w.get("/abandon").status == 500
     w.assert_open("/hello")
@@ -295,6 +304,41 @@ def test_body_callback_that_refuses(w):
         w.assert_closed()
     else:
         w.assert_open("/hello")
+
+
+@pytest.mark.parametrize("n", [0, 1, 100000, 1000000])
+def test_body_asked_for_later(w, n):
+    w.send(request("POST", "/late-body", body=b"l" * n) + request("GET", "/hello"))
+    assert w.response().body == b"%d\n" % n
+    assert w.response().body == b"hello\n"
+
+
+def test_continue_comes_when_the_body_is_asked_for(w):
+    w.send(request("POST", "/late-body", "Content-Length: 5", "Expect: 100-continue"))
+    since = time.monotonic()
+    assert w.head().status == 100
+    assert time.monotonic() - since >= 0.04
+    w.send(b"hello")
+    assert w.response().body == b"5\n"
+
+
+def test_body_too_large_asked_for_later(w):
+    w.send(request("POST", "/late-body", "Content-Length: 1048577"))
+    r = w.response()
+    assert r.status == 413
+
+
+def test_body_asked_for_twice(w):
+    w.send(request("POST", "/asked-twice", body=b"hello"))
+    assert w.response().body == b"5\n"
+
+
+@pytest.mark.parametrize("parts", [1, 2, 50])
+def test_answer_before_the_body_has_ended(w, parts):
+    w.send(request("POST", "/early", "Transfer-Encoding: chunked") + b"1\r\nx\r\n")
+    assert w.response().body == b"early\n"
+    w.send(chunked(*[b"y" * 1000] * parts) + request("GET", "/hello"))
+    assert w.response().body == b"hello\n"
 
 
 def test_request_trailers(w):

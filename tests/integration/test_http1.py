@@ -394,6 +394,17 @@ def test_chunked_upload_cut_anywhere(showcase):
             assert w.response().body == b"Hello, World!"
 
 
+def test_tiny_chunks_are_not_expensive(wire):
+    n = scaled(200000)
+    sender = threading.Thread(target=wire.send, args=(
+        request("POST", "/upload", "Transfer-Encoding: chunked") + b"1\r\nx\r\n" * n + b"0\r\n\r\n",))
+    since = time.monotonic()
+    sender.start()
+    uploaded(wire.response(), b"x" * n)
+    sender.join()
+    assert time.monotonic() - since < 3 * PATIENCE
+
+
 def test_large_upload(wire):
     body = pattern(scaled(32 << 20))
     sender = threading.Thread(target=wire.send, args=(request("POST", "/upload", body=body),))
@@ -655,6 +666,30 @@ def test_half_closed_within_a_body(showcase, data):
         assert left == b"" or left.startswith(b"HTTP/1.1 400 ")
 
 
+@pytest.mark.parametrize("data", [
+    request("POST", "/echo", "Content-Length: 10") + b"hello",
+    request("POST", "/echo", "Transfer-Encoding: chunked") + b"5\r\nhello\r\n",
+    request("POST", "/echo", "Transfer-Encoding: chunked") + b"5\r\nhello\r\n0\r\n"])
+def test_half_closed_within_an_echo(showcase, data):
+    """The answer has begun, so it can only be cut: it must not look whole."""
+    with showcase.connect() as w:
+        w.send(data)
+        assert w.head().status == 200
+        w.finish()
+        left = w.until_gone(2 * PATIENCE)
+        assert not left.endswith(b"0\r\n\r\n"), left
+
+
+@pytest.mark.parametrize("bad", [b"zz\r\n", b"-1\r\n", b"5\r\nhelloX", b"0\r\nX : y\r\n\r\n", b"\n"])
+def test_malformed_body_within_an_echo(showcase, bad):
+    with showcase.connect() as w:
+        w.send(request("POST", "/echo", "Transfer-Encoding: chunked") + b"5\r\nhello\r\n")
+        assert w.head().status == 200
+        w.send(bad + request("GET", "/plaintext"))
+        left = w.until_gone(2 * PATIENCE)
+        assert b"Hello, World!" not in left and not left.endswith(b"0\r\n\r\n"), left
+
+
 def test_clients_that_vanish(showcase):
     """Resets at every stage leave the server in order."""
     for data in (b"", b"GET /", request("GET", "/slow?ms=5000"), request("POST", "/upload", "Content-Length: 9") + b"x",
@@ -735,3 +770,13 @@ def test_metrics(wire):
     text = wire.get("/metrics").body.decode()
     assert '"/users/{id:u64}"' in text or '"/users/{id}"' in text
     assert "/users/3" not in text
+
+
+def test_metrics_do_not_grow_with_what_clients_invent(wire):
+    """Methods, paths and hosts that nobody registered are not labels."""
+    wire.get("/no/such", method="BREW")
+    before = len(wire.get("/metrics").body.splitlines())
+    for i in range(100):
+        wire.send(request(f"BREW{i}", f"/no/{i}?{i}", f"X-{i}: y", host=f"h{i}"))
+        assert wire.response().status in (404, 405, 501)
+    assert len(wire.get("/metrics").body.splitlines()) <= before + 5

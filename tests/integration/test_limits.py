@@ -247,6 +247,53 @@ def test_min_rate_of_a_response():
             assert got < 50000000
 
 
+def test_everything_off():
+    """TAKO_OFF takes every clock away that can be taken away."""
+    off = {f"{k}_ms": "off" for k in ("header_timeout", "keepalive_timeout", "body_timeout", "write_timeout")}
+    with knobs(min_rate_bytes="off", max_connections="off", **off) as s, s.connect() as w, s.connect() as w2:
+        w.send(b"GET /hello HTTP/1.1\r\n")
+        w2.send(request("POST", "/whole", "Content-Length: 1"))
+        assert w.quiet(0.3)
+        w.send(b"Host: t\r\n\r\n")
+        assert w.response().status == 200
+        w2.send(b"x")
+        assert w2.response().body == b"1\n"
+        assert w.quiet(0.2)
+        w.assert_open("/hello")
+
+
+def test_queue_of_the_pool_is_bounded():
+    """One job runs, two wait, the others are told at once."""
+    with knobs(offload_thread_count=1, offload_queue_count=2) as s:
+        ws = [s.connect() for _ in range(8)]
+        for w in ws:
+            w.send(request("GET", "/offload?ms=300"))
+        statuses = sorted(w.response().status for w in ws)
+        assert statuses.count(200) in (2, 3) and set(statuses[3:]) <= {413, 503}, statuses
+        for w in ws:
+            w.close()
+        assert once(s.addr, request("GET", "/offload?ms=1")).status == 200
+
+
+def test_clients_that_vanish_leave_nothing():
+    """Neither descriptors nor exchanges, and no SIGPIPE."""
+    with knobs(write_timeout_ms=5000, max_connections=100) as s:
+        # The pool's threads and whatever is made once.
+        once(s.addr, request("GET", "/offload?ms=1"))
+        eventually(lambda: stats(s)["open"] == 1)
+        fds = s.fd_count()
+        for i in range(scaled(150, 30)):
+            path = ("/big?bytes=3000000", "/flood?bytes=3000000", "/slow?ms=800", "/hang", "/offload?ms=30")[i % 5]
+            w = s.connect(rcvbuf=4096)
+            w.send(request("GET", path))
+            if i % 5 < 2:
+                w.exactly(1 + i * 997)
+            w.reset() if i % 3 else w.close()
+        eventually(lambda: stats(s)["open"] == 1)
+        eventually(lambda: stats(s)["active"] == 1)
+        assert s.fd_count() <= fds
+
+
 def test_min_rate_off_and_patience():
     """TAKO_OFF takes the limit away."""
     with knobs(min_rate_bytes="off", min_rate_grace_ms=100) as s, s.connect() as w:

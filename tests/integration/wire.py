@@ -146,6 +146,12 @@ class Wire:
         self.buf += data
         return bool(data)
 
+    def more_or_end(self, deadline):
+        """Wait until something is there; False at the end."""
+        while not self.buf and not self.eof:
+            self._more(deadline)
+        return bool(self.buf)
+
     def _line(self, deadline):
         while b"\n" not in self.buf:
             assert len(self.buf) < 65536, "a line without end"
@@ -202,7 +208,8 @@ class Wire:
                 return
             yield data
 
-    def _body(self, r, method, deadline):
+    def body(self, r, method, deadline):
+        """Read what belongs to that head, as the answer to that method, into r."""
         lengths = r.all("Content-Length")
         codings = r.tokens("Transfer-Encoding")
         assert not (lengths and codings), "Content-Length beside Transfer-Encoding"
@@ -239,7 +246,7 @@ class Wire:
             assert not r.all("Content-Length") and not r.all("Transfer-Encoding")
             interim.append(r)
         r.interim = interim
-        self._body(r, method, deadline)
+        self.body(r, method, deadline)
         return r
 
     def rest(self, deadline=None):

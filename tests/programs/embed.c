@@ -10,6 +10,7 @@
  */
 #include "program.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <pthread.h>
 #include <semaphore.h>
@@ -168,6 +169,16 @@ static int command(struct slot *s, const char *verb, char *rest, char *text, siz
 	return TAKO_ENOENT;
 }
 
+static bool wait_for_line(void)
+{
+	struct pollfd p = {.fd = 0, .events = POLLIN};
+
+	while (poll(&p, 1, -1) < 0)
+		if (errno != EINTR)
+			return false;
+	return true;
+}
+
 int main(void)
 {
 	char in[LINE_BYTES];
@@ -176,7 +187,9 @@ int main(void)
 		slots[i].name = (char)('0' + i);
 		sem_init(&slots[i].ready, 0, 0);
 	}
-	while (fgets(in, sizeof(in), stdin)) {
+	/* ThreadSanitizer runs signal handlers within poll(), but not within a read that blocks. */
+	setvbuf(stdin, NULL, _IONBF, 0);
+	while (wait_for_line() && fgets(in, sizeof(in), stdin)) {
 		char text[LINE_BYTES] = "";
 		char verb[16] = "";
 		unsigned n = 0;

@@ -345,6 +345,56 @@ static int paused(tako_req *req, tako_res *res, void *arg)
 	return s ? tako_req_on_body(req, sum_body, s) : TAKO_ENOMEM;
 }
 
+/* The body is asked for when the handler is long gone. */
+static int answer_count(tako_req *req, tako_res *res, tako_str data, bool last, void *arg)
+{
+	(void)req, (void)arg;
+	return last ? tako_res_text(res, 200, "%zu\n", data.n) : TAKO_EPROTO;
+}
+
+static void ask_late(tako_res *res, void *arg)
+{
+	int rc = tako_req_whole_body(arg, answer_count, NULL);
+
+	if (rc < 0)
+		tako_res_fail(res, rc);
+}
+
+static int late_body(tako_req *req, tako_res *res, void *arg)
+{
+	(void)arg;
+	return tako_res_after(res, 50, ask_late, req);
+}
+
+/* The answer is given with the first byte; what follows is not wanted any more. */
+static int answer_first(tako_req *req, tako_res *res, tako_str data, bool last, void *arg)
+{
+	bool *answered = arg;
+
+	(void)req, (void)data, (void)last;
+	if (*answered)
+		return 0;
+	*answered = true;
+	return tako_res_text(res, 200, "early\n");
+}
+
+static int early(tako_req *req, tako_res *res, void *arg)
+{
+	bool *answered = tako_req_alloc(req, sizeof(*answered));
+
+	(void)res, (void)arg;
+	return answered ? tako_req_on_body(req, answer_first, answered) : TAKO_ENOMEM;
+}
+
+static int asked_twice(tako_req *req, tako_res *res, void *arg)
+{
+	int first = tako_req_whole_body(req, answer_count, NULL);
+	int second = tako_req_whole_body(req, answer_count, NULL);
+
+	(void)res, (void)arg;
+	return first == 0 && second == TAKO_ESTATE ? 0 : TAKO_EPROTO;
+}
+
 static int stop_body(tako_req *req, tako_res *res, tako_str data, bool last, void *arg)
 {
 	(void)req, (void)res, (void)data, (void)last, (void)arg;
@@ -554,6 +604,9 @@ static tako_router *make_router(void)
 	tako_get(w, "/ref", by_reference, NULL);
 	tako_post(w, "/paused", paused, NULL);
 	tako_post(w, "/refuse-body", refuse_body, NULL);
+	tako_post(w, "/late-body", late_body, NULL);
+	tako_post(w, "/early", early, NULL);
+	tako_post(w, "/asked-twice", asked_twice, NULL);
 	tako_post(w, "/request-trailer", request_trailer, NULL);
 	tako_get(w, "/cookies", cookies, NULL);
 	tako_get(w, "/query", query, NULL);

@@ -256,6 +256,7 @@ static void add_slashes(tako_router *r)
 
 	tako_redirect_slash(s, true);
 	tako_get(s, "/bare", named, "bare");
+	tako_get(s, "/p/{x}", param, "x");
 	tako_get(s, "/dir/", named, "dir");
 	tako_get(s, "/both", named, "both");
 	tako_get(s, "/both/", named, "both/");
