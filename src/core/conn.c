@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "core/server.h"
+#include "core/spool.h"
 #include "core/worker.h"
 
 enum {
@@ -35,14 +36,22 @@ static void out_done(struct tako_send *op, int err)
 		tako__conn_written(c);
 }
 
+static void push(struct tako__conn *c, struct tako_send *op)
+{
+	bool waits = c->held_head != NULL;
+	int rc = TAKO__LIKELY(!waits) ? tako__layer_down(c, NULL, op) : 0;
+
+	if (TAKO__UNLIKELY(waits || rc < 0))
+		tako__spool_hold(c, op, rc);
+}
+
 static void queue_open(struct tako__conn *c)
 {
 	struct tako__out *o = c->open;
 
 	c->open = NULL;
 	o->op = (struct tako_send){.done = out_done, .p = o->data, .n = o->used, .file_fd = -1};
-	/* Layers may refuse file ranges only, and this is none. */
-	(void)tako__layer_down(c, NULL, &o->op);
+	push(c, &o->op);
 }
 
 char *tako__conn_reserve_slow(struct tako__conn *c, size_t n)
@@ -86,7 +95,8 @@ int tako__conn_send(struct tako__conn *c, struct tako_send *op)
 {
 	if (c->open)
 		queue_open(c);
-	return tako__layer_down(c, NULL, op);
+	push(c, op);
+	return 0;
 }
 
 void tako__conn_flush(struct tako__conn *c)
@@ -225,6 +235,7 @@ static void on_closed(struct tako_sock *s)
 	c->flags |= TAKO__CONN_CLOSING | TAKO__CONN_ENTERED;
 	c->proto->fini(c);
 	tako__layer_fini(c);
+	tako__spool_fini(c);
 	undirty(c);
 	tako__timer_clear(&w->wheel, &c->timer);
 	if (c->open)

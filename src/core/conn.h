@@ -16,6 +16,7 @@
 #include "core/wheel.h"
 
 struct tako__listener;
+struct tako__spool;
 struct tako__worker;
 
 /* Response bytes that were copied, on their way to the socket. */
@@ -54,6 +55,10 @@ struct tako__conn {
 	struct tako__list link; /* worker's connections */
 	struct tako__conn *dirty_next;
 	struct tako__out *open; /* being filled, not queued yet */
+	struct tako__spool *spool;   /* while a file is read for the layers */
+	struct tako_send *held_head; /* that file, and what waits behind it */
+	struct tako_send *held_tail;
+	uint64_t held_bytes;
 	struct tako__timer timer;
 	uint64_t deadline_ns; /* the timer may fire earlier and then looks here */
 	uint64_t id;
@@ -105,7 +110,7 @@ void tako__conn_written(struct tako__conn *c);
 /* Bytes accepted and not yet taken by the kernel. */
 static inline uint64_t tako__conn_unsent(const struct tako__conn *c)
 {
-	return c->sock.queued_bytes + (c->open ? c->open->used : 0);
+	return c->sock.queued_bytes + c->held_bytes + (c->open ? c->open->used : 0);
 }
 
 /* Around everything that enters a connection from outside its own callbacks (timers, mail):

@@ -25,8 +25,11 @@ struct tako__layer_ops {
 	const char *name;
 	/* From below; res as in tako_sock_cb.on_recv.  Pass on with tako__layer_up(). */
 	void (*up)(struct tako__layer *l, char *p, ssize_t res);
-	/* From above; completes `op` once, now or later.  Pass on with tako__layer_down().
-	 * TAKO_ENOTSUP for a file range, if the layer must see the bytes. */
+	/* From above; completes `op` once and later, never from inside this call: whoever sends
+	 * is in the middle of something.  Pass on with tako__layer_down().  A negative code leaves
+	 * the op to the caller: TAKO_ENOTSUP for a file range, if the layer must see the bytes,
+	 * has it read for the layer in pieces; any other one ends the connection.  What a layer
+	 * still holds at its end it completes from fini. */
 	int (*down)(struct tako__layer *l, struct tako_send *op);
 	/* Nothing more will be sent: write close_notify and the like. */
 	int (*finish)(struct tako__layer *l);

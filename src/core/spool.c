@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * See spool.h.  The buffer exists while there is something to read.  Completes no op from inside a
+ * call of its sender: only when a piece has left, or at the connection's end.
+ */
+#include "core/spool.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#include "core/mem.h"
+
+struct tako__spool {
+	struct tako_send piece;
+	struct tako__conn *conn;
+	bool in_flight;
+	char data[TAKO__SPOOL_BYTES];
+};
+
+static void pop(struct tako__conn *c, int err)
+{
+	struct tako_send *op = c->held_head;
+
+	c->held_head = op->next;
+	if (!c->held_head)
+		c->held_tail = NULL;
+	c->held_bytes -= op->n;
+	op->next = NULL;
+	op->done(op, err);
+}
+
+/* What is next cannot be sent, so nothing behind it can: tako__spool_fini() completes all. */
+static void give_up(struct tako__conn *c)
+{
+	tako__conn_close(c);
+}
+
+static void on_piece(struct tako_send *op, int err);
+
+static ssize_t read_piece(struct tako__spool *sp, const struct tako_send *op)
+{
+	size_t want = op->n < sizeof sp->data ? (size_t)op->n : sizeof sp->data;
+	ssize_t got;
+
+	if (want == 0)
+		return 0;
+	do {
+		got = pread(op->file_fd, sp->data, want, (off_t)op->file_pos);
+	} while (got < 0 && errno == EINTR);
+	/* A file that has shrunk since its length was announced cannot be completed. */
+	return got > 0 ? got : -1;
+}
+
+static void send_piece(struct tako__conn *c, struct tako_send *op)
+{
+	struct tako__spool *sp = c->spool;
+	ssize_t got;
+
+	if (!sp) {
+		sp = tako__alloc(sizeof *sp);
+		if (!sp) {
+			give_up(c);
+			return;
+		}
+		sp->conn = c;
+		c->spool = sp;
+	}
+	got = read_piece(sp, op);
+	sp->in_flight = got >= 0;
+	if (got < 0) {
+		give_up(c);
+		return;
+	}
+	op->file_pos += got;
+	op->n -= (uint64_t)got;
+	c->held_bytes -= (uint64_t)got;
+	sp->piece = (struct tako_send){
+		.done = on_piece, .p = sp->data, .n = (uint64_t)got, .file_fd = -1};
+	if (tako__layer_down(c, NULL, &sp->piece) < 0) {
+		sp->in_flight = false;
+		give_up(c);
+	}
+}
+
+/* As far as it goes: memory at once, then the first piece of a file. */
+static void go_on(struct tako__conn *c)
+{
+	struct tako_send *op;
+
+	while ((op = c->held_head) && !(c->spool && c->spool->in_flight) &&
+	       !(c->flags & TAKO__CONN_CLOSING)) {
+		struct tako_send *next = op->next;
+
+		if (op->file_fd >= 0) {
+			send_piece(c, op);
+			continue;
+		}
+		/* Its link is the next queue's from here on. */
+		if (tako__layer_down(c, NULL, op) < 0) {
+			give_up(c);
+			return;
+		}
+		c->held_head = next;
+		if (!next)
+			c->held_tail = NULL;
+		c->held_bytes -= op->n;
+	}
+	if (!c->held_head && c->spool && !c->spool->in_flight) {
+		tako__free(c->spool, sizeof *c->spool);
+		c->spool = NULL;
+	}
+}
+
+static void on_piece(struct tako_send *op, int err)
+{
+	struct tako__spool *sp = TAKO__CONTAINER(op, struct tako__spool, piece);
+	struct tako__conn *c = sp->conn;
+
+	sp->in_flight = false;
+	if (err < 0)
+		return;
+	if (c->held_head->n == 0)
+		pop(c, 0);
+	go_on(c);
+	tako__conn_written(c);
+}
+
+void tako__spool_hold(struct tako__conn *c, struct tako_send *op, int refusal)
+{
+	bool first = !c->held_head;
+
+	op->next = NULL;
+	if (c->held_tail)
+		c->held_tail->next = op;
+	else
+		c->held_head = op;
+	c->held_tail = op;
+	c->held_bytes += op->n;
+	if (refusal < 0 && (refusal != TAKO_ENOTSUP || op->file_fd < 0))
+		give_up(c);
+	else if (first)
+		go_on(c);
+}
+
+void tako__spool_fini(struct tako__conn *c)
+{
+	while (c->held_head)
+		pop(c, TAKO_ECLOSED);
+	tako__free(c->spool, sizeof *c->spool);
+	c->spool = NULL;
+}
