@@ -83,6 +83,7 @@ void peer_open(struct peer *p, const struct stepped *s)
 	in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	p->closed = false;
 	p->reset = false;
+	p->mask = 0;
 	p->n = 0;
 	p->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (p->fd >= 0 && connect(p->fd, (struct sockaddr *)&in, sizeof in) < 0)
@@ -104,6 +105,8 @@ void peer_read(struct peer *p)
 		ssize_t n = recv(p->fd, p->data + p->n, sizeof p->data - p->n, 0);
 
 		if (n > 0) {
+			for (ssize_t i = 0; i < n; i++)
+				p->data[p->n + (size_t)i] ^= (char)p->mask;
 			p->n += (size_t)n;
 			continue;
 		}
@@ -119,7 +122,13 @@ bool peer_send(struct peer *p, struct stepped *s, const char *data, size_t n)
 	uint64_t until = now_ms() + 10000;
 
 	while (n && now_ms() < until) {
-		ssize_t sent = send(p->fd, data, n, MSG_NOSIGNAL);
+		char masked[4096];
+		size_t step = n < sizeof masked ? n : sizeof masked;
+		ssize_t sent;
+
+		for (size_t i = 0; i < step; i++)
+			masked[i] = (char)(data[i] ^ p->mask);
+		sent = send(p->fd, masked, step, MSG_NOSIGNAL);
 
 		if (sent > 0) {
 			data += sent;

@@ -25,6 +25,7 @@ struct peer {
 	int fd;
 	bool closed; /* the server closed or reset */
 	bool reset;
+	unsigned char mask; /* every byte is XORed with it, both ways */
 	size_t n;
 	char data[1 << 18];
 };
