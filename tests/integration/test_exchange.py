@@ -222,7 +222,7 @@ def test_send_fd(server, content, w, start, n):
     assert w.get(f"/file?from={start}&bytes={n}", method="HEAD").get("Content-Length") == str(n)
     w.assert_open("/hello")
     # The last byte arrives before the server has closed the file behind it.
-    eventually(lambda: server.fd_count() == fds)
+    eventually(lambda: server.fd_count() <= fds)
 
 
 def test_file_shorter_than_announced_cuts_the_connection(server, w):
