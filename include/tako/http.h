@@ -316,12 +316,13 @@ TAKO_API int tako_deferred_post(tako_deferred *d, tako_res_fn fn, void *arg);
 TAKO_API void tako_deferred_done(tako_deferred *d);
 
 /* Run fn(res, arg) on this loop after `delay_ms`, keeping the exchange until then; at once
- * if the peer leaves earlier (tako_res_closed()).  Exactly once.  TAKO_ENOMEM.  [loop] */
+ * if the peer leaves earlier (tako_res_closed()).  Exactly once.  TAKO_ENOMEM; TAKO_ESTATE: the
+ * exchange is over.  [loop] */
 TAKO_API int tako_res_after(tako_res *res, uint32_t delay_ms, tako_res_fn fn, void *arg);
 
 /* Run work(arg) on a thread of the server's pool, where it may block, then fn(res, arg) on
  * the loop.  TAKO_ETOOBIG: the pool's queue is full (return it, or answer 503);
- * TAKO_ENOMEM.  [loop] */
+ * TAKO_ENOMEM; TAKO_ESTATE: the exchange is over.  [loop] */
 TAKO_API int tako_offload(tako_res *res, void (*work)(void *arg), tako_res_fn fn, void *arg);
 
 /* ---- Files ------------------------------------------------------------------------------ */

@@ -141,8 +141,11 @@ static struct tako__after_timer *new_timer(struct tako__exchange *x, tako_res_fn
 int tako_res_after(tako_res *res, uint32_t delay_ms, tako_res_fn fn, void *arg)
 {
 	struct tako__exchange *x = tako__x(res);
-	struct tako__after_timer *t = new_timer(x, fn, arg);
+	struct tako__after_timer *t;
 
+	if (x->flags & TAKO__X_OVER)
+		return tako__fail(TAKO_ESTATE, "the exchange is over");
+	t = new_timer(x, fn, arg);
 	if (!t)
 		return TAKO_ENOMEM;
 	tako__timer_init(&t->timer, on_after);
@@ -248,9 +251,12 @@ static void do_work(struct tako__job *job)
 int tako_offload(tako_res *res, void (*work)(void *arg), tako_res_fn fn, void *arg)
 {
 	struct tako__exchange *x = tako__x(res);
-	struct offloaded *o = tako__alloc(sizeof *o);
+	struct offloaded *o;
 	int rc;
 
+	if (x->flags & TAKO__X_OVER)
+		return tako__fail(TAKO_ESTATE, "the exchange is over");
+	o = tako__alloc(sizeof *o);
 	if (!o)
 		return tako__fail(TAKO_ENOMEM, "offload: out of memory");
 	*o = (struct offloaded){.job = {.run = do_work}, .mail = {.fn = on_offloaded}, .x = x,
