@@ -239,7 +239,8 @@ TAKO_API int tako_res_inform(tako_res *res, int status);
 /* ---- Response: whole ------------------------------------------------------------- */
 
 /* Answer whole: status, type (NULL: no Content-Type), body (copied).  The one-liner of
- * most handlers.  TAKO_ESTATE: answered already; TAKO_ECLOSED; TAKO_ENOMEM.  [loop] */
+ * most handlers.  TAKO_ESTATE: answered already; TAKO_ECLOSED; TAKO_ENOMEM; TAKO_EINVAL: a status
+ * out of range, or control characters in the type.  [loop] */
 TAKO_API int tako_res_send(tako_res *res, int status, const char *type, tako_str body);
 /* The same as text/plain; charset=utf-8, from a format.  [loop] */
 TAKO_API int tako_res_text(tako_res *res, int status, const char *fmt, ...) TAKO_PRINTF(3, 4);

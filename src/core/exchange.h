@@ -189,6 +189,8 @@ void tako__exchange_stop(struct tako__exchange *x, int err);
 int tako__exchange_add_field(struct tako__exchange *x, tako_str name, tako_str value);
 /* Hand it to the access log. */
 void tako__exchange_log(struct tako__exchange *x, uint64_t duration_ns);
+/* No control characters that would end the field or the head. */
+bool tako__field_value_ok(tako_str value);
 /* First field of that name in a list. */
 const struct tako__field *tako__field_find(const struct tako__field *f, unsigned count,
 					   const char *name, size_t n);

@@ -105,6 +105,8 @@ static int begin_whole(struct tako__exchange *x, int status, const char *type, u
 
 	if (rc == 0)
 		rc = tako_res_status(tako__res(x), status);
+	if (rc == 0 && type && !tako__field_value_ok(tako_str_z(type)))
+		rc = tako__fail(TAKO_EINVAL, "Content-Type: control character in the value");
 	if (rc == 0 && type && !(x->flags & TAKO__X_HAS_TYPE)) {
 		/* Only until the head is written, which is before we return. */
 		rc = tako__exchange_add_field(x, TAKO_STR("Content-Type"), tako_str_z(type));
