@@ -209,7 +209,7 @@ static int bad_status(tako_req *req, tako_res *res, void *arg)
 
 /* ---- Error handlers --------------------------------------------------------------------- */
 
-enum error_kind { ANSWERS = 1, PASSES, FAILS, SILENT, STARTS };
+enum error_kind { ANSWERS = 1, PASSES, FAILS, SILENT, STARTS, RAISES };
 
 static int on_error(tako_req *req, tako_res *res, int status, void *arg)
 {
@@ -222,6 +222,8 @@ static int on_error(tako_req *req, tako_res *res, int status, void *arg)
 		return TAKO_NEXT;
 	case FAILS:
 		return TAKO_EINVAL;
+	case RAISES:
+		return seen.error_calls > 50 ? 0 : tako_res_error(res, 500);
 	case STARTS:
 		assert_true(tako_res_write(res, TAKO_STR("half"), NULL, NULL) >= 0);
 		return 0;
@@ -235,7 +237,7 @@ static int on_error(tako_req *req, tako_res *res, int status, void *arg)
 static int codes[] = {TAKO_ETOOBIG, TAKO_ETIMEDOUT, TAKO_EINVAL, TAKO_EPROTO,
 		      TAKO_ENOENT,  TAKO_ENOMEM,    TAKO_ESYS};
 static const int statuses[] = {413, 408, 400, 400, 404, 500, 500};
-static enum error_kind kinds[] = {ANSWERS, PASSES, FAILS, SILENT, STARTS};
+static enum error_kind kinds[] = {ANSWERS, PASSES, FAILS, SILENT, STARTS, RAISES};
 
 static int set_up(void **state)
 {
@@ -515,11 +517,13 @@ static void test_error_handlers(void **state)
 	assert_int_equal(seen.error_calls, 3);
 	expect("/error/4/x", 400, NULL);
 	assert_int_equal(seen.error_calls, 4);
+	expect("/error/6/x", 500, NULL);
+	assert_int_equal(seen.error_calls, 5);
 	still_open();
 	/* Began and did not end: synchronously, or not at all. */
 	ask("/error/5/x");
 	assert_true(peer_closed(&peer, &server, WAIT_MS));
-	assert_int_equal(seen.error_calls, 5);
+	assert_int_equal(seen.error_calls, 6);
 }
 
 #define WITH(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
