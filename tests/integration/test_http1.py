@@ -99,6 +99,7 @@ def test_pipelined_in_pieces(wire, size):
 def test_pipelined_with_everything(wire):
     """What is quick waits for what is slow before it; bodies of both framings in between."""
     body = pattern(100000)
+    since = time.monotonic()
     wire.send(
         request("GET", "/slow?ms=150") + request("GET", "/plaintext")
         + request("POST", "/upload", body=body) + request("HEAD", "/json")
@@ -107,7 +108,6 @@ def test_pipelined_with_everything(wire):
         + request("GET", "/stream?chunks=3&bytes=10&delay_ms=10") + request("GET", "/slow?ms=1")
         + request("POST", "/no/such/path", body=body) + request("GET", "/json")
         + request("OPTIONS", "*") + request("GET", "/users/7"))
-    since = time.monotonic()
     assert wire.response().status == 200
     assert time.monotonic() - since >= 0.14
     assert wire.response().body == b"Hello, World!"
