@@ -203,7 +203,7 @@ $(call obj,$(wildcard examples/$(1)/*.c)): \
 	$(filter-out %.c %.h,$(wildcard examples/$(1)/*.*))
 $(B)/examples/$(1): $(call obj,$(wildcard examples/$(1)/*.c)) $(B)/libtako.a $(B)/.sources
 	$$(call say,LD,$$@)
-	$$(call link,$$(LIBS_$(1)))
+	$$(call link,$$(LIBS_$(1)) $(if $(LTO),-Wa$$(comma)-Iexamples/$(1)))
 endef
 $(foreach d,$(EXAMPLE_DIRS),$(eval $(call example_dir,$(d))))
 
@@ -256,7 +256,8 @@ run-fuzz: fuzz-programs
 
 bench:
 	$(if $(filter no,$(DEPS)),,@scripts/deps.sh bench)
-	@$(MAKE) --no-print-directory all bench-programs
+	@$(MAKE) --no-print-directory LTO=1 run-bench
+run-bench: all bench-programs
 	@$(PYTHON) bench/run.py --build '$(abspath $(B))' $(BENCH_ARGS)
 
 # ---- Installing --------------------------------------------------------------
