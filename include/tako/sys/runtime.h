@@ -65,6 +65,9 @@ struct tako_sock_cb {
 #define TAKO_SOCK_CLOSING 2u /* close() was called */
 #define TAKO_SOCK_EOF 4u     /* on_recv(0) was delivered */
 #define TAKO_SOCK_BROKEN 8u  /* on_recv(negative) was delivered */
+/* Hint: close() follows as soon as what is queued has left, so the end of the connection may
+ * travel with the last bytes. */
+#define TAKO_SOCK_LAST 16u
 #define TAKO_SOCK_USER 0x100u /* bits from here on are the runtime's own */
 
 /* One descriptor in one loop.  Zeroed by its owner, then given to start() or listen(). */

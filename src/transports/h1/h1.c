@@ -285,10 +285,15 @@ static void h1_done(struct tako__exchange *x)
 
 	h->x = NULL;
 	h->chunked = NULL;
-	if (h->close)
+	if (h->close) {
+		/* Not behind a body: some clients send a line end after it, and with input unread
+		 * close() would drop what it held back. */
+		if (!h->unread && x->content_length == 0)
+			c->sock.flags |= TAKO_SOCK_LAST;
 		tako__conn_finish(c, h->unread);
-	else
+	} else {
 		tako__conn_touch(c);
+	}
 }
 
 /* ---- Time ---------------------------------------------------------------------------------------- */
