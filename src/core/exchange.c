@@ -261,8 +261,11 @@ int tako__exchange_head(struct tako__exchange *x)
 {
 	const struct tako__endpoint *ep = x->ep;
 
+	/* They may change the head, not answer in its place: that would end here again. */
+	x->flags |= TAKO__X_IN_AFTER;
 	for (unsigned i = 0; i < ep->after_count; i++)
 		ep->after[i].fn(tako__req(x), tako__res(x), ep->after[i].arg);
+	x->flags &= ~TAKO__X_IN_AFTER;
 	x->flags |= TAKO__X_HEAD_SENT;
 	if (x->status == 204 || x->status == 304)
 		x->flags |= TAKO__X_NO_BODY;
@@ -297,6 +300,7 @@ static void tell_abort(struct tako__exchange *x)
 
 void tako__exchange_half_closed(struct tako__exchange *x)
 {
+	x->flags |= TAKO__X_HALF_CLOSED;
 	enter(x);
 	tell_abort(x);
 	tako__exchange_settle(x, 0);

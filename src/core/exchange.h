@@ -44,6 +44,8 @@ struct tako__conn;
 #define TAKO__X_TIMED_OUT 0x100000u /* the route's timeout answered */
 #define TAKO__X_HAS_TYPE 0x200000u
 #define TAKO__X_LAST 0x800000u      /* the connection can carry nothing after it */
+#define TAKO__X_HALF_CLOSED 0x1000000u /* the peer has closed its side */
+#define TAKO__X_IN_AFTER 0x2000000u /* after-hooks are running */
 #define TAKO__X_EMPTY_DUE 0x400000u /* asked for a body that has none: told so when it is safe */
 
 struct tako__end_hook {

@@ -22,6 +22,8 @@ static int writable(const struct tako__exchange *x)
 		return tako__fail(TAKO_ECLOSED, "the peer went away");
 	if (x->flags & TAKO__X_ENDED)
 		return tako__fail(TAKO_ESTATE, "the response has ended");
+	if (x->flags & TAKO__X_IN_AFTER)
+		return tako__fail(TAKO_ESTATE, "an after-hook cannot answer");
 	return 0;
 }
 
@@ -400,6 +402,9 @@ int tako_res_on_abort(tako_res *res, tako_res_fn fn, void *arg)
 {
 	struct tako__exchange *x = tako__x(res);
 
+	/* Too late to be told by the event itself. */
+	if ((x->flags & TAKO__X_HALF_CLOSED) && fn && !(x->flags & TAKO__X_ENDED))
+		return tako_res_after(res, 0, fn, arg);
 	x->abort_fn = fn;
 	x->abort_arg = arg;
 	return 0;

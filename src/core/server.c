@@ -446,10 +446,10 @@ int tako_server_step(tako_server *srv, uint32_t timeout_ms)
 	sigset_t old;
 	int rc;
 
-	if (!srv->stepping)
-		return tako__fail(TAKO_ESTATE, "tako_server_fd was not called first");
 	if (w->state == TAKO__STOPPED)
 		return w->result;
+	if (!srv->stepping)
+		return tako__fail(TAKO_ESTATE, "tako_server_fd was not called first");
 	if (timeout_ms == TAKO_OFF)
 		deadline = UINT64_MAX;
 	else if (timeout_ms)
