@@ -179,6 +179,12 @@ static void on_recv(struct tako_sock *s, char *p, ssize_t res)
 	leave(c);
 }
 
+static void count_sent(struct tako__conn *c)
+{
+	tako__add(&c->worker->stats.sent_bytes, c->sock.sent_bytes - c->counted_bytes);
+	c->counted_bytes = c->sock.sent_bytes;
+}
+
 void tako__conn_written(struct tako__conn *c)
 {
 	bool nested = c->flags & TAKO__CONN_ENTERED;
@@ -186,6 +192,7 @@ void tako__conn_written(struct tako__conn *c)
 	if (c->flags & TAKO__CONN_CLOSING)
 		return;
 	c->progress_ns = tako__now_ns(c->worker);
+	count_sent(c);
 	if (tako__conn_unsent(c) == 0)
 		c->flags &= ~TAKO__CONN_STALLED;
 	c->flags |= TAKO__CONN_ENTERED;
@@ -208,7 +215,7 @@ static void count_out(struct tako__conn *c)
 	struct tako_server *srv = c->worker->srv;
 
 	tako__add(&c->worker->stats.open, (uint64_t)-1);
-	tako__add(&c->worker->stats.sent_bytes, c->sock.sent_bytes);
+	count_sent(c);
 	if (c->flags & TAKO__CONN_COUNTED_IP)
 		tako__ip_leave(srv->ips, &c->peer.any);
 	atomic_fetch_sub_explicit(&srv->conn_count, 1, memory_order_relaxed);

@@ -61,6 +61,7 @@ struct tako__conn {
 	uint64_t held_bytes;
 	struct tako__timer timer;
 	uint64_t deadline_ns; /* the timer may fire earlier and then looks here */
+	uint64_t counted_bytes; /* of sent_bytes: in the statistics already */
 	uint64_t id;
 	uint64_t request_count;
 	uint64_t stall_ns;    /* since when the peer has been taking too little */
