@@ -445,7 +445,8 @@ def test_max_connections_pauses_and_resumes():
             assert not select.select([w.sock for w in waiting], [], [], 0.3)[0]
             for w in held:
                 assert w.get("/hello").status == 200
-            for w in held[:5]:
+            # As many as leave room below the 90 % for all who wait, in whatever order they are let in.
+            for w in held[:7]:
                 w.close()
             for w in waiting:
                 assert w.response().status == 200
