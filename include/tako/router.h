@@ -13,7 +13,9 @@
 
 TAKO_BEGIN
 
+/* A set of routes, or a view of one: tako_group(), tako_host(). */
 typedef struct tako_router tako_router;
+/* The two sides of one exchange. */
 typedef struct tako_req tako_req; /* <tako/http.h> */
 typedef struct tako_res tako_res;
 
@@ -67,6 +69,7 @@ TAKO_API int tako_router_error(const tako_router *router);
 TAKO_API void tako_route(tako_router *router, const char *method, const char *path,
 			 tako_handler handler, void *arg);
 
+/* The methods that most routes are for; arguments and errors as tako_route(). */
 #define tako_get(router, path, handler, arg) tako_route(router, "GET", path, handler, arg)
 #define tako_post(router, path, handler, arg) tako_route(router, "POST", path, handler, arg)
 #define tako_put(router, path, handler, arg) tako_route(router, "PUT", path, handler, arg)
@@ -173,6 +176,7 @@ TAKO_API void tako_after(tako_router *router, tako_phase phase, tako_after_fn fn
 
 /* ---- Introspection ------------------------------------------------------ */
 
+/* One route as tako_router_each() shows it. */
 typedef struct tako_route_info {
 	size_t size;
 	const char *method;  /* NULL: any */

@@ -16,7 +16,9 @@
 
 TAKO_BEGIN
 
+/* A server: its config, listeners, workers and threads.  Everything it hands out dies with it. */
 typedef struct tako_server tako_server;
+/* What speaks on a listener: which protocols, over which layers.  Static. */
 typedef struct tako_transport tako_transport;
 typedef struct tako_runtime tako_runtime; /* <tako/sys/runtime.h> to write one */
 
@@ -112,6 +114,7 @@ typedef struct tako_server_config {
 #define TAKO_SERVER_CONFIG(...)                                                                    \
 	(&(tako_server_config){.size = sizeof(tako_server_config), __VA_ARGS__})
 
+/* Knobs of one listener; the same rules as above. */
 typedef struct tako_listen_config {
 	size_t size;
 	const char *cert_file;   /* TLS: not in this build */
@@ -124,9 +127,16 @@ typedef struct tako_listen_config {
 
 /* ---- Transports and runtimes ------------------------------------------------ */
 
-TAKO_API const tako_transport *tako_http1(void); /* HTTP/1.1 and 1.0 over TCP.  [any] */
+/* HTTP/1.1 and 1.0 over TCP (RFC 9112).  Static; never freed.  [any] */
+TAKO_API const tako_transport *tako_http1(void);
 
-TAKO_API const tako_runtime *tako_runtime_epoll(void); /* [any] */
+/* h2 or http/1.1 over TLS, by ALPN.  Not in this build: tako_server_listen() refuses it with
+ * TAKO_ENOTSUP.  [any] */
+TAKO_API const tako_transport *tako_tls(void);
+
+/* The runtime over epoll(7): always there on Linux, and what NULL means in this build.
+ * Static; never freed.  [any] */
+TAKO_API const tako_runtime *tako_runtime_epoll(void);
 
 /* ---- Life of a server --------------------------------------------------------- */
 
@@ -141,8 +151,8 @@ TAKO_API TAKO_CHECK int tako_server_new(tako_server **out, tako_router *router,
 					const tako_server_config *cfg);
 
 /* Bind now, so that errors surface here; serve once started.  addr: "1.2.3.4:80",
- * "[::]:80", ":80" (every IPv4 and IPv6 address), "localhost:80" (the loopback addresses' first);
- * port 0 lets the kernel choose.  May be called many times.  [setup]
+ * "[::]:80", ":80" (every IPv4 and IPv6 address), "localhost:80" (127.0.0.1), "name:80" (the
+ * first address it has); port 0 lets the kernel choose.  May be called many times.  [setup]
  *   TAKO_EINVAL   malformed address, or cfg
  *   TAKO_ESYS     socket, bind or listen: tako_last_error() says which and why
  *   TAKO_ESTATE   started already
@@ -207,6 +217,7 @@ TAKO_API TAKO_CHECK int tako_server_step(tako_server *srv, uint32_t timeout_ms);
 
 /* ---- Figures ------------------------------------------------------------------------ */
 
+/* Figures of a server since it was made; new ones are added at the end. */
 typedef struct tako_stats {
 	size_t size;
 	const char *runtime;            /* the name of the one in use */

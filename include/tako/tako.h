@@ -3,7 +3,8 @@
  * tako: an embeddable HTTP framework.  One router, many transports.
  *
  * Reading order: base.h (errors, strings, conventions) -> router.h (routes,
- * middleware) -> http.h (request, response, bodies) -> server.h (config, run, stop).
+ * middleware) -> http.h (request, response, bodies) -> server.h (config, run, stop)
+ * -> ws.h (WebSocket).
  */
 #ifndef TAKO_TAKO_H
 #define TAKO_TAKO_H
@@ -12,5 +13,6 @@
 #include <tako/http.h>
 #include <tako/router.h>
 #include <tako/server.h>
+#include <tako/ws.h>
 
 #endif /* TAKO_TAKO_H */

@@ -72,6 +72,9 @@ static int resolve(const char *addr, struct addrinfo **out)
 	if (host[0] && host[strspn(host, "0123456789.")] == '\0' &&
 	    inet_pton(AF_INET, host, &(struct in_addr){0}) != 1)
 		return bad_addr(addr, "not an IPv4 address");
+	/* The name is the loopback's whatever a machine's files say (RFC 6761 section 6.3). */
+	if (tako_str_ieq(tako_str_z(host), TAKO_STR("localhost")))
+		memcpy(host, "127.0.0.1", sizeof "127.0.0.1");
 	/* Every address: one IPv6 socket takes both families, where the machine has IPv6. */
 	if (!host[0]) {
 		hints.ai_family = AF_INET6;

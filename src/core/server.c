@@ -175,6 +175,8 @@ int tako_server_listen(tako_server *srv, const tako_transport *t, const char *ad
 		return tako__fail(TAKO_ESTATE, "the server is started already");
 	if (srv->address_count == TAKO__LISTENERS_MAX)
 		return tako__fail(TAKO_ETOOBIG, "more than %d listeners", TAKO__LISTENERS_MAX);
+	if (!t->proto)
+		return tako__fail(TAKO_ENOTSUP, "%s is not in this build", t->name);
 	rc = import_listen(&c, cfg);
 	if (rc == 0)
 		rc = tako__listen_bind(&srv->addresses[srv->address_count], srv, addr, c.backlog);

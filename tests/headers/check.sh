@@ -33,5 +33,14 @@ for h in $headers; do
         for std in c++11 c++17; do try $cc cc $std "$h"; done
     done
 done
+# Programs written against the interface, those included whose feature this build refuses.
+for program in tests/headers/programs/*.c; do
+    if gcc -std=c11 -Wall -Wextra -pedantic -Werror -Iinclude -fsyntax-only "$program"; then
+        pass=$((pass + 1))
+    else
+        fail=$((fail + 1))
+        echo "FAIL $program"
+    fi
+done
 echo "$pass passed, $fail failed"
 ((fail == 0))

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the interface declares and this build has not: refused with a sentence, at the call.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <string.h>
+#include <tako/tako.h>
+
+static int hello(tako_req *req, tako_res *res, void *arg)
+{
+	(void)req, (void)arg;
+	return tako_res_text(res, 200, "hi\n");
+}
+
+static void tls_listener_is_refused(void **state)
+{
+	tako_router *router = tako_router_new();
+	tako_server *srv = NULL;
+
+	(void)state;
+	tako_get(router, "/", hello, NULL);
+	assert_int_equal(tako_server_new(&srv, router, NULL), 0);
+	assert_int_equal(tako_server_listen(srv, tako_tls(), "127.0.0.1:0", NULL), TAKO_ENOTSUP);
+	assert_string_equal(tako_last_error(), "TLS is not in this build");
+	tako_server_free(srv);
+	tako_router_free(router);
+}
+
+static void websocket_calls_are_refused(void **state)
+{
+	(void)state;
+	assert_true(tako_ws_send(NULL, TAKO_WS_TEXT, TAKO_STR("x")) == TAKO_ENOTSUP);
+	assert_int_equal(tako_ws_close(NULL, 1000, TAKO_STR("")), TAKO_ENOTSUP);
+	assert_string_equal(tako_last_error(), "WebSocket is not in this build");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(tls_listener_is_refused),
+		cmocka_unit_test(websocket_calls_are_refused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
