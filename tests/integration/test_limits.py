@@ -414,6 +414,20 @@ def test_body_limit_of_chunks():
                 assert w.response().status in ({413} if size == b"3e9" else {400, 413})
 
 
+def test_body_nobody_wants_is_not_read_for_ever():
+    """Skipping it saves the connection, but no more than some of it is worth that."""
+    with knobs() as s, s.connect() as w:
+        w.send(request("POST", "/ignore", "Transfer-Encoding: chunked"))
+        r = w.response()
+        assert r.status == 200
+        part = b"10000\r\n" + b"x" * 65536 + b"\r\n"
+        with pytest.raises(OSError):
+            for _ in range(2000):
+                w.send(part)
+        assert stats(s)["received_bytes"] < 40 << 20
+        w.until_gone()
+
+
 def test_streamed_bodies_have_no_limit_by_default():
     with knobs(max_body_bytes=1000) as s, s.connect() as w:
         w.send(request("POST", "/sink", body=b"x" * 100000))
