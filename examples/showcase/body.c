@@ -10,7 +10,6 @@
 
 #include "showcase.h"
 
-
 /* ---- /echo ------------------------------------------------------------------ */
 
 static void copy_trailers(tako_req *req, tako_res *res)

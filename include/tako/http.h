@@ -97,11 +97,11 @@ TAKO_API int tako_req_query_each(tako_req *req, tako_pair_fn fn, void *arg);
 /* Facts of the connection.  Borrowed, as long as the exchange lives. */
 typedef struct tako_conn_info {
 	size_t size;
-	const char *peer;      /* "192.0.2.1:4711", "[2001:db8::1]:4711", "unix:" */
-	const char *local;     /* the address the connection came in on */
-	const char *transport; /* "http/1.1", "h2", "h3" */
-	const char *tls;       /* "TLSv1.3"; NULL without TLS */
-	uint64_t id;           /* unique in the process */
+	const char *peer;       /* "192.0.2.1:4711", "[2001:db8::1]:4711", "unix:" */
+	const char *local;      /* the address the connection came in on */
+	const char *transport;  /* "http/1.1", "h2", "h3" */
+	const char *tls;        /* "TLSv1.3"; NULL without TLS */
+	uint64_t id;            /* unique in the process */
 	uint64_t request_count; /* on this connection so far, this one included */
 } tako_conn_info;
 
@@ -185,8 +185,8 @@ typedef struct tako_multipart_config {
 	int (*on_data)(tako_req *req, tako_str data, bool end, void *arg);
 	/* All parts are there: answer now. */
 	int (*on_done)(tako_req *req, tako_res *res, void *arg);
-	uint64_t max_part_bytes;     /* 0: 1 MiB; TAKO_OFF64: none */
-	uint32_t max_part_count;     /* 0: 100 */
+	uint64_t max_part_bytes;      /* 0: 1 MiB; TAKO_OFF64: none */
+	uint32_t max_part_count;      /* 0: 100 */
 	uint32_t max_part_head_bytes; /* 0: 8 KiB */
 } tako_multipart_config;
 #define TAKO_MULTIPART_CONFIG(...)                                                                 \
@@ -222,11 +222,11 @@ typedef struct tako_cookie {
 	size_t size;
 	const char *name;
 	const char *value;
-	const char *path;   /* NULL: "/" */
-	const char *domain; /* NULL: this host only */
-	const char *same_site; /* NULL: "Lax"; "Strict"; "None" (needs secure) */
-	int64_t max_age_s;  /* 0: a session cookie; negative: delete it now */
-	uint32_t secure;    /* 1: over TLS only */
+	const char *path;         /* NULL: "/" */
+	const char *domain;       /* NULL: this host only */
+	const char *same_site;    /* NULL: "Lax"; "Strict"; "None" (needs secure) */
+	int64_t max_age_s;        /* 0: a session cookie; negative: delete it now */
+	uint32_t secure;          /* 1: over TLS only */
 	uint32_t script_readable; /* 1: without HttpOnly */
 } tako_cookie;
 #define TAKO_COOKIE(...) (&(tako_cookie){.size = sizeof(tako_cookie), __VA_ARGS__})
@@ -250,7 +250,7 @@ TAKO_API int tako_res_text(tako_res *res, int status, const char *fmt, ...) TAKO
 /* The same with a body that stays yours, unchanged, until done(arg) runs, which it does
  * exactly once, also on failure.  `done` may be NULL for bytes that never die.  [loop] */
 TAKO_API int tako_res_send_ref(tako_res *res, int status, const char *type, tako_str body,
-			       void (*done)(void *arg), void *arg);
+                               void (*done)(void *arg), void *arg);
 /* Redirect: 301, 302, 303, 307 or 308 and a Location.  TAKO_EINVAL: another status, or
  * control characters in `location`.  [loop] */
 TAKO_API int tako_res_redirect(tako_res *res, int status, const char *location);
@@ -367,7 +367,7 @@ typedef struct tako_static_config {
  *   TAKO_ENOMEM; and those of tako_route() */
 TAKO_API void tako_static(tako_router *router, const char *prefix, const char *dir);
 TAKO_API void tako_static_with(tako_router *router, const char *prefix, const char *dir,
-			       const tako_static_config *cfg);
+                               const tako_static_config *cfg);
 
 TAKO_END
 

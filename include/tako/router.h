@@ -67,7 +67,7 @@ TAKO_API int tako_router_error(const tako_router *router);
  * 204 with Allow unless routed.  `arg` is passed through untouched and must outlive
  * the router.  At most 16 parameters a path.  [setup] */
 TAKO_API void tako_route(tako_router *router, const char *method, const char *path,
-			 tako_handler handler, void *arg);
+                         tako_handler handler, void *arg);
 
 /* The methods that most routes are for; arguments and errors as tako_route(). */
 #define tako_get(router, path, handler, arg) tako_route(router, "GET", path, handler, arg)
@@ -190,7 +190,7 @@ typedef struct tako_route_info {
  * walk and is returned.  The info is borrowed for the call.  [any] once frozen, else
  * [setup] */
 TAKO_API int tako_router_each(const tako_router *router,
-			      int (*fn)(const tako_route_info *info, void *arg), void *arg);
+                              int (*fn)(const tako_route_info *info, void *arg), void *arg);
 
 TAKO_END
 

@@ -35,13 +35,13 @@ typedef struct tako_access {
 	tako_str referer;
 	tako_str request_id;
 	const char *peer;
-	uint64_t wall_time_ms; /* of the request, since the epoch */
-	uint64_t duration_ns;  /* from its head being complete to the end of its response */
-	uint64_t received_bytes; /* of the request's body */
-	uint64_t sent_bytes;     /* of the response's body */
-	int32_t status;          /* 0: none was sent */
-	int32_t version;         /* 10, 11, 20, 30 */
-	int32_t error;           /* 0, or the TAKO_E* that cut the exchange */
+	uint64_t wall_time_ms;       /* of the request, since the epoch */
+	uint64_t duration_ns;        /* from its head being complete to the end of its response */
+	uint64_t received_bytes;     /* of the request's body */
+	uint64_t sent_bytes;         /* of the response's body */
+	int32_t status;              /* 0: none was sent */
+	int32_t version;             /* 10, 11, 20, 30 */
+	int32_t error;               /* 0, or the TAKO_E* that cut the exchange */
 	uint32_t connection_request; /* 1: the first on its connection */
 } tako_access;
 
@@ -74,27 +74,27 @@ typedef struct tako_server_config {
 	uint32_t header_timeout_ms;      /* 0: 30000 for a whole request head; then 408 */
 	uint32_t keepalive_timeout_ms;   /* 0: 60000 idle between requests */
 	uint32_t keepalive_request_count; /* 0: no limit a connection; 1: no keep-alive */
-	uint32_t body_timeout_ms;  /* 0: 30000 without a byte of an expected body; then 408 */
-	uint32_t write_timeout_ms; /* 0: 30000 without a byte taken by the peer */
-	uint32_t min_rate_bytes;   /* 0: 64 a second, bodies either way, averaged since the first
+	uint32_t body_timeout_ms;   /* 0: 30000 without a byte of an expected body; then 408 */
+	uint32_t write_timeout_ms;  /* 0: 30000 without a byte taken by the peer */
+	uint32_t min_rate_bytes;    /* 0: 64 a second, bodies either way, averaged since the first
 				    * min_rate_grace_ms; slower peers are cut; TAKO_OFF: none */
-	uint32_t min_rate_grace_ms;  /* 0: 10000 */
-	uint32_t max_head_bytes;     /* 0: 32 KiB of request line and fields; then 431 */
-	uint32_t max_line_bytes;     /* 0: 8 KiB of request line; then 414 */
-	uint32_t max_header_count;   /* 0: 100 fields; then 431 */
-	uint32_t linger_timeout_ms;  /* 0: 2000 to read on after a final response, so that the
+	uint32_t min_rate_grace_ms; /* 0: 10000 */
+	uint32_t max_head_bytes;    /* 0: 32 KiB of request line and fields; then 431 */
+	uint32_t max_line_bytes;    /* 0: 8 KiB of request line; then 414 */
+	uint32_t max_header_count;  /* 0: 100 fields; then 431 */
+	uint32_t linger_timeout_ms; /* 0: 2000 to read on after a final response, so that the
 				      * peer gets it instead of a reset */
-	uint32_t drain_timeout_ms;   /* 0: 30000; TAKO_OFF: wait for the last one */
-	uint32_t accept_backoff_min_ms; /* 0: 5 after a failed accept, doubling */
-	uint32_t accept_backoff_max_ms; /* 0: 1000 */
-	uint32_t offload_thread_count;  /* 0: 4 threads for tako_offload(), made on first use */
-	uint32_t offload_queue_count;   /* 0: 1024 waiting jobs */
-	uint32_t access_log_fd;         /* 0: none; stays yours, must outlive the server */
-	uint32_t access_log_format;     /* TAKO_LOG_TEXT, TAKO_LOG_JSON */
-	uint32_t access_log_queue_bytes; /* 0: 256 KiB a worker; what does not fit is counted
+	uint32_t drain_timeout_ms;  /* 0: 30000; TAKO_OFF: wait for the last one */
+	uint32_t accept_backoff_min_ms;     /* 0: 5 after a failed accept, doubling */
+	uint32_t accept_backoff_max_ms;     /* 0: 1000 */
+	uint32_t offload_thread_count;      /* 0: 4 threads for tako_offload(), made on first use */
+	uint32_t offload_queue_count;       /* 0: 1024 waiting jobs */
+	uint32_t access_log_fd;             /* 0: none; stays yours, must outlive the server */
+	uint32_t access_log_format;         /* TAKO_LOG_TEXT, TAKO_LOG_JSON */
+	uint32_t access_log_queue_bytes;    /* 0: 256 KiB a worker; what does not fit is counted
 					  * and dropped, a loop never waits */
-	uint32_t proxy_read_timeout_ms;  /* PROXY protocol: not in this build */
-	uint32_t tls_handshake_timeout_ms; /* TLS: not in this build */
+	uint32_t proxy_read_timeout_ms;     /* PROXY protocol: not in this build */
+	uint32_t tls_handshake_timeout_ms;  /* TLS: not in this build */
 	uint32_t h2_max_concurrent_streams; /* HTTP/2: not in this build, as all h2_ fields */
 	uint32_t h2_max_header_list_bytes;
 	uint32_t h2_max_send_buffer_bytes;
@@ -117,7 +117,7 @@ typedef struct tako_server_config {
 /* Knobs of one listener; the same rules as above. */
 typedef struct tako_listen_config {
 	size_t size;
-	const char *cert_file;   /* TLS: not in this build */
+	const char *cert_file; /* TLS: not in this build */
 	const char *key_file;
 	uint32_t proxy_protocol; /* PROXY protocol: not in this build */
 	uint32_t backlog;        /* 0: 1024 */
@@ -148,7 +148,7 @@ TAKO_API const tako_runtime *tako_runtime_epoll(void);
  *                 set; or a setting this build has no use for; or the runtime cannot work
  *   TAKO_ENOMEM, TAKO_ESYS */
 TAKO_API TAKO_CHECK int tako_server_new(tako_server **out, tako_router *router,
-					const tako_server_config *cfg);
+                                        const tako_server_config *cfg);
 
 /* Bind now, so that errors surface here; serve once started.  addr: "1.2.3.4:80",
  * "[::]:80", ":80" (every IPv4 and IPv6 address), "localhost:80" (127.0.0.1), "name:80" (the
@@ -158,13 +158,13 @@ TAKO_API TAKO_CHECK int tako_server_new(tako_server **out, tako_router *router,
  *   TAKO_ESTATE   started already
  *   TAKO_ENOTSUP  a setting this build or transport has no use for */
 TAKO_API TAKO_CHECK int tako_server_listen(tako_server *srv, const tako_transport *t,
-					   const char *addr, const tako_listen_config *cfg);
+                                           const char *addr, const tako_listen_config *cfg);
 
 /* Write the address of the `index`th listener, "127.0.0.1:8080", with the port that the
  * kernel chose, to buf; returns its length.  TAKO_ENOENT: no such listener; TAKO_ETOOBIG:
  * it does not fit (64 bytes always do for TCP).  [any] */
 TAKO_API int tako_server_local_addr(const tako_server *srv, size_t index, char *buf,
-				    size_t buf_bytes);
+                                    size_t buf_bytes);
 
 /* Serve until stopped.  Returns 0 after a clean drain, TAKO_ETIMEDOUT after a cut one.
  * Threads: this one plus worker_count - 1.  TAKO_ESTATE: started already, or nothing to
@@ -220,23 +220,23 @@ TAKO_API TAKO_CHECK int tako_server_step(tako_server *srv, uint32_t timeout_ms);
 /* Figures of a server since it was made; new ones are added at the end. */
 typedef struct tako_stats {
 	size_t size;
-	const char *runtime;            /* the name of the one in use */
-	uint64_t connections_accepted;  /* since the start */
-	uint64_t connections_open;      /* now */
-	uint64_t connections_refused;   /* over max_connections_per_ip */
+	const char *runtime;           /* the name of the one in use */
+	uint64_t connections_accepted; /* since the start */
+	uint64_t connections_open;     /* now */
+	uint64_t connections_refused;  /* over max_connections_per_ip */
 	uint64_t accept_errors;
-	uint64_t requests;              /* heads parsed, or refused */
-	uint64_t requests_active;       /* exchanges now */
+	uint64_t requests;        /* heads parsed, or refused */
+	uint64_t requests_active; /* exchanges now */
 	uint64_t responses_1xx;
 	uint64_t responses_2xx;
 	uint64_t responses_3xx;
 	uint64_t responses_4xx;
 	uint64_t responses_5xx;
-	uint64_t aborted;               /* exchanges cut before their end */
-	uint64_t timeouts;              /* of any kind */
+	uint64_t aborted;  /* exchanges cut before their end */
+	uint64_t timeouts; /* of any kind */
 	uint64_t received_bytes;
 	uint64_t sent_bytes;
-	uint64_t log_dropped;           /* access log lines that found no room */
+	uint64_t log_dropped; /* access log lines that found no room */
 } tako_stats;
 
 /* Fill `out`, whose size field the caller has set.  Sums over the workers, each figure

@@ -17,7 +17,7 @@ static int ask(struct tako__exchange *x, tako_body_fn fn, void *arg, uint32_t ho
 		return tako__fail(TAKO_ECLOSED, "the peer went away");
 	if (x->content_length != TAKO_OFF64 && x->content_length > limit)
 		return tako__fail(TAKO_ETOOBIG, "a body of %llu bytes is over the limit",
-				  (unsigned long long)x->content_length);
+		                  (unsigned long long)x->content_length);
 	x->body_fn = fn;
 	x->body_arg = arg;
 	x->body_limit = limit;

@@ -48,7 +48,7 @@ static void rematch(struct tako__exchange *x)
 
 	x->skip++;
 	x->found = (uint8_t)tako__match(x->worker->srv->routes, x->method_id, x->method, x->host,
-					x->path, x->skip, &x->match);
+	                                x->path, x->skip, &x->match);
 	x->ep = x->match.ep;
 	x->body_limit = x->ep->max_body_bytes ? x->ep->max_body_bytes : TAKO_OFF64;
 	while (common < old->mw_count && common < x->ep->mw_count &&

@@ -85,7 +85,7 @@ static int refuse_absent(const tako_server_config *c)
 	for (size_t i = 0; i < TAKO__COUNT(absent); i++) {
 		if (absent[i].value)
 			return tako__fail(TAKO_ENOTSUP, "%s is set, but this build has no %s",
-					  absent[i].name, absent[i].what);
+			                  absent[i].name, absent[i].what);
 	}
 	return 0;
 }
@@ -107,7 +107,7 @@ static int check_ranges(const struct range *r, size_t count)
 			return tako__fail(TAKO_EINVAL, "%s cannot be TAKO_OFF", r[i].name);
 		if (r[i].value < r[i].min || r[i].value > r[i].max)
 			return tako__fail(TAKO_EINVAL, "%s is %u, not in %u to %u", r[i].name,
-					  r[i].value, r[i].min, r[i].max);
+			                  r[i].value, r[i].min, r[i].max);
 	}
 	return 0;
 }
@@ -131,8 +131,8 @@ static int check(const tako_server_config *c)
 		{"linger_timeout_ms", c->linger_timeout_ms, 1, 600000, false},
 		{"drain_timeout_ms", c->drain_timeout_ms, 1, INT32_MAX, true},
 		{"accept_backoff_min_ms", c->accept_backoff_min_ms, 1, 600000, false},
-		{"accept_backoff_max_ms", c->accept_backoff_max_ms, c->accept_backoff_min_ms, 600000,
-		 false},
+		{"accept_backoff_max_ms", c->accept_backoff_max_ms, c->accept_backoff_min_ms,
+	         600000, false},
 		{"offload_thread_count", c->offload_thread_count, 1, 1024, false},
 		{"offload_queue_count", c->offload_queue_count, 1, 1u << 20, false},
 		{"access_log_fd", c->access_log_fd, 0, INT32_MAX, false},
@@ -147,8 +147,9 @@ static int check(const tako_server_config *c)
 		rc = tako__fail(TAKO_EINVAL, "max_line_bytes is over max_head_bytes");
 	if (rc == 0 && (c->access_log_format || c->access_log_queue_bytes != 256u << 10) &&
 	    !c->access_log_fd)
-		rc = tako__fail(TAKO_ENOTSUP, "access_log_format and access_log_queue_bytes need an "
-					      "access_log_fd");
+		rc = tako__fail(TAKO_ENOTSUP,
+		                "access_log_format and access_log_queue_bytes need an "
+		                "access_log_fd");
 	return rc;
 }
 
@@ -172,7 +173,7 @@ int tako__config_import(tako_server_config *out, const tako_server_config *cfg)
 
 	if (cfg)
 		rc = tako__import(&c, sizeof c, cfg, offsetof(tako_server_config, max_body_bytes),
-				  "tako_server_config");
+		                  "tako_server_config");
 	if (rc == 0)
 		rc = refuse_absent(&c);
 	if (rc < 0)

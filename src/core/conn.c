@@ -317,7 +317,7 @@ static void set_peer(struct tako__conn *c, const struct sockaddr *from, socklen_
 }
 
 static struct tako__conn *conn_new(struct tako__listener *ls, const struct sockaddr *from,
-				   socklen_t n)
+                                   socklen_t n)
 {
 	struct tako__worker *w = ls->worker;
 	struct tako__conn *c = tako__pool_get(&w->conns);
@@ -351,7 +351,7 @@ static bool admit(struct tako__conn *c)
 }
 
 void tako__conn_accept(struct tako__listener *ls, int fd, const struct sockaddr *from,
-		       socklen_t from_len)
+                       socklen_t from_len)
 {
 	struct tako__worker *w = ls->worker;
 	struct tako__conn *c = conn_new(ls, from, from_len);

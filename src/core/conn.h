@@ -33,10 +33,10 @@ enum {
 	TAKO__OUT_ROOM = TAKO__OUT_BYTES - sizeof(struct tako__out),
 };
 
-#define TAKO__CONN_DIRTY 1u    /* on the worker's list of those to flush */
-#define TAKO__CONN_ENTERED 2u  /* inside one of its callbacks, which flushes at the end */
-#define TAKO__CONN_FINISH 4u   /* close when everything is sent */
-#define TAKO__CONN_LINGER 8u   /* … but read on for a while first */
+#define TAKO__CONN_DIRTY 1u   /* on the worker's list of those to flush */
+#define TAKO__CONN_ENTERED 2u /* inside one of its callbacks, which flushes at the end */
+#define TAKO__CONN_FINISH 4u  /* close when everything is sent */
+#define TAKO__CONN_LINGER 8u  /* … but read on for a while first */
 #define TAKO__CONN_LINGERING 16u
 #define TAKO__CONN_CLOSING 32u /* the socket is being closed */
 #define TAKO__CONN_COUNTED_IP 64u
@@ -54,19 +54,19 @@ struct tako__conn {
 	struct tako__layer *bottom;
 	struct tako__list link; /* worker's connections */
 	struct tako__conn *dirty_next;
-	struct tako__out *open; /* being filled, not queued yet */
+	struct tako__out *open;      /* being filled, not queued yet */
 	struct tako__spool *spool;   /* while a file is read for the layers */
 	struct tako_send *held_head; /* that file, and what waits behind it */
 	struct tako_send *held_tail;
 	uint64_t held_bytes;
 	struct tako__timer timer;
-	uint64_t deadline_ns; /* the timer may fire earlier and then looks here */
+	uint64_t deadline_ns;   /* the timer may fire earlier and then looks here */
 	uint64_t counted_bytes; /* of sent_bytes: in the statistics already */
 	uint64_t id;
 	uint64_t request_count;
-	uint64_t stall_ns;    /* since when the peer has been taking too little */
-	uint64_t stall_bytes; /* sent_bytes then */
-	uint64_t progress_ns; /* when it last took any */
+	uint64_t stall_ns;       /* since when the peer has been taking too little */
+	uint64_t stall_bytes;    /* sent_bytes then */
+	uint64_t progress_ns;    /* when it last took any */
 	uint64_t progress_bytes; /* sent_bytes then */
 	uint32_t flags;
 	uint32_t linger_bytes; /* read and thrown away so far */
@@ -81,7 +81,7 @@ struct tako__conn {
 /* Take over the accepted descriptor, whose place in the server's count is reserved; on failure
  * both are given back. */
 void tako__conn_accept(struct tako__listener *ls, int fd, const struct sockaddr *from,
-		       socklen_t from_len);
+                       socklen_t from_len);
 
 /* Room for `n` contiguous bytes (at most TAKO__OUT_ROOM) in the output; NULL without
  * memory.  What was written is then told to commit. */

@@ -11,8 +11,7 @@ int tako_res_cookie(tako_res *res, const tako_cookie *cookie)
 {
 	tako_cookie c = {.size = sizeof c};
 	tako_str value;
-	int rc = tako__import(&c, sizeof c, cookie, offsetof(tako_cookie, path),
-			      "tako_cookie");
+	int rc = tako__import(&c, sizeof c, cookie, offsetof(tako_cookie, path), "tako_cookie");
 
 	if (rc == 0)
 		rc = tako__cookie_format(&c, time(NULL), &tako__x(res)->arena, &value);

@@ -156,7 +156,7 @@ int tako_res_after(tako_res *res, uint32_t delay_ms, tako_res_fn fn, void *arg)
 	if (x->flags & TAKO__X_GONE)
 		delay_ms = 0;
 	tako__timer_set(&x->worker->wheel, &t->timer,
-			tako__now_ns(x->worker) + (uint64_t)delay_ms * 1000000);
+	                tako__now_ns(x->worker) + (uint64_t)delay_ms * 1000000);
 	return 0;
 }
 
@@ -214,7 +214,7 @@ int tako__after_timeout(struct tako__exchange *x, uint32_t timeout_ms)
 		return TAKO_ENOMEM;
 	tako__timer_init(&x->timeout->timer, on_timeout);
 	tako__timer_set(&x->worker->wheel, &x->timeout->timer,
-			tako__now_ns(x->worker) + (uint64_t)timeout_ms * 1000000);
+	                tako__now_ns(x->worker) + (uint64_t)timeout_ms * 1000000);
 	return 0;
 }
 
@@ -259,8 +259,12 @@ int tako_offload(tako_res *res, void (*work)(void *arg), tako_res_fn fn, void *a
 	o = tako__alloc(sizeof *o);
 	if (!o)
 		return tako__fail(TAKO_ENOMEM, "offload: out of memory");
-	*o = (struct offloaded){.job = {.run = do_work}, .mail = {.fn = on_offloaded}, .x = x,
-				.fn = fn, .work = work, .arg = arg};
+	*o = (struct offloaded){.job = {.run = do_work},
+	                        .mail = {.fn = on_offloaded},
+	                        .x = x,
+	                        .fn = fn,
+	                        .work = work,
+	                        .arg = arg};
 	tako__exchange_ref(x);
 	x->worker->offload_count++;
 	rc = tako__offload_submit(x->worker->srv->offload, &o->job);

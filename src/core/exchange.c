@@ -93,7 +93,7 @@ static int begin(struct tako__exchange *x)
 	if (TAKO__UNLIKELY(x->path.n == 1 && x->path.p[0] == '*'))
 		return tako_res_send(tako__res(x), 204, NULL, (tako_str){NULL, 0});
 	x->found = (uint8_t)tako__match(x->worker->srv->routes, x->method_id, x->method, x->host,
-					x->path, 0, &x->match);
+	                                x->path, 0, &x->match);
 	x->ep = x->match.ep;
 	if (x->ep->max_body_bytes)
 		x->body_limit = x->ep->max_body_bytes;
@@ -373,7 +373,7 @@ static bool pending(const struct tako__exchange *x)
 {
 	return x->refs || x->drain_fn ||
 	       ((x->flags & (TAKO__X_BODY_WANTED | TAKO__X_BODY_DONE | TAKO__X_BODY_DROPPED)) ==
-		TAKO__X_BODY_WANTED);
+	        TAKO__X_BODY_WANTED);
 }
 
 void tako__exchange_check(struct tako__exchange *x)

@@ -21,32 +21,32 @@ struct tako__conn;
 
 /* What has happened.  The exchange ends when the response has, the request body is read or
  * given up, and nobody holds a reference. */
-#define TAKO__X_RUNNING 1u         /* inside a handler or callback: nothing may be recycled */
-#define TAKO__X_BODY_DONE 2u       /* the request's body has arrived, or there is none */
-#define TAKO__X_BODY_WANTED 4u     /* somebody asked for it */
-#define TAKO__X_BODY_DROPPED 8u    /* nobody will: it is thrown away */
-#define TAKO__X_BODY_PAUSED 0x10u  /* tako_req_pause() */
-#define TAKO__X_WHOLE 0x20u        /* collect it */
+#define TAKO__X_RUNNING 1u        /* inside a handler or callback: nothing may be recycled */
+#define TAKO__X_BODY_DONE 2u      /* the request's body has arrived, or there is none */
+#define TAKO__X_BODY_WANTED 4u    /* somebody asked for it */
+#define TAKO__X_BODY_DROPPED 8u   /* nobody will: it is thrown away */
+#define TAKO__X_BODY_PAUSED 0x10u /* tako_req_pause() */
+#define TAKO__X_WHOLE 0x20u       /* collect it */
 #define TAKO__X_HEAD_SENT 0x40u
-#define TAKO__X_ENDED 0x80u        /* the response is complete, as far as the user goes */
-#define TAKO__X_GONE 0x100u        /* the connection or stream is; also after stop */
-#define TAKO__X_HEAD_ONLY 0x200u   /* answer to HEAD */
-#define TAKO__X_NO_BODY 0x400u     /* … or a status without content */
-#define TAKO__X_ERRORING 0x800u    /* inside error handlers */
-#define TAKO__X_OVER 0x1000u       /* finished: end hooks have run */
-#define TAKO__X_HAS_DATE 0x2000u   /* the user set these fields */
+#define TAKO__X_ENDED 0x80u      /* the response is complete, as far as the user goes */
+#define TAKO__X_GONE 0x100u      /* the connection or stream is; also after stop */
+#define TAKO__X_HEAD_ONLY 0x200u /* answer to HEAD */
+#define TAKO__X_NO_BODY 0x400u   /* … or a status without content */
+#define TAKO__X_ERRORING 0x800u  /* inside error handlers */
+#define TAKO__X_OVER 0x1000u     /* finished: end hooks have run */
+#define TAKO__X_HAS_DATE 0x2000u /* the user set these fields */
 #define TAKO__X_HAS_SERVER 0x4000u
-#define TAKO__X_EXPECTS 0x8000u    /* waits for 100 Continue */
-#define TAKO__X_REFUSED 0x10000u   /* never parsed: the parser's own error */
-#define TAKO__X_ABORTED 0x20000u   /* on_abort was told */
+#define TAKO__X_EXPECTS 0x8000u  /* waits for 100 Continue */
+#define TAKO__X_REFUSED 0x10000u /* never parsed: the parser's own error */
+#define TAKO__X_ABORTED 0x20000u /* on_abort was told */
 #define TAKO__X_LENGTH_SET 0x40000u
 #define TAKO__X_SLASH_MARK 0x80000u /* the path holds encoded slashes */
 #define TAKO__X_TIMED_OUT 0x100000u /* the route's timeout answered */
 #define TAKO__X_HAS_TYPE 0x200000u
-#define TAKO__X_LAST 0x800000u      /* the connection can carry nothing after it */
+#define TAKO__X_LAST 0x800000u         /* the connection can carry nothing after it */
 #define TAKO__X_HALF_CLOSED 0x1000000u /* the peer has closed its side */
-#define TAKO__X_IN_AFTER 0x2000000u /* after-hooks are running */
-#define TAKO__X_EMPTY_DUE 0x400000u /* asked for a body that has none: told so when it is safe */
+#define TAKO__X_IN_AFTER 0x2000000u    /* after-hooks are running */
+#define TAKO__X_EMPTY_DUE 0x400000u    /* asked for a body that has none: told so when it is safe */
 
 struct tako__end_hook {
 	struct tako__end_hook *next;
@@ -71,9 +71,9 @@ struct tako__exchange {
 	const struct tako__proto_ops *proto;
 	const struct tako__endpoint *ep;
 	uint32_t flags;
-	int32_t error;  /* what cut it */
-	uint32_t refs;  /* deferrals, timers, lent bytes */
-	uint32_t skip;  /* matches passed over by TAKO_NEXT */
+	int32_t error;    /* what cut it */
+	uint32_t refs;    /* deferrals, timers, lent bytes */
+	uint32_t skip;    /* matches passed over by TAKO_NEXT */
 	uint32_t mw_from; /* middleware that already ran */
 	uint8_t method_id;
 	uint8_t version;
@@ -195,7 +195,7 @@ void tako__exchange_log(struct tako__exchange *x, uint64_t duration_ns);
 bool tako__field_value_ok(tako_str value);
 /* First field of that name in a list. */
 const struct tako__field *tako__field_find(const struct tako__field *f, unsigned count,
-					   const char *name, size_t n);
+                                           const char *name, size_t n);
 /* Answer 308 to the same path with one slash more at its end, or one less. */
 int tako__redirect_slash(struct tako__exchange *x, bool add);
 /* Run the middleware and the handler of x->ep from position `pos`. */

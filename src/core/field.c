@@ -7,7 +7,7 @@
 #include "core/str.h"
 
 const struct tako__field *tako__field_find(const struct tako__field *f, unsigned count,
-					   const char *name, size_t n)
+                                           const char *name, size_t n)
 {
 	for (unsigned i = 0; i < count; i++) {
 		if (f[i].name_n == n && tako__str_ieq(f[i].name, name, n))
@@ -21,9 +21,9 @@ enum { OWN_FIELDS_MAX = 8 };
 
 static int check_count(uint32_t count)
 {
-	return count < TAKO__RES_FIELDS_MAX ? 0 :
-					      tako__fail(TAKO_ETOOBIG, "more than %d fields",
-							 TAKO__RES_FIELDS_MAX);
+	return count < TAKO__RES_FIELDS_MAX
+	               ? 0
+	               : tako__fail(TAKO_ETOOBIG, "more than %d fields", TAKO__RES_FIELDS_MAX);
 }
 
 static int grow(struct tako__arena *a, struct tako__field **list, uint32_t count, uint32_t *cap)
@@ -92,7 +92,7 @@ bool tako__field_value_ok(tako_str v)
 static bool is_framing(tako_str name)
 {
 	static const char *const names[] = {"Connection", "Transfer-Encoding", "Content-Length",
-					    "Keep-Alive", "Upgrade"};
+	                                    "Keep-Alive", "Upgrade"};
 
 	for (size_t i = 0; i < TAKO__COUNT(names); i++) {
 		if (tako_str_ieq(name, tako_str_z(names[i])))
@@ -107,10 +107,10 @@ static int check_field(tako_str name, tako_str value)
 		return tako__fail(TAKO_EINVAL, "field name is not a token");
 	if (!tako__field_value_ok(value))
 		return tako__fail(TAKO_EINVAL, "%.*s: control character in the value",
-				  TAKO_FMT(name));
+		                  TAKO_FMT(name));
 	if (is_framing(name))
 		return tako__fail(TAKO_EINVAL, "%.*s is written by the server itself",
-				  TAKO_FMT(name));
+		                  TAKO_FMT(name));
 	return 0;
 }
 
@@ -185,7 +185,7 @@ static void remove_fields(struct tako__exchange *x, tako_str name)
 static bool is_content_field(const struct tako__field *f, int status)
 {
 	static const char *const names[] = {"ETag", "Last-Modified", "Cache-Control", "Expires",
-					    "Accept-Ranges"};
+	                                    "Accept-Ranges"};
 	tako_str name = {f->name, f->name_n};
 
 	/* This one tells the client of a 416 what it could have asked for. */
@@ -244,8 +244,8 @@ int tako_res_set_header(tako_res *res, const char *name, const char *value)
 tako_str tako_res_get_header(const tako_res *res, const char *name)
 {
 	const struct tako__exchange *x = tako__x(res);
-	const struct tako__field *f =
-		tako__field_find(x->res_fields, x->res_field_count, name, strlen(name));
+	const struct tako__field *f = tako__field_find(x->res_fields, x->res_field_count, name,
+	                                               strlen(name));
 
 	return f ? (tako_str){f->value, f->value_n} : (tako_str){NULL, 0};
 }
@@ -254,8 +254,8 @@ tako_str tako_res_get_header(const tako_res *res, const char *name)
 static bool trailer_allowed(tako_str name)
 {
 	static const char *const names[] = {"Content-Type",  "Content-Encoding", "Content-Range",
-					    "Host",          "Trailer",          "Authorization",
-					    "Cache-Control", "Set-Cookie",       "TE"};
+	                                    "Host",          "Trailer",          "Authorization",
+	                                    "Cache-Control", "Set-Cookie",       "TE"};
 
 	for (size_t i = 0; i < TAKO__COUNT(names); i++) {
 		if (tako_str_ieq(name, tako_str_z(names[i])))
@@ -284,8 +284,8 @@ int tako_res_trailer_str(tako_res *res, tako_str n, tako_str v)
 	if (rc < 0)
 		return rc;
 	x->res_trailer_cap = cap;
-	x->res_trailers[x->res_trailer_count++] = (struct tako__field){
-		n.p, v.p, (uint32_t)n.n, (uint32_t)v.n};
+	x->res_trailers[x->res_trailer_count++] = (struct tako__field){n.p, v.p, (uint32_t)n.n,
+	                                                               (uint32_t)v.n};
 	return 0;
 }
 

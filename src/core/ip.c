@@ -34,12 +34,12 @@ struct tako__ip_table *tako__ip_new(uint32_t max_connections)
 
 	if (!t)
 		return NULL;
-	t->slot_count = max_connections < SLOTS_MAX ? max_connections + TAKO__WORKERS_MAX : SLOTS_MAX;
+	t->slot_count = max_connections < SLOTS_MAX ? max_connections + TAKO__WORKERS_MAX
+	                                            : SLOTS_MAX;
 	t->buckets = tako__zalloc(t->slot_count * sizeof *t->buckets);
 	t->slots = tako__zalloc(t->slot_count * sizeof *t->slots);
 	pthread_mutex_init(&t->lock, NULL);
-	if (!t->buckets || !t->slots ||
-	    getrandom(&t->seed, sizeof t->seed, 0) != sizeof t->seed) {
+	if (!t->buckets || !t->slots || getrandom(&t->seed, sizeof t->seed, 0) != sizeof t->seed) {
 		tako__ip_free(t);
 		return NULL;
 	}
@@ -78,7 +78,8 @@ static uint64_t key_of(const struct sockaddr *sa)
 	if (sa->sa_family == AF_INET)
 		return key_of_v4(&((const struct sockaddr_in *)(const void *)sa)->sin_addr);
 	if (sa->sa_family == AF_INET6) {
-		const struct in6_addr *a = &((const struct sockaddr_in6 *)(const void *)sa)->sin6_addr;
+		const struct in6_addr *a =
+			&((const struct sockaddr_in6 *)(const void *)sa)->sin6_addr;
 
 		if (IN6_IS_ADDR_V4MAPPED(a))
 			return key_of_v4(&a->s6_addr[12]);

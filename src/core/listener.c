@@ -59,7 +59,7 @@ static int check_port(const char *addr, const char *port)
 static int resolve(const char *addr, struct addrinfo **out)
 {
 	struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICSERV,
-				 .ai_socktype = SOCK_STREAM};
+	                         .ai_socktype = SOCK_STREAM};
 	char host[256];
 	const char *port = NULL;
 	int rc = split(addr, host, sizeof host, &port);
@@ -110,7 +110,7 @@ static int open_socket(const struct sockaddr *sa, socklen_t n, bool share, const
 	set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
 	if (sa->sa_family == AF_INET6)
 		set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY,
-			   !IN6_IS_ADDR_UNSPECIFIED(
+		           !IN6_IS_ADDR_UNSPECIFIED(
 				   &((const struct sockaddr_in6 *)(const void *)sa)->sin6_addr));
 	if ((share && set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1) < 0) || bind(fd, sa, n) < 0) {
 		err = tako__fail_errno("bind %.60s", addr);
@@ -122,8 +122,9 @@ static int open_socket(const struct sockaddr *sa, socklen_t n, bool share, const
 
 static uint16_t port_of(const struct sockaddr *sa)
 {
-	return sa->sa_family == AF_INET6 ? ((const struct sockaddr_in6 *)(const void *)sa)->sin6_port :
-					   ((const struct sockaddr_in *)(const void *)sa)->sin_port;
+	return sa->sa_family == AF_INET6
+	               ? ((const struct sockaddr_in6 *)(const void *)sa)->sin6_port
+	               : ((const struct sockaddr_in *)(const void *)sa)->sin_port;
 }
 
 /* SO_REUSEPORT would let a second instance of a program share the port of the first without
@@ -142,7 +143,7 @@ static int probe_taken(const struct addrinfo *ai, const char *addr)
 }
 
 static int bind_all(struct tako__address *a, unsigned count, const struct addrinfo *ai,
-		    const char *addr, int backlog)
+                    const char *addr, int backlog)
 {
 	struct sockaddr_storage bound;
 	socklen_t n = ai->ai_addrlen;
@@ -169,7 +170,7 @@ static size_t address_bytes(const struct tako_server *srv)
 }
 
 int tako__listen_bind(struct tako__address **out, struct tako_server *srv, const char *addr,
-		      uint32_t backlog)
+                      uint32_t backlog)
 {
 	struct addrinfo *ai;
 	struct tako__address *a;
@@ -217,7 +218,7 @@ static bool full(const struct tako_server *srv)
 {
 	return srv->cfg.max_connections != TAKO_OFF &&
 	       atomic_load_explicit(&srv->conn_count, memory_order_relaxed) >=
-		       srv->cfg.max_connections;
+	               srv->cfg.max_connections;
 }
 
 /* Take a place for one more.  Counted before it is looked at, so that no two workers get the
@@ -319,7 +320,7 @@ static void on_accept_error(struct tako_sock *s, int errno_value)
 	if (ls->backoff_ms > cfg->accept_backoff_max_ms)
 		ls->backoff_ms = cfg->accept_backoff_max_ms;
 	tako__timer_set(&w->wheel, &ls->backoff,
-			tako__now_ns(w) + (uint64_t)ls->backoff_ms * 1000000);
+	                tako__now_ns(w) + (uint64_t)ls->backoff_ms * 1000000);
 }
 
 /* The port is free when the worker has stopped, not when the server is freed. */
@@ -370,7 +371,7 @@ void tako__listener_close(struct tako__listener *ls)
 		struct sockaddr_storage from;
 		socklen_t n = sizeof from;
 		int fd = accept4(ls->sock.fd, (struct sockaddr *)&from, &n,
-				 SOCK_NONBLOCK | SOCK_CLOEXEC);
+		                 SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 		if (fd < 0)
 			break;

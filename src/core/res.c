@@ -211,11 +211,11 @@ int tako__res_lend(struct tako__exchange *x, tako_str data, void (*done)(void *a
 int tako__res_lend_file(struct tako__exchange *x, int fd, uint64_t offset, uint64_t n)
 {
 	return lend(x, (struct tako_send){.n = n, .file_pos = (int64_t)offset, .file_fd = fd}, NULL,
-		    NULL);
+	            NULL);
 }
 
 int tako_res_send_ref(tako_res *res, int status, const char *type, tako_str body,
-		      void (*done)(void *arg), void *arg)
+                      void (*done)(void *arg), void *arg)
 {
 	struct tako__exchange *x = tako__x(res);
 	int begun = begin_whole(x, status, type, body.n);
@@ -271,7 +271,7 @@ int tako__res_builtin(struct tako__exchange *x, int status)
 	int n = snprintf(text, sizeof text, "%d %s\n", status, tako__status_text(status));
 
 	return tako_res_send(tako__res(x), status, "text/plain; charset=utf-8",
-			     (tako_str){text, (size_t)n});
+	                     (tako_str){text, (size_t)n});
 }
 
 int tako_res_error(tako_res *res, int status)

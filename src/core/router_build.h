@@ -113,7 +113,7 @@ struct tako__root {
 	struct tako__route *routes;
 	struct tako__route **routes_end;
 	struct tako__child *children;
-	struct tako__owned *owned; /* newest first */
+	struct tako__owned *owned;    /* newest first */
 	struct tako__route **buckets; /* routes by hash, to find conflicts */
 	uint32_t bucket_count;
 };

@@ -26,7 +26,7 @@ void tako_sock_queue(struct tako_sock *s, struct tako_send *op)
 }
 
 unsigned tako_sock_gather(const struct tako_sock *s, struct iovec *iov, unsigned max,
-			  size_t *ret_bytes)
+                          size_t *ret_bytes)
 {
 	unsigned count = 0;
 	size_t bytes = 0;

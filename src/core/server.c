@@ -35,7 +35,7 @@ static int make_parts(struct tako_server *srv)
 
 	if (cfg->access_log_fd) {
 		rc = tako__log_new(&srv->log, (int)cfg->access_log_fd, cfg->access_log_format,
-				   cfg->worker_count, cfg->access_log_queue_bytes);
+		                   cfg->worker_count, cfg->access_log_queue_bytes);
 		if (rc < 0)
 			return rc;
 	}
@@ -60,7 +60,7 @@ static int make_parts(struct tako_server *srv)
 static uint64_t choose_tick(const tako_server_config *cfg)
 {
 	const uint32_t limits[] = {cfg->body_timeout_ms, cfg->write_timeout_ms,
-				   cfg->min_rate_grace_ms};
+	                           cfg->min_rate_grace_ms};
 	uint32_t shortest_ms = 4000;
 
 	for (size_t i = 0; i < TAKO__COUNT(limits); i++) {
@@ -88,7 +88,7 @@ int tako_server_new(tako_server **out, tako_router *router, const tako_server_co
 	if (rc == 0) {
 		/* The caller's text need not outlive the call. */
 		srv->server_header = tako__strndup(srv->cfg.server_header,
-						   strlen(srv->cfg.server_header));
+		                                   strlen(srv->cfg.server_header));
 		srv->cfg.server_header = srv->server_header;
 		if (!srv->server_header)
 			rc = tako__fail(TAKO_ENOMEM, "server: out of memory");
@@ -144,19 +144,19 @@ static int import_listen(tako_listen_config *out, const tako_listen_config *cfg)
 {
 	tako_listen_config c = {.size = sizeof c};
 	int rc = cfg ? tako__import(&c, sizeof c, cfg, offsetof(tako_listen_config, backlog),
-				    "tako_listen_config") :
-		       0;
+	                            "tako_listen_config")
+	             : 0;
 
 	if (rc < 0)
 		return rc;
 	if (c.cert_file || c.key_file)
 		return tako__fail(TAKO_ENOTSUP, "cert_file and key_file need TLS, which this "
-						"transport has not");
+		                                "transport has not");
 	if (c.proxy_protocol)
 		return tako__fail(TAKO_ENOTSUP, "proxy_protocol is set, but this build has none");
 	if (c.backlog > INT32_MAX)
 		return tako__fail(TAKO_EINVAL, "backlog is %u, not in 1 to %d", c.backlog,
-				  INT32_MAX);
+		                  INT32_MAX);
 	if (!c.backlog)
 		c.backlog = 1024;
 	*out = c;
@@ -164,13 +164,14 @@ static int import_listen(tako_listen_config *out, const tako_listen_config *cfg)
 }
 
 int tako_server_listen(tako_server *srv, const tako_transport *t, const char *addr,
-		       const tako_listen_config *cfg)
+                       const tako_listen_config *cfg)
 {
 	tako_listen_config c = {0};
 	int rc;
 
 	if (!srv || !t || !addr)
-		return tako__fail(TAKO_EINVAL, "tako_server_listen: no server, transport or address");
+		return tako__fail(TAKO_EINVAL,
+		                  "tako_server_listen: no server, transport or address");
 	if (srv->started)
 		return tako__fail(TAKO_ESTATE, "the server is started already");
 	if (srv->address_count == TAKO__LISTENERS_MAX)

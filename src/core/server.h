@@ -49,14 +49,14 @@ struct tako_server {
 	_Atomic uint32_t waiting_workers; /* those with a listener over the limit */
 	_Atomic uint32_t stop_calls;
 	_Atomic uint32_t drain_ms; /* shutdown() may shorten what the config says */
-	struct tako__gate *gate; /* while threads start */
+	struct tako__gate *gate;   /* while threads start */
 	bool started;
 	bool threads;  /* by tako_server_start() */
 	bool stepping; /* by tako_server_fd() */
 	bool joined;
 	bool has_signals;
 	bool default_workers; /* nobody chose their number */
-	bool leaked; /* a deferral never ended: its worker must stay */
+	bool leaked;          /* a deferral never ended: its worker must stay */
 	int result;
 };
 
@@ -68,12 +68,11 @@ int tako__config_import(tako_server_config *out, const tako_server_config *cfg);
 
 /* Bind `addr` once per worker. */
 int tako__listen_bind(struct tako__address **out, struct tako_server *srv, const char *addr,
-		      uint32_t backlog);
+                      uint32_t backlog);
 void tako__address_free(struct tako_server *srv, struct tako__address *a);
 
 /* A worker's end of it. */
-int tako__listener_open(struct tako__listener *ls, struct tako__worker *w,
-			struct tako__address *a);
+int tako__listener_open(struct tako__listener *ls, struct tako__worker *w, struct tako__address *a);
 void tako__listener_close(struct tako__listener *ls);
 /* A connection has ended: wake those who wait for room. */
 void tako__listener_release(struct tako_server *srv);

@@ -28,8 +28,7 @@ int tako_server_stop_on_signals(tako_server *srv)
 	if (!srv)
 		return tako__fail(TAKO_EINVAL, "no server");
 	if (!atomic_compare_exchange_strong(&target, &none, srv))
-		return none == srv ? 0 :
-				     tako__fail(TAKO_ESTATE, "another server has the signals");
+		return none == srv ? 0 : tako__fail(TAKO_ESTATE, "another server has the signals");
 	sigemptyset(&sa.sa_mask);
 	if (sigaction(SIGINT, &sa, &old_int) < 0 || sigaction(SIGTERM, &sa, &old_term) < 0) {
 		atomic_store(&target, NULL);

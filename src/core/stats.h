@@ -15,7 +15,7 @@ static inline void tako__add(tako__count *c, uint64_t n)
 {
 	/* One writer: a load and a store, not a locked add. */
 	atomic_store_explicit(c, atomic_load_explicit(c, memory_order_relaxed) + n,
-			      memory_order_relaxed);
+	                      memory_order_relaxed);
 }
 static inline uint64_t tako__read(const tako__count *c)
 {

@@ -5,21 +5,20 @@
 #include "core/res.h"
 
 static const char *const texts_1xx[] = {"Continue", "Switching Protocols", "Processing",
-					"Early Hints"};
+                                        "Early Hints"};
 static const char *const texts_2xx[] = {"OK",
-					"Created",
-					"Accepted",
-					"Non-Authoritative Information",
-					"No Content",
-					"Reset Content",
-					"Partial Content",
-					"Multi-Status",
-					"Already Reported"};
-static const char *const texts_3xx[] = {"Multiple Choices", "Moved Permanently",
-					"Found",            "See Other",
-					"Not Modified",     "Use Proxy",
-					"",                 "Temporary Redirect",
-					"Permanent Redirect"};
+                                        "Created",
+                                        "Accepted",
+                                        "Non-Authoritative Information",
+                                        "No Content",
+                                        "Reset Content",
+                                        "Partial Content",
+                                        "Multi-Status",
+                                        "Already Reported"};
+static const char *const texts_3xx[] = {
+	"Multiple Choices",  "Moved Permanently", "Found", "See Other",
+	"Not Modified",      "Use Proxy",         "",      "Temporary Redirect",
+	"Permanent Redirect"};
 static const char *const texts_4xx[] = {
 	"Bad Request",
 	"Unauthorized",

@@ -111,7 +111,7 @@ void tako__worker_close(struct tako__worker *w)
 		tako__listener_close(&w->listeners[i]);
 	/* Connections that the backlog still held, and the listeners themselves. */
 	TAKO__LIST_EACH(at, &w->conn_list)
-		tako__conn_close(TAKO__CONTAINER(at, struct tako__conn, link));
+	tako__conn_close(TAKO__CONTAINER(at, struct tako__conn, link));
 	if (w->listener_count || w->conn_count)
 		(void)w->loop->rt->turn(w->loop, 0);
 	atomic_store(&w->wake_loop, NULL);
@@ -147,7 +147,8 @@ void tako__worker_post(struct tako__worker *w, struct tako__mail *m)
 
 static void cut_all(struct tako__worker *w)
 {
-	TAKO__LIST_EACH(at, &w->conn_list) {
+	TAKO__LIST_EACH(at, &w->conn_list)
+	{
 		struct tako__conn *c = TAKO__CONTAINER(at, struct tako__conn, link);
 
 		/* One that lingers has all of its answer. */
@@ -179,14 +180,15 @@ static void begin_drain(struct tako__worker *w)
 	w->state = TAKO__DRAINING;
 	for (unsigned i = 0; i < w->listener_count; i++)
 		tako__listener_close(&w->listeners[i]);
-	TAKO__LIST_EACH(at, &w->conn_list) {
+	TAKO__LIST_EACH(at, &w->conn_list)
+	{
 		struct tako__conn *c = TAKO__CONTAINER(at, struct tako__conn, link);
 
 		c->proto->drain(c);
 	}
 	if (drain_ms != TAKO_OFF)
 		tako__timer_set(&w->wheel, &w->drain_timer,
-				tako__now_ns(w) + (uint64_t)drain_ms * 1000000);
+		                tako__now_ns(w) + (uint64_t)drain_ms * 1000000);
 }
 
 static void look_at_stop(struct tako__worker *w)

@@ -31,7 +31,7 @@ struct tako__listener {
 	int *fd_slot; /* where the address keeps our descriptor */
 	struct tako__timer backoff;
 	uint32_t backoff_ms;
-	bool open;      /* given to the loop and not yet reaped */
+	bool open;       /* given to the loop and not yet reaped */
 	bool over_limit; /* paused because of max_connections */
 	int parked_fd;   /* accepted when the last place was just taken: the first one in; or -1 */
 	socklen_t parked_n;
@@ -60,12 +60,12 @@ struct tako__worker {
 	unsigned listener_count;
 	unsigned conn_count;
 	unsigned exchange_count;
-	unsigned offload_count; /* jobs that will mail us */
+	unsigned offload_count;     /* jobs that will mail us */
 	struct tako__field *fields; /* the parser's scratch, srv->cfg.max_header_count of them */
 	char *common;               /* "Server: …\r\nDate: …\r\n", renewed each second */
 	uint32_t common_n;
-	uint32_t date_off;          /* of the date in it */
-	uint64_t date_until_ns;     /* on the loop's clock */
+	uint32_t date_off;      /* of the date in it */
+	uint64_t date_until_ns; /* on the loop's clock */
 	struct tako__ticker ticker;
 	struct tako__stats stats;
 	unsigned timed_count; /* exchanges over since the last reading of the clock */
@@ -76,9 +76,9 @@ struct tako__worker {
 	struct tako__log_ring *log;
 	struct tako__timer drain_timer;
 	uint32_t stop_seen;
-	bool cut;       /* the drain is over, what is left is being closed */
-	bool abandoned; /* and somebody's deferral did not end even so */
-	bool mail_left; /* more than one drain takes */
+	bool cut;                /* the drain is over, what is left is being closed */
+	bool abandoned;          /* and somebody's deferral did not end even so */
+	bool mail_left;          /* more than one drain takes */
 	_Atomic bool over_limit; /* some listener of ours waits for room: wake us */
 	unsigned held_count;     /* how many do */
 	int spare_fd;            /* given up to accept and close one when there are no others */

@@ -121,7 +121,7 @@ static void tell_failure(struct tako_sock *s)
 static bool may_receive(const struct tako_sock *s)
 {
 	return (s->flags & (SOCK_READABLE | TAKO_SOCK_PAUSED | TAKO_SOCK_CLOSING | TAKO_SOCK_EOF |
-			    TAKO_SOCK_BROKEN)) == SOCK_READABLE;
+	                    TAKO_SOCK_BROKEN)) == SOCK_READABLE;
 }
 
 /* ---- Closing ------------------------------------------------------------------ */
@@ -189,7 +189,8 @@ static void service_stream(struct tako__epoll *ep, struct tako_sock *s)
 		if ((s->flags & (SOCK_DIRTY | SOCK_WRITABLE)) == (SOCK_DIRTY | SOCK_WRITABLE))
 			flush_now(s);
 	}
-	if ((s->flags & SOCK_DIRTY) && (s->flags & SOCK_WRITABLE) && !(s->flags & TAKO_SOCK_CLOSING))
+	if ((s->flags & SOCK_DIRTY) && (s->flags & SOCK_WRITABLE) &&
+	    !(s->flags & TAKO_SOCK_CLOSING))
 		flush_now(s);
 }
 
@@ -327,8 +328,8 @@ static int epoll_open(struct tako_loop **out, const struct tako_loop_config *cfg
 		ep->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (!ep->recv_buffer || ep->fd < 0 || ep->wake_fd < 0 ||
 	    epoll_ctl(ep->fd, EPOLL_CTL_ADD, ep->wake_fd, &ev) < 0) {
-		int err = ep->recv_buffer ? tako__fail_errno("epoll") :
-					    tako__fail(TAKO_ENOMEM, "event loop: out of memory");
+		int err = ep->recv_buffer ? tako__fail_errno("epoll")
+		                          : tako__fail(TAKO_ENOMEM, "event loop: out of memory");
 		epoll_free(&ep->base);
 		return err;
 	}

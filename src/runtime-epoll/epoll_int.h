@@ -7,16 +7,16 @@
 
 #include <tako/sys/runtime.h>
 
-#define SOCK_READABLE (TAKO_SOCK_USER << 0) /* recv may give something */
-#define SOCK_WRITABLE (TAKO_SOCK_USER << 1) /* send may take something */
-#define SOCK_HANGUP (TAKO_SOCK_USER << 2) /* the peer's end, or an error, was reported */
-#define SOCK_WATCHED (TAKO_SOCK_USER << 3) /* in the interest list */
+#define SOCK_READABLE (TAKO_SOCK_USER << 0)    /* recv may give something */
+#define SOCK_WRITABLE (TAKO_SOCK_USER << 1)    /* send may take something */
+#define SOCK_HANGUP (TAKO_SOCK_USER << 2)      /* the peer's end, or an error, was reported */
+#define SOCK_WATCHED (TAKO_SOCK_USER << 3)     /* in the interest list */
 #define SOCK_WATCHED_OUT (TAKO_SOCK_USER << 4) /* there for EPOLLOUT too */
-#define SOCK_DIRTY (TAKO_SOCK_USER << 5) /* something is queued that was not tried yet */
-#define SOCK_SCHEDULED (TAKO_SOCK_USER << 6) /* on the work list */
-#define SOCK_AGAIN (TAKO_SOCK_USER << 7) /* used up its share of the turn */
+#define SOCK_DIRTY (TAKO_SOCK_USER << 5)       /* something is queued that was not tried yet */
+#define SOCK_SCHEDULED (TAKO_SOCK_USER << 6)   /* on the work list */
+#define SOCK_AGAIN (TAKO_SOCK_USER << 7)       /* used up its share of the turn */
 #define SOCK_LISTENS (TAKO_SOCK_USER << 8)
-#define SOCK_DEAD (TAKO_SOCK_USER << 9) /* torn down, waiting for the reaper */
+#define SOCK_DEAD (TAKO_SOCK_USER << 9)    /* torn down, waiting for the reaper */
 #define SOCK_FAILED (TAKO_SOCK_USER << 10) /* sends nothing more; the owner may not know yet */
 
 struct tako__epoll {

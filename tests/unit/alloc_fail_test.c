@@ -91,7 +91,8 @@ static int fields(tako_req *req, tako_res *res, void *arg)
 	(void)arg;
 	for (int i = 0; rc == 0 && i < 40; i++) {
 		snprintf(name, sizeof name, "X-Field-%d", i);
-		rc = tako_res_header(res, name, "a value of some length, to use up the first arena");
+		rc = tako_res_header(res, name,
+		                     "a value of some length, to use up the first arena");
 	}
 	if (rc == 0)
 		rc = tako_res_set_header(res, "X-Field-3", "another");
@@ -102,9 +103,10 @@ static int fields(tako_req *req, tako_res *res, void *arg)
 	if (rc == 0)
 		rc = tako_req_query_each(req, count_pair, &pairs);
 	if (rc == 0 && (!tako_req_alloc(req, 9000) || !tako_req_header_all(req, "X-Many").p ||
-			!tako_req_query_value(req, "a").p || pairs != 2))
+	                !tako_req_query_value(req, "a").p || pairs != 2))
 		rc = TAKO_ENOMEM;
-	return rc < 0 ? rc : tako_res_text(res, 200, "fields %.*s", TAKO_FMT(tako_req_param(req, "id")));
+	return rc < 0 ? rc
+	              : tako_res_text(res, 200, "fields %.*s", TAKO_FMT(tako_req_param(req, "id")));
 }
 
 static int echo_body(tako_req *req, tako_res *res, tako_str data, bool end, void *arg)
@@ -412,14 +414,14 @@ static void check_clean(const char *what, size_t nth)
 {
 	if (failalloc_live() || failalloc_wrong())
 		fail_msg("%s, allocation %zu: %zu blocks left, %zu wrong", what, nth,
-			 failalloc_live(), failalloc_wrong());
+		         failalloc_live(), failalloc_wrong());
 }
 
 static int set_up(struct stepped *s)
 {
 	const tako_server_config *cfg = TAKO_SERVER_CONFIG(.worker_count = 1,
-							   .max_connections_per_ip = 100,
-							   .access_log_fd = (uint32_t)log_fd);
+	                                                   .max_connections_per_ip = 100,
+	                                                   .access_log_fd = (uint32_t)log_fd);
 	tako_router *r = build();
 	int rc = stepped_start(s, r, cfg, NULL);
 
@@ -468,7 +470,8 @@ struct scenario {
 	const char *name;
 	const char *request; /* NULL: see big_request() */
 	int status;
-	const char *body; /* NULL: PIECES times the piece; "" with 308 and the like: not looked at */
+	const char
+		*body; /* NULL: PIECES times the piece; "" with 308 and the like: not looked at */
 	const char *second; /* sent after a turn: the head comes in two deliveries */
 	size_t pieces;
 };
@@ -479,23 +482,23 @@ struct scenario {
 static const struct scenario scenarios[] = {
 	{"small", GET("/small"), 200, "small", NULL, 0},
 	{"fields",
-	 "GET /fields/%41b?a=1+2&b=3 HTTP/1.1\r\nHost: a\r\nCookie: a=b\r\n" H3 H3 H3 H3 H3 H3 H3 H3 H3
-	 "\r\n",
-	 200, "fields Ab", NULL, 0},
+         "GET /fields/%41b?a=1+2&b=3 HTTP/1.1\r\nHost: a\r\nCookie: a=b\r\n" H3 H3 H3 H3 H3 H3 H3 H3
+                 H3 "\r\n",
+         200, "fields Ab", NULL, 0},
 	{"split head", "GET /fields/x?a=1+2&b=3 HTTP/1.1\r\nHost: a\r\nX-M", 200, "fields x",
-	 "any: y\r\n\r\n", 0},
+         "any: y\r\n\r\n", 0},
 	{"chunked echo",
-	 "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
-	 "5\r\nhello\r\n6\r\n world\r\n0\r\nX-Sum: 1\r\n\r\n",
-	 200, "hello world", NULL, 0},
+         "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+         "5\r\nhello\r\n6\r\n world\r\n0\r\nX-Sum: 1\r\n\r\n",
+         200, "hello world", NULL, 0},
 	{"expecting echo",
-	 "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n", 200,
-	 "ok", "ok", 0},
+         "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n", 200,
+         "ok", "ok", 0},
 	{"whole body", NULL, 200, NULL, NULL, 1},
 	{"form",
-	 "POST /form HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-www-form-urlencoded\r\n"
-	 "Content-Length: 11\r\n\r\na=1&b=%41+c",
-	 200, "A c", NULL, 0},
+         "POST /form HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+         "Content-Length: 11\r\n\r\na=1&b=%41+c",
+         200, "A c", NULL, 0},
 	{"deferral", GET("/defer"), 200, "posted", NULL, 0},
 	{"timer", GET("/after"), 200, "later", NULL, 0},
 	{"offload", GET("/offload"), 200, "worked", NULL, 0},
@@ -522,7 +525,7 @@ static const char *big_request(size_t *ret_n)
 {
 	static char buf[PIECE + 200];
 	int n = snprintf(buf, sizeof buf,
-			 "POST /whole HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n", PIECE);
+	                 "POST /whole HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n", PIECE);
 
 	memcpy(buf + n, piece, PIECE);
 	*ret_n = (size_t)n + PIECE;
@@ -534,9 +537,10 @@ static void check_body(const struct scenario *sc, size_t nth)
 	size_t pieces = sc->body ? 0 : sc->pieces;
 
 	if (sc->body && sc->body[0] &&
-	    (answer.body_n != strlen(sc->body) || memcmp(answer.body, sc->body, answer.body_n) != 0))
+	    (answer.body_n != strlen(sc->body) ||
+	     memcmp(answer.body, sc->body, answer.body_n) != 0))
 		fail_msg("%s, allocation %zu: body \"%.*s\"", sc->name, nth, (int)answer.body_n,
-			 answer.body);
+		         answer.body);
 	if (!sc->body && answer.body_n != pieces * PIECE)
 		fail_msg("%s, allocation %zu: %zu bytes of body", sc->name, nth, answer.body_n);
 	for (size_t i = 0; i < pieces; i++)
@@ -554,7 +558,7 @@ static void check_answer(const struct scenario *sc, struct stepped *s, size_t nt
 	if (!whole_answer) {
 		if (!failed || !peer_closed(&peer, s, REPLY_MS))
 			fail_msg("%s, allocation %zu (%zu failed): neither an answer nor closed",
-				 sc->name, nth, failed);
+			         sc->name, nth, failed);
 		return;
 	}
 	if (answer.status == sc->status)
@@ -579,7 +583,7 @@ static void check_calls(const char *what, size_t nth)
 	for (size_t i = 0; i < sizeof calls / sizeof(int); i += 2) {
 		if (v[i] != v[i + 1])
 			fail_msg("%s, allocation %zu: callback %zu is due %d times, ran %d", what,
-				 nth, i / 2, v[i], v[i + 1]);
+			         nth, i / 2, v[i], v[i + 1]);
 	}
 }
 

@@ -17,13 +17,13 @@
 #include "core/server.h"
 
 enum kind {
-	ABSENT,  /* of a transport that this build does not have */
-	U32,     /* TAKO_OFF is refused */
-	U32_OFF, /* TAKO_OFF means none and stays as it is */
+	ABSENT,   /* of a transport that this build does not have */
+	U32,      /* TAKO_OFF is refused */
+	U32_OFF,  /* TAKO_OFF means none and stays as it is */
 	U32_OFF0, /* TAKO_OFF means none, which is 0 inside */
 	U64,
-	PASSED,  /* a pointer, copied as it is */
-	OTHER,   /* has a test of its own */
+	PASSED, /* a pointer, copied as it is */
+	OTHER,  /* has a test of its own */
 };
 
 struct row {
@@ -143,7 +143,7 @@ static void accepts(const struct row *r, uint64_t value, uint64_t want)
 		fail_msg("%s = %llu: %s", r->name, (unsigned long long)value, tako_last_error());
 	if (get(&out, r) != want)
 		fail_msg("%s = %llu became %llu", r->name, (unsigned long long)value,
-			 (unsigned long long)get(&out, r));
+		         (unsigned long long)get(&out, r));
 }
 
 static void refuses(const struct row *r, uint64_t value, int want)
@@ -154,11 +154,11 @@ static void refuses(const struct row *r, uint64_t value, int want)
 
 	if (rc != want)
 		fail_msg("%s = %llu: %s instead of %s", r->name, (unsigned long long)value,
-			 tako_strerror(rc), tako_strerror(want));
+		         tako_strerror(rc), tako_strerror(want));
 	/* The sentence names the field, and nothing was written. */
 	if (!strstr(tako_last_error(), r->name))
 		fail_msg("%s = %llu: \"%s\"", r->name, (unsigned long long)value,
-			 tako_last_error());
+		         tako_last_error());
 	assert_int_equal(out.worker_count, 77);
 }
 
@@ -194,7 +194,7 @@ static void test_defaults(void **state)
 	for (size_t i = 0; i < ROWS; i++) {
 		if (rows[i].kind != OTHER && get(&from_null, &rows[i]) != rows[i].value)
 			fail_msg("%s is %llu", rows[i].name,
-				 (unsigned long long)get(&from_null, &rows[i]));
+			         (unsigned long long)get(&from_null, &rows[i]));
 	}
 	assert_int_equal(from_null.size, sizeof from_null);
 	assert_string_equal(from_null.server_header, "tako");
@@ -337,15 +337,24 @@ static void test_pairs(void **state)
 		{{"max_head_bytes", "max_line_bytes"}, {1024, 1025}, NULL, 0, "max_line_bytes"},
 		{{"max_line_bytes"}, {32769}, NULL, 0, "max_line_bytes"},
 		{{"accept_backoff_min_ms"}, {5000}, "accept_backoff_max_ms", 5000, NULL},
-		{{"accept_backoff_min_ms", "accept_backoff_max_ms"}, {50, 50}, "accept_backoff_max_ms",
-		 50, NULL},
-		{{"accept_backoff_min_ms", "accept_backoff_max_ms"}, {50, 49}, NULL, 0,
-		 "accept_backoff_max_ms"},
+		{{"accept_backoff_min_ms", "accept_backoff_max_ms"},
+	         {50, 50},
+	         "accept_backoff_max_ms",
+	         50,
+	         NULL},
+		{{"accept_backoff_min_ms", "accept_backoff_max_ms"},
+	         {50, 49},
+	         NULL,
+	         0,
+	         "accept_backoff_max_ms"},
 		/* What would be ignored without a descriptor is refused. */
 		{{"access_log_format"}, {TAKO_LOG_JSON}, NULL, 0, "access_log_fd"},
 		{{"access_log_queue_bytes"}, {8192}, NULL, 0, "access_log_fd"},
-		{{"access_log_format", "access_log_fd"}, {TAKO_LOG_JSON, 2}, "access_log_format",
-		 TAKO_LOG_JSON, NULL},
+		{{"access_log_format", "access_log_fd"},
+	         {TAKO_LOG_JSON, 2},
+	         "access_log_format",
+	         TAKO_LOG_JSON,
+	         NULL},
 	};
 
 	(void)state;
@@ -365,7 +374,7 @@ static void test_pairs(void **state)
 		assert_int_equal(rc, 0);
 		if (get(&out, row_of(cases[i].look)) != cases[i].want)
 			fail_msg("case %zu: %s is %llu", i, cases[i].look,
-				 (unsigned long long)get(&out, row_of(cases[i].look)));
+			         (unsigned long long)get(&out, row_of(cases[i].look)));
 	}
 }
 
@@ -414,7 +423,7 @@ static void test_longer_struct(void **state)
 		if (i < sizeof later.more)
 			later.more[i] = 1;
 		assert_int_equal(tako__config_import(&out, &later.known),
-				 i < sizeof later.more ? TAKO_ENOTSUP : 0);
+		                 i < sizeof later.more ? TAKO_ENOTSUP : 0);
 		/* Behind the size that the caller names is nothing of his. */
 		later.known.size = sizeof later.known + i;
 		assert_int_equal(tako__config_import(&out, &later.known), 0);

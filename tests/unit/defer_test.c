@@ -117,9 +117,9 @@ static int set_up(void **state)
 	tako_get(r, "/posts", deferring, NULL);
 	tako_get(r, "/jobs", offloading, NULL);
 	rc = stepped_start(&server, r,
-			   TAKO_SERVER_CONFIG(.worker_count = 1, .offload_thread_count = 1,
-					      .offload_queue_count = 2),
-			   NULL);
+	                   TAKO_SERVER_CONFIG(.worker_count = 1, .offload_thread_count = 1,
+	                                      .offload_queue_count = 2),
+	                   NULL);
 	tako_router_free(r);
 	peer_open(&peer, &server);
 	return rc < 0 || peer.fd < 0 || sem_init(&let_go, 0, 0);

@@ -174,8 +174,8 @@ static void start(struct end *e)
 	*e = (struct end){.s = {.cb = &callbacks}};
 	e->got = malloc(GOT_MAX);
 	assert_non_null(e->got);
-	assert_int_equal(
-		socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds),
+	                 0);
 	e->peer = fds[1];
 	CALL(assert_int_equal(rt->start(loop, &e->s, fds[0]), 0));
 }
@@ -214,8 +214,7 @@ static void queue(struct end *e, unsigned i, const char *p, size_t n)
 static void queue_file(struct end *e, unsigned i, int fd, int64_t pos, size_t n)
 {
 	ops[i].of = e;
-	ops[i].send =
-		(struct tako_send){.done = on_done, .n = n, .file_pos = pos, .file_fd = fd};
+	ops[i].send = (struct tako_send){.done = on_done, .n = n, .file_pos = pos, .file_fd = fd};
 	CALL(tako_sock_queue(&e->s, &ops[i].send));
 	CALL(rt->flush(&e->s));
 }
@@ -294,7 +293,8 @@ static void test_sizes_around_a_buffer(void **state)
 	char *data = pattern(3 * RECV_BUFFER);
 
 	(void)state;
-	for (size_t n = RECV_BUFFER - 1; n <= 2 * RECV_BUFFER + 1; n += n % RECV_BUFFER == 1 ? 1022 : 1) {
+	for (size_t n = RECV_BUFFER - 1; n <= 2 * RECV_BUFFER + 1;
+	     n += n % RECV_BUFFER == 1 ? 1022 : 1) {
 		struct end e;
 
 		start(&e);

@@ -235,7 +235,7 @@ static int on_error(tako_req *req, tako_res *res, int status, void *arg)
 /* ---- Set-up ------------------------------------------------------------------------------- */
 
 static int codes[] = {TAKO_ETOOBIG, TAKO_ETIMEDOUT, TAKO_EINVAL, TAKO_EPROTO,
-		      TAKO_ENOENT,  TAKO_ENOMEM,    TAKO_ESYS};
+                      TAKO_ENOENT,  TAKO_ENOMEM,    TAKO_ESYS};
 static const int statuses[] = {413, 408, 400, 400, 404, 500, 500};
 static enum error_kind kinds[] = {ANSWERS, PASSES, FAILS, SILENT, STARTS, RAISES};
 
@@ -297,7 +297,8 @@ static void expect(const char *path, int status, const char *body)
 	ask(path);
 	if (!peer_reply(&peer, &server, &answer, false, WAIT_MS) || answer.status != status)
 		fail_msg("%s: status %d: %.80s", path, answer.status, peer.data);
-	if (body && (answer.body_n != strlen(body) || memcmp(answer.body, body, answer.body_n) != 0))
+	if (body &&
+	    (answer.body_n != strlen(body) || memcmp(answer.body, body, answer.body_n) != 0))
 		fail_msg("%s: body \"%.*s\"", path, (int)answer.body_n, answer.body);
 	peer_drop(&peer, answer.total_n);
 }

@@ -60,7 +60,7 @@ static unsigned count_of(const char *name)
 
 	for (unsigned i = 0; i < x->res_field_count; i++)
 		count += tako_str_ieq((tako_str){x->res_fields[i].name, x->res_fields[i].name_n},
-				      tako_str_z(name));
+		                      tako_str_z(name));
 	return count;
 }
 
@@ -135,9 +135,8 @@ static void test_refused(void **state)
 		if (rc != TAKO_EINVAL || !tako_last_error()[0])
 			fail_msg("case %zu, field \"%s\": %d", i, cases[i].name, rc);
 		assert_int_equal(tako_res_set_header(res, cases[i].name, cases[i].value),
-				 TAKO_EINVAL);
-		assert_int_equal(tako_res_trailer(res, cases[i].name, cases[i].value),
-				 TAKO_EINVAL);
+		                 TAKO_EINVAL);
+		assert_int_equal(tako_res_trailer(res, cases[i].name, cases[i].value), TAKO_EINVAL);
 	}
 	assert_int_equal(tako_res_header_str(res, TAKO_STR("X-A"), TAKO_STR("a\0b")), TAKO_EINVAL);
 	assert_int_equal(tako_res_header_str(res, TAKO_STR("X\0A"), TAKO_STR("v")), TAKO_EINVAL);
@@ -164,7 +163,7 @@ static void test_every_byte_of_a_value(void **state)
 			value[at] = (char)byte;
 			x->res_field_count = 0;
 			rc = tako_res_header_str(res, TAKO_STR("X"),
-						 (tako_str){value, sizeof value});
+			                         (tako_str){value, sizeof value});
 			if (rc != (fine ? 0 : TAKO_EINVAL))
 				fail_msg("byte %d at %zu: %d", byte, at, rc);
 		}
@@ -190,7 +189,7 @@ static void test_long_name(void **state)
 	memset(name, 'n', sizeof name);
 	assert_int_equal(tako_res_header_str(res, (tako_str){name, 1024}, TAKO_STR("v")), 0);
 	assert_int_equal(tako_res_header_str(res, (tako_str){name, 1025}, TAKO_STR("v")),
-			 TAKO_EINVAL);
+	                 TAKO_EINVAL);
 }
 
 static void test_sixty_four(void **state)
@@ -306,8 +305,8 @@ static void test_too_late(void **state)
 static void test_trailers_that_would_come_too_late(void **state)
 {
 	static const char *const names[] = {"Content-Type",  "content-encoding", "Content-Range",
-					    "Host",	     "Trailer",		 "Authorization",
-					    "Cache-Control", "Set-Cookie",	 "TE"};
+	                                    "Host",          "Trailer",          "Authorization",
+	                                    "Cache-Control", "Set-Cookie",       "TE"};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)

@@ -229,9 +229,9 @@ static void test_without_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_limit),	    cmocka_unit_test(test_leaving_a_stranger),
-		cmocka_unit_test(test_same_or_not), cmocka_unit_test(test_many),
-		cmocka_unit_test(test_full),	    cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_limit),          cmocka_unit_test(test_leaving_a_stranger),
+		cmocka_unit_test(test_same_or_not),    cmocka_unit_test(test_many),
+		cmocka_unit_test(test_full),           cmocka_unit_test(test_threads),
 		cmocka_unit_test(test_without_memory),
 	};
 

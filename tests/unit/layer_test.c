@@ -155,11 +155,11 @@ static void preface_up(struct tako__layer *l, char *p, ssize_t res)
 static const struct tako__layer_ops layer_ops[] = {
 	[PASS] = {.name = "pass", .fini = count_fini},
 	[MASK] = {.name = "mask",
-		  .up = mask_up,
-		  .down = mask_down,
-		  .finish = count_finish,
-		  .query = mask_query,
-		  .fini = count_fini},
+                  .up = mask_up,
+                  .down = mask_down,
+                  .finish = count_finish,
+                  .query = mask_query,
+                  .fini = count_fini},
 	[PREFACE] = {.name = "preface", .up = preface_up, .fini = count_fini},
 };
 
@@ -284,9 +284,8 @@ static void set_up(unsigned count, enum kind a, enum kind b, unsigned char ma, u
 	tako_get(r, "/file", file, &file_n);
 	tako_get(r, "/short", announce_too_much, &short_n);
 	tako_get(r, "/mixed", mixed, NULL);
-	assert_int_equal(stepped_start(&server, r, TAKO_SERVER_CONFIG(.worker_count = 1),
-				       &transport),
-			 0);
+	assert_int_equal(
+		stepped_start(&server, r, TAKO_SERVER_CONFIG(.worker_count = 1), &transport), 0);
 	tako_router_free(r);
 	peer_open(&peer, &server);
 	assert_true(peer.fd >= 0);
@@ -487,8 +486,8 @@ static void test_without_memory(void **state)
 		if (answer.complete && answer.status == 200)
 			assert_memory_equal(answer.body, file_data, FILE_N);
 		else
-			assert_true(failed && (answer.status == 500 ||
-					       peer_closed(&peer, &server, WAIT_MS)));
+			assert_true(failed &&
+			            (answer.status == 500 || peer_closed(&peer, &server, WAIT_MS)));
 		tear_down();
 	} while (failed);
 	/* Connection, exchange, output block, and the file's buffer. */
@@ -498,14 +497,10 @@ static void test_without_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_pass),
-		cmocka_unit_test(test_mask),
-		cmocka_unit_test(test_two_masks),
-		cmocka_unit_test(test_preface),
-		cmocka_unit_test(test_file_in_pieces),
-		cmocka_unit_test(test_file_between_memory),
-		cmocka_unit_test(test_shrunk_file),
-		cmocka_unit_test(test_peer_leaves),
+		cmocka_unit_test(test_pass),           cmocka_unit_test(test_mask),
+		cmocka_unit_test(test_two_masks),      cmocka_unit_test(test_preface),
+		cmocka_unit_test(test_file_in_pieces), cmocka_unit_test(test_file_between_memory),
+		cmocka_unit_test(test_shrunk_file),    cmocka_unit_test(test_peer_leaves),
 		cmocka_unit_test(test_without_memory),
 	};
 

@@ -104,9 +104,10 @@ static void test_every_code(void **state)
 static void test_errors(void **state)
 {
 	static const int want[][2] = {
-		{TAKO_ETOOBIG, 413},  {TAKO_ETIMEDOUT, 408}, {TAKO_EINVAL, 400}, {TAKO_EPROTO, 400},
-		{TAKO_ENOENT, 404},   {TAKO_ENOMEM, 500},    {TAKO_ESTATE, 500}, {TAKO_ECLOSED, 500},
-		{TAKO_ETLS, 500},     {TAKO_ESYS, 500},	     {TAKO_ENOTSUP, 500}, {TAKO_EEXIST, 500},
+		{TAKO_ETOOBIG, 413}, {TAKO_ETIMEDOUT, 408}, {TAKO_EINVAL, 400},
+		{TAKO_EPROTO, 400},  {TAKO_ENOENT, 404},    {TAKO_ENOMEM, 500},
+		{TAKO_ESTATE, 500},  {TAKO_ECLOSED, 500},   {TAKO_ETLS, 500},
+		{TAKO_ESYS, 500},    {TAKO_ENOTSUP, 500},   {TAKO_EEXIST, 500},
 		{-1000, 500},
 	};
 

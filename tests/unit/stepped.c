@@ -26,7 +26,7 @@ static uint64_t now_ms(void)
 /* ---- Server -------------------------------------------------------------------------- */
 
 int stepped_start(struct stepped *s, tako_router *router, const tako_server_config *cfg,
-		  const tako_transport *t)
+                  const tako_transport *t)
 {
 	char addr[64];
 	int rc;
@@ -152,7 +152,7 @@ void peer_drop(struct peer *p, size_t n)
 /* ---- Responses ---------------------------------------------------------------------------- */
 
 const char *reply_field(const struct peer *p, const struct reply *r, const char *name, char *buf,
-			size_t buf_bytes)
+                        size_t buf_bytes)
 {
 	const char *at = p->data;
 	const char *end = at + r->head_n;
@@ -266,7 +266,7 @@ void reply_parse(struct reply *r, const struct peer *p, bool head_only)
 	if (r->status < 100 || r->status > 599 || p->data[12] != ' ')
 		r->valid = false;
 	has_close = reply_field(p, r, "Connection", value, sizeof value) &&
-		    strcasecmp(value, "close") == 0;
+	            strcasecmp(value, "close") == 0;
 	r->close = has_close;
 	if (r->status < 200 || r->status == 204 || r->status == 304 || head_only) {
 		r->complete = true;

@@ -46,7 +46,7 @@ struct reply {
 /* 0, or the error of whichever call failed; nothing is left then.  Takes no reference of its own
  * to `router`.  `t` NULL: HTTP/1.1. */
 int stepped_start(struct stepped *s, tako_router *router, const tako_server_config *cfg,
-		  const tako_transport *t);
+                  const tako_transport *t);
 /* Drain, step until stopped or `cut`, free.  Returns what the last step did. */
 int stepped_stop(struct stepped *s);
 /* One turn, at most `ms` long. */
@@ -70,6 +70,6 @@ bool peer_closed(struct peer *p, struct stepped *s, uint32_t ms);
 void reply_parse(struct reply *r, const struct peer *p, bool head_only);
 /* The value of a field of the reply at the start of the data, or NULL. */
 const char *reply_field(const struct peer *p, const struct reply *r, const char *name, char *buf,
-			size_t buf_bytes);
+                        size_t buf_bytes);
 
 #endif /* TESTS_UNIT_STEPPED_H */

@@ -37,12 +37,12 @@ struct tako_send;
  * queued_bytes grown together) as long as the op is queued: a runtime reads n when it
  * submits and again when it completes. */
 struct tako_send {
-	struct tako_send *next;                        /* the queue's */
-	void (*done)(struct tako_send *op, int err);   /* 0, or a TAKO_E*; from turn() only */
-	const char *p;                                 /* next byte; unused for a file */
-	uint64_t n;                                    /* bytes left */
-	int64_t file_pos;                              /* next byte of the file */
-	int file_fd;                                   /* negative: memory */
+	struct tako_send *next;                      /* the queue's */
+	void (*done)(struct tako_send *op, int err); /* 0, or a TAKO_E*; from turn() only */
+	const char *p;                               /* next byte; unused for a file */
+	uint64_t n;                                  /* bytes left */
+	int64_t file_pos;                            /* next byte of the file */
+	int file_fd;                                 /* negative: memory */
 	uint32_t reserved;
 };
 
@@ -76,8 +76,8 @@ struct tako_sock {
 	const struct tako_sock_cb *cb;
 	struct tako_send *head; /* sends that are not done yet, oldest first */
 	struct tako_send *tail;
-	uint64_t queued_bytes; /* left in all of them */
-	uint64_t sent_bytes;   /* taken by the kernel since the start */
+	uint64_t queued_bytes;  /* left in all of them */
+	uint64_t sent_bytes;    /* taken by the kernel since the start */
 	struct tako_sock *next; /* the runtime's work list */
 	int fd;
 	uint32_t flags;
@@ -95,9 +95,9 @@ struct tako_loop_config {
 /* First member of a runtime's own loop struct. */
 struct tako_loop {
 	const struct tako_runtime *rt;
-	uint64_t now_ns; /* CLOCK_MONOTONIC when the present turn woke */
+	uint64_t now_ns;    /* CLOCK_MONOTONIC when the present turn woke */
 	uint64_t now_ticks; /* the same moment on the CPU's counter */
-	void *user;      /* the worker's */
+	void *user;         /* the worker's */
 };
 
 struct tako_runtime {
@@ -142,7 +142,7 @@ TAKO_API void tako_sock_queue(struct tako_sock *s, struct tako_send *op);
 /* Fill up to `max` iovecs with the memory ops at the head of the queue; stops before a
  * file.  Returns how many; *ret_bytes is their sum. */
 TAKO_API unsigned tako_sock_gather(const struct tako_sock *s, struct iovec *iov, unsigned max,
-				   size_t *ret_bytes);
+                                   size_t *ret_bytes);
 /* The kernel took `bytes` from the head: completes what is done. */
 TAKO_API void tako_sock_advance(struct tako_sock *s, size_t bytes);
 /* Complete everything queued with `err`. */

@@ -72,8 +72,8 @@ static uint64_t read_deadline(struct tako__conn *c, uint64_t now)
 	if (!h->x && h->stash_n)
 		return UINT64_MAX; /* the peer must read first: see check_write() */
 	if (!h->x)
-		return now + ms(c->request_count ? cfg->keepalive_timeout_ms :
-						   cfg->header_timeout_ms);
+		return now +
+		       ms(c->request_count ? cfg->keepalive_timeout_ms : cfg->header_timeout_ms);
 	if ((h->x->flags & TAKO__X_BODY_DONE) || !tako__exchange_takes(h->x) ||
 	    (c->sock.flags & TAKO_SOCK_PAUSED))
 		return UINT64_MAX;
@@ -196,8 +196,8 @@ static void h1_recv(struct tako__conn *c, char *p, ssize_t res)
 		tako__conn_close(c);
 	else
 		on_eof(c);
-	if (TAKO__LIKELY(res > 0) && TAKO__LIKELY(!tako__h1_of(c)->x) &&
-	    !tako__h1_of(c)->stash_n && !(c->flags & (TAKO__CONN_FINISH | TAKO__CONN_DRAINING))) {
+	if (TAKO__LIKELY(res > 0) && TAKO__LIKELY(!tako__h1_of(c)->x) && !tako__h1_of(c)->stash_n &&
+	    !(c->flags & (TAKO__CONN_FINISH | TAKO__CONN_DRAINING))) {
 		arm(c);
 		return;
 	}

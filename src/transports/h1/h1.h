@@ -13,7 +13,7 @@
 enum { TAKO__H1_DISCARD_BYTES = 1 << 20 };
 
 struct tako__h1 {
-	struct tako__exchange *x; /* the one being answered; the next waits in the stash */
+	struct tako__exchange *x;         /* the one being answered; the next waits in the stash */
 	struct tako__h1_chunked *chunked; /* of its body; in its arena */
 	char *stash; /* received and not yet used: part of a head, or requests behind it */
 	uint32_t stash_n;

@@ -13,14 +13,14 @@ static struct tako__h1_limits limits_of(const struct tako__worker *w)
 	const tako_server_config *cfg = &w->srv->cfg;
 
 	return (struct tako__h1_limits){.max_head_bytes = cfg->max_head_bytes,
-					.max_line_bytes = cfg->max_line_bytes,
-					.max_fields = cfg->max_header_count};
+	                                .max_line_bytes = cfg->max_line_bytes,
+	                                .max_fields = cfg->max_header_count};
 }
 
 /* ---- From a head to an exchange ------------------------------------------------------ */
 
 static void copy_fields(struct tako__field *to, ptrdiff_t shift, const struct tako__field *from,
-			unsigned count)
+                        unsigned count)
 {
 	for (unsigned i = 0; i < count; i++) {
 		to[i].name = from[i].name + shift;
@@ -39,7 +39,7 @@ static void take_view(tako_str *to, const tako_str *from, ptrdiff_t shift)
 /* The head moves into the exchange, which lives longer than received bytes do: user code may
  * then keep what getters return, whatever it does next. */
 static bool take_text(struct tako__exchange *x, const struct tako__h1_head *head, const char *p,
-		      size_t n)
+                      size_t n)
 {
 	size_t fields_n = head->field_count * sizeof(struct tako__field);
 	struct tako__field *fields = tako__arena_alloc(&x->arena, fields_n + n);
@@ -65,14 +65,14 @@ static bool take_text(struct tako__exchange *x, const struct tako__h1_head *head
 }
 
 static bool take_framing(struct tako__h1 *h, struct tako__exchange *x,
-			 const struct tako__h1_head *head)
+                         const struct tako__h1_head *head)
 {
 	h->body_left = 0;
 	h->chunked = NULL;
 	h->trailers = false;
 	h->discarded = 0;
 	if (TAKO__LIKELY(head->framing == TAKO__H1_NO_BODY ||
-			 (head->framing == TAKO__H1_LENGTH && !head->content_length))) {
+	                 (head->framing == TAKO__H1_LENGTH && !head->content_length))) {
 		x->flags |= TAKO__X_BODY_DONE;
 		return true;
 	}
@@ -131,7 +131,7 @@ static void begin(struct tako__conn *c, struct tako__h1_head *head, const char *
 
 /* What the parser understood before it gave up is shown to error handlers and the log. */
 static void refuse(struct tako__conn *c, struct tako__h1_head *head, const char *p, size_t n,
-		   int status)
+                   int status)
 {
 	struct tako__h1 *h = tako__h1_of(c);
 	struct tako__exchange *x = tako__exchange_new(c);
@@ -232,7 +232,7 @@ static void malformed(struct tako__conn *c, int status)
 /* Without memory for them they are as if not sent, which a sender must expect anyway (RFC
  * 9110 section 6.5). */
 static void take_trailers(struct tako__exchange *x, const struct tako__h1_trailers *t,
-			  const char *p, size_t n)
+                          const char *p, size_t n)
 {
 	struct tako__field *fields = tako__arena_alloc(&x->arena, t->field_count * sizeof *fields);
 	char *text = tako__arena_strndup(&x->arena, p, n);

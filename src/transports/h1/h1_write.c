@@ -148,8 +148,8 @@ struct room {
 static int open_room(struct tako__conn *c, struct tako__exchange *x, size_t bytes, struct room *r)
 {
 	r->in_output = bytes <= TAKO__OUT_ROOM;
-	r->start = r->in_output ? tako__conn_reserve(c, bytes) :
-				  tako__arena_alloc(&x->arena, bytes);
+	r->start = r->in_output ? tako__conn_reserve(c, bytes)
+	                        : tako__arena_alloc(&x->arena, bytes);
 	return r->start ? 0 : TAKO_ENOMEM;
 }
 
@@ -167,9 +167,9 @@ int tako__h1_head(struct tako__exchange *x)
 	struct room r;
 
 	if (open_room(c, x,
-		      HEAD_FIXED_BYTES + x->worker->common_n +
-			      fields_bytes(x->res_fields, x->res_field_count),
-		      &r) < 0)
+	              HEAD_FIXED_BYTES + x->worker->common_n +
+	                      fields_bytes(x->res_fields, x->res_field_count),
+	              &r) < 0)
 		return TAKO_ENOMEM;
 	return close_room(c, &r, put_head(r.start, c, x));
 }
@@ -184,7 +184,7 @@ int tako__h1_inform(struct tako__exchange *x, int status)
 	if (tako__h1_of(c)->minor == 0)
 		return 0;
 	if (open_room(c, x, HEAD_FIXED_BYTES + fields_bytes(x->res_fields, x->res_field_count),
-		      &r) < 0)
+	              &r) < 0)
 		return TAKO_ENOMEM;
 	to = put_status(r.start, status);
 	to = put_fields(to, x->res_fields, x->res_field_count);

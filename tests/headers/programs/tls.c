@@ -21,8 +21,9 @@ int main(void)
 	if (rc == 0)
 		rc = tako_server_listen(srv, tako_http1(), "127.0.0.1:8080", NULL);
 	if (rc == 0)
-		rc = tako_server_listen(srv, tako_tls(), "127.0.0.1:8443",
-					TAKO_LISTEN_CONFIG(.cert_file = "cert.pem", .key_file = "key.pem"));
+		rc = tako_server_listen(
+			srv, tako_tls(), "127.0.0.1:8443",
+			TAKO_LISTEN_CONFIG(.cert_file = "cert.pem", .key_file = "key.pem"));
 	if (rc == 0)
 		rc = tako_server_run(srv);
 	if (rc < 0)
