@@ -217,6 +217,7 @@ def test_error_after_the_head_cuts_the_response(server, w):
 @pytest.mark.parametrize("start,n", [(0, 10), (5, 1000), (1, 4194303), (0, 4194304), (0, 0)])
 def test_send_fd(server, content, w, start, n):
     w.assert_open("/hello")  # accepted, so that its own descriptor is counted
+    w.assert_open("/hello")  # accepted, so counted
     fds = server.fd_count()
     r = w.get(f"/file?from={start}&bytes={n}")
     assert r.status == 200 and r.framing == "length" and r.body == content.read_bytes()[start:start + n]
@@ -228,6 +229,7 @@ def test_send_fd(server, content, w, start, n):
 
 def test_file_shorter_than_announced_cuts_the_connection(server, w):
     w.assert_open("/hello")
+    w.assert_open("/hello")  # accepted, so counted
     fds = server.fd_count()
     w.send(request("GET", "/file?from=4194300&bytes=100"))
     try:

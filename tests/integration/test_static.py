@@ -343,6 +343,7 @@ def test_several_ranges(wire, spec, want):
 
 def test_several_large_ranges(server, wire):
     """Parts that are copied and parts that the kernel sends, in one response."""
+    wire.assert_open("/hello")  # accepted, so counted
     before = server.fd_count()
     whole = content(SIZES["large.bin"])
     spans = [(2_000_000, 2_900_000), (10, 20), (100_000, 1_500_000), (1_600_000, 1_600_500)]
@@ -351,7 +352,7 @@ def test_several_large_ranges(server, wire):
     got = split(r)
     assert [p[2] for p in got] == [whole[a:b + 1] for a, b in spans]
     wire.assert_open("/hello")
-    eventually(lambda: server.fd_count() == before)
+    eventually(lambda: server.fd_count() <= before)
 
 
 @pytest.mark.parametrize("spec", [
@@ -583,7 +584,7 @@ def test_shrinking_file_does_not_look_complete(server, growing):
         os.truncate(growing, 1 << 20)
         rest = w.until_gone()
         assert len(rest) + 100_000 < int(r.get("Content-Length")) == 64 << 20
-    eventually(lambda: server.fd_count() == before)
+    eventually(lambda: server.fd_count() <= before)
 
 
 def test_shrinking_file_in_parts_does_not_look_complete(server, growing):
@@ -596,7 +597,7 @@ def test_shrinking_file_in_parts_does_not_look_complete(server, growing):
         w.exactly(100_000)
         os.truncate(growing, 2 << 20)
         assert len(w.until_gone()) + 100_000 < int(r.get("Content-Length"))
-    eventually(lambda: server.fd_count() == before)
+    eventually(lambda: server.fd_count() <= before)
 
 
 def test_replaced_file_is_sent_as_it_was(server, tree, growing):
@@ -631,7 +632,7 @@ def test_clients_that_leave_cost_no_descriptors(server, growing):
         w.send(request("GET", "/files/growing.bin", *fields))
         w.head()
         w.reset()
-    eventually(lambda: server.fd_count() == before)
+    eventually(lambda: server.fd_count() <= before)
     assert fetch(server, "/files/alphabet.txt").body == ALPHABET
 
 
@@ -657,11 +658,12 @@ ENDINGS = [
 
 def test_every_ending_gives_its_descriptors_back(server, wire):
     wire.assert_open("/hello")
+    wire.assert_open("/hello")  # accepted, so counted
     before = server.fd_count()
     for path, fields in ENDINGS:
         for method in ("GET", "HEAD"):
             wire.get(f"/files/{path}", *fields, method=method)
-            eventually(lambda: server.fd_count() == before)
+            eventually(lambda: server.fd_count() <= before)
 
 
 def test_no_descriptor_left(tree):
