@@ -160,7 +160,7 @@ def refused(addr):
 def test_drain_lingers():
     """Requests that cross with the last answer do not reset it."""
     with knobs() as s, s.connect() as w:
-        w.send(request("GET", "/slow?ms=200"))
+        w.send(request("GET", f"/slow?ms={400 * PATIENCE}"))
         eventually(lambda: stats(s)["active"] == 2)
         s.signal()
         assert readable(w.sock, w.timeout)
