@@ -26,7 +26,7 @@ static ssize_t send_memory(struct tako_sock *s, size_t *ret_wanted)
 	/* A head and its file share a segment. */
 	if (s->head->next && s->tail->file_fd >= 0)
 		flags |= MSG_MORE;
-	/* One segment instead of two, and for the peer one wake-up instead of two: a third of
+	/* One segment instead of two, and for the peer one wake-up instead of two: a fifth of
 	 * what a short connection costs.  close() sends what is held back. */
 	if (s->flags & TAKO_SOCK_LAST)
 		flags |= MSG_MORE;
