@@ -51,8 +51,7 @@ static int primes(tako_req *req, tako_res *res, void *arg)
 		return tako_res_text(res, 400, "at most %d\n", BELOW_MAX);
 	if (rc == 0)
 		rc = tako_offload(res, count_primes, answer, job);
-	/* The queue is bounded: better to say so than to let everyone wait. */
-	return rc == TAKO_ETOOBIG ? tako_res_error(res, 503) : rc;
+	return rc; /* the queue is bounded: TAKO_EBUSY, so 503, better than to let everyone wait */
 }
 
 int main(int argc, char **argv)

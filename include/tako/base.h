@@ -64,7 +64,8 @@ TAKO_API uint32_t tako_version(void);
 	X(ESYS, -9, "system call failed")                                                          \
 	X(ENOTSUP, -10, "not built in, or newer than this library")                                \
 	X(EEXIST, -11, "already there")                                                            \
-	X(ENOENT, -12, "no such thing")
+	X(ENOENT, -12, "no such thing")                                                            \
+	X(EBUSY, -13, "no room for it now")
 
 enum {
 	TAKO_OK = 0,

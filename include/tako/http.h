@@ -328,7 +328,7 @@ TAKO_API void tako_deferred_done(tako_deferred *d);
 TAKO_API int tako_res_after(tako_res *res, uint32_t delay_ms, tako_res_fn fn, void *arg);
 
 /* Run work(arg) on a thread of the server's pool, where it may block, then fn(res, arg) on
- * the loop.  TAKO_ETOOBIG: the pool's queue is full (return it, or answer 503);
+ * the loop.  TAKO_EBUSY: the pool's queue is full (return it, and 503 is answered);
  * TAKO_ENOMEM; TAKO_ESTATE: the exchange is over.  [loop] */
 TAKO_API int tako_offload(tako_res *res, void (*work)(void *arg), tako_res_fn fn, void *arg);
 

@@ -22,7 +22,7 @@ typedef struct tako_res tako_res;
 /* A route's code.  Return 0 once the exchange is answered, or kept for later with
  * tako_res_defer() or a body callback; TAKO_NEXT to let the next less specific
  * match try (404 when there is none); a negative TAKO_E* to have tako answer for you
- * (ETOOBIG: 413, ETIMEDOUT: 408, EINVAL and EPROTO: 400, ENOENT: 404, others: 500).
+ * (ETOOBIG: 413, ETIMEDOUT: 408, EINVAL and EPROTO: 400, ENOENT: 404, EBUSY: 503, others: 500).
  * Returning 0 with neither an answer nor anything pending answers 500. */
 typedef int (*tako_handler)(tako_req *req, tako_res *res, void *arg);
 #define TAKO_NEXT 1

@@ -202,6 +202,8 @@ int tako__error_status(int err)
 		return 400;
 	case TAKO_ENOENT:
 		return 404;
+	case TAKO_EBUSY:
+		return 503;
 	default:
 		return 500;
 	}

@@ -102,7 +102,7 @@ static int start_thread(struct tako__offload *o)
 static int submit_locked(struct tako__offload *o, struct tako__job *job)
 {
 	if (o->queued >= o->queue_max)
-		return tako__fail(TAKO_ETOOBIG, "%u jobs are waiting already", o->queued);
+		return tako__fail(TAKO_EBUSY, "%u jobs are waiting already", o->queued);
 	if (o->idle_count <= o->queued && o->thread_count < o->thread_max && start_thread(o) < 0 &&
 	    o->thread_count == 0)
 		return tako__fail_errno("offload thread");

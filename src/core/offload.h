@@ -18,7 +18,7 @@ struct tako__job {
 struct tako__offload *tako__offload_new(uint32_t thread_count, uint32_t queue_count);
 /* Runs what is queued -- each job has somebody who waits for it -- and ends the threads. */
 void tako__offload_free(struct tako__offload *o);
-/* TAKO_ETOOBIG: the queue is full; TAKO_ESYS: not even one thread could be made.  [any] */
+/* TAKO_EBUSY: the queue is full; TAKO_ESYS: not even one thread could be made.  [any] */
 int tako__offload_submit(struct tako__offload *o, struct tako__job *job);
 
 #endif /* TAKO_CORE_OFFLOAD_H */

@@ -97,7 +97,7 @@ static int offloading(tako_req *req, tako_res *res, void *arg)
 	for (int i = 0; i < JOBS; i++) {
 		int rc = tako_offload(res, work, work_done, arg);
 
-		assert_true(rc == 0 || rc == TAKO_ETOOBIG);
+		assert_true(rc == 0 || rc == TAKO_EBUSY);
 		refused += rc < 0;
 	}
 	for (int i = 0; i < JOBS; i++)

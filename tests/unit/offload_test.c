@@ -109,7 +109,7 @@ static void test_full_queue(void **state)
 	sem_wait(&holding);
 	for (int i = 1; i <= 3; i++)
 		assert_int_equal(tako__offload_submit(o, &jobs[i].job), 0);
-	assert_int_equal(tako__offload_submit(o, &jobs[4].job), TAKO_ETOOBIG);
+	assert_int_equal(tako__offload_submit(o, &jobs[4].job), TAKO_EBUSY);
 	assert_string_equal(tako_last_error(), "3 jobs are waiting already");
 	sem_post(&let_go);
 	tako__offload_free(o);
