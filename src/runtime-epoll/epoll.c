@@ -25,6 +25,7 @@
 enum {
 	EVENTS_PER_TURN = 256,
 	ACCEPT_BUDGET = 64, /* a burst of connections must not starve those that are there */
+	RECV_ALIGN = 4096,  /* the kernel copies whole pages fastest to whole pages */
 	RECV_BUDGET = 4,    /* buffers per socket and turn, for the same reason */
 };
 
@@ -305,7 +306,7 @@ static void epoll_free(struct tako_loop *loop)
 		close(ep->wake_fd);
 	if (ep->fd >= 0)
 		close(ep->fd);
-	tako__free(ep->recv_buffer, ep->recv_bytes);
+	tako__free(ep->recv_block, ep->recv_bytes + RECV_ALIGN);
 	tako__free(ep, sizeof *ep);
 }
 
@@ -322,14 +323,16 @@ static int epoll_open(struct tako_loop **out, const struct tako_loop_config *cfg
 	/* Large enough for a whole 64 KiB body and then some in one call.  Only the pages that
 	 * traffic reaches are ever touched, and there is one buffer a loop. */
 	ep->recv_bytes = cfg->recv_buffer_bytes ? cfg->recv_buffer_bytes : 256u << 10;
-	ep->recv_buffer = tako__alloc(ep->recv_bytes);
+	ep->recv_block = tako__alloc(ep->recv_bytes + RECV_ALIGN);
+	ep->recv_buffer = (char *)(((uintptr_t)ep->recv_block + RECV_ALIGN - 1) &
+	                           ~(uintptr_t)(RECV_ALIGN - 1));
 	ep->fd = epoll_create1(EPOLL_CLOEXEC);
 	if (ep->fd >= 0)
 		ep->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	if (!ep->recv_buffer || ep->fd < 0 || ep->wake_fd < 0 ||
+	if (!ep->recv_block || ep->fd < 0 || ep->wake_fd < 0 ||
 	    epoll_ctl(ep->fd, EPOLL_CTL_ADD, ep->wake_fd, &ev) < 0) {
-		int err = ep->recv_buffer ? tako__fail_errno("epoll")
-		                          : tako__fail(TAKO_ENOMEM, "event loop: out of memory");
+		int err = ep->recv_block ? tako__fail_errno("epoll")
+		                         : tako__fail(TAKO_ENOMEM, "event loop: out of memory");
 		epoll_free(&ep->base);
 		return err;
 	}

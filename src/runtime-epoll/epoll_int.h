@@ -25,7 +25,8 @@ struct tako__epoll {
 	int wake_fd;
 	int timer_fd; /* made for hosts with a loop of their own only */
 	unsigned sock_count;
-	char *recv_buffer;
+	char *recv_block;
+	char *recv_buffer; /* in it, aligned */
 	size_t recv_bytes;
 	struct tako_sock *current; /* the one whose callback is running */
 	struct tako_sock *work;
