@@ -5,6 +5,8 @@
  */
 #include "core/method.h"
 
+#include "core/str.h"
+
 static const char *const names[TAKO__METHOD_COUNT] = {
 	[TAKO__GET] = "GET",         [TAKO__HEAD] = "HEAD",       [TAKO__POST] = "POST",
 	[TAKO__PUT] = "PUT",         [TAKO__DELETE] = "DELETE",   [TAKO__PATCH] = "PATCH",
@@ -18,15 +20,5 @@ const char *tako__method_name(unsigned id)
 
 bool tako__is_token(const char *p, size_t n)
 {
-	static const char others[] = "!#$%&'*+-.^_`|~";
-
-	for (size_t i = 0; i < n; i++) {
-		char c = p[i];
-		bool alnum = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') ||
-		             (c >= 'a' && c <= 'z');
-
-		if (!alnum && !memchr(others, c, sizeof(others) - 1))
-			return false;
-	}
-	return n > 0;
+	return n > 0 && tako__all(p, n, TAKO__C_TOKEN);
 }

@@ -256,9 +256,8 @@ static size_t feed_trailers(struct tako__conn *c, struct tako__exchange *x, cons
 		return 0;
 	}
 	h->scanned = 0;
-	if (used > 0 && t.field_count) {
+	if (used > 0 && t.field_count)
 		take_trailers(x, &t, p, (size_t)used);
-	}
 	if (used > 0)
 		tako__exchange_data(x, NULL, 0, true);
 	else
