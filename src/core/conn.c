@@ -137,7 +137,7 @@ static void maybe_finish(struct tako__conn *c)
 	}
 	c->flags |= TAKO__CONN_LINGERING;
 	tako__layer_finish(c);
-	shutdown(c->sock.fd, SHUT_WR);
+	c->sock.loop->rt->shut(&c->sock);
 	tako__conn_deadline(c, tako__now_ns(c->worker) + linger_ns(c));
 	tako__conn_resume(c);
 }
@@ -266,6 +266,14 @@ void tako__conn_close(struct tako__conn *c)
 		return;
 	c->flags |= TAKO__CONN_CLOSING;
 	c->sock.loop->rt->close(&c->sock);
+}
+
+void tako__conn_reset(struct tako__conn *c)
+{
+	if (c->flags & TAKO__CONN_CLOSING)
+		return;
+	c->flags |= TAKO__CONN_CLOSING;
+	c->sock.loop->rt->reset(&c->sock);
 }
 
 void tako__conn_finish(struct tako__conn *c, bool with_linger)

@@ -135,6 +135,8 @@ static inline void tako__conn_resume(struct tako__conn *c)
 
 /* Close at once; what is queued is lost. */
 void tako__conn_close(struct tako__conn *c);
+/* … and so that the peer knows it. */
+void tako__conn_reset(struct tako__conn *c);
 /* Close when everything written has left.  `linger`: the peer may still be sending, so shut
  * down our side only and read on until it closes too, or a reset would destroy the
  * response on its way (RFC 9112 section 9.6). */

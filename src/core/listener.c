@@ -259,6 +259,13 @@ static void on_accept(struct tako_sock *s, int fd, const struct sockaddr *from, 
 	struct tako__listener *ls = listener_of(s);
 
 	ls->backoff_ms = 0;
+	/* Over the ceiling if need be: who had connected when we stopped will not be told to come
+	 * again. */
+	if (TAKO__UNLIKELY(s->flags & TAKO_SOCK_CLOSING)) {
+		atomic_fetch_add(&ls->worker->srv->conn_count, 1);
+		tako__conn_accept(ls, fd, from, n);
+		return;
+	}
 	/* Two workers may take the last place at once: one of them waits with its peer in hand. */
 	if (TAKO__UNLIKELY(!reserve(ls->worker->srv))) {
 		n = n <= sizeof ls->parked_from ? n : 0;
@@ -355,10 +362,6 @@ int tako__listener_open(struct tako__listener *ls, struct tako__worker *w, struc
 	return rc;
 }
 
-enum { BACKLOG_MAX = 65536 };
-
-/* Closing a socket resets what waits in its backlog: those have connected and perhaps sent
- * their request already, so they are served first. */
 void tako__listener_close(struct tako__listener *ls)
 {
 	if (!ls->open || (ls->sock.flags & TAKO_SOCK_CLOSING))
@@ -366,18 +369,6 @@ void tako__listener_close(struct tako__listener *ls)
 	if (ls->parked_fd >= 0) {
 		atomic_fetch_add(&ls->worker->srv->conn_count, 1);
 		accept_parked(ls);
-	}
-	for (unsigned i = 0; i < BACKLOG_MAX; i++) {
-		struct sockaddr_storage from;
-		socklen_t n = sizeof from;
-		int fd = accept4(ls->sock.fd, (struct sockaddr *)&from, &n,
-		                 SOCK_NONBLOCK | SOCK_CLOEXEC);
-
-		if (fd < 0)
-			break;
-		/* Over the ceiling if need be: they will not be told to come again. */
-		atomic_fetch_add(&ls->worker->srv->conn_count, 1);
-		tako__conn_accept(ls, fd, (struct sockaddr *)&from, n);
 	}
 	tako__timer_clear(&ls->worker->wheel, &ls->backoff);
 	ls->sock.loop->rt->close(&ls->sock);

@@ -22,6 +22,9 @@ enum {
 	COMMON_BYTES = 256,
 	/* After everything is cut, how long to wait for deferrals that have not been told done. */
 	STRAGGLER_NS = 1000000000,
+	/* How long a runtime may take to let go of what was closed: a second. */
+	CLOSE_TURNS_MAX = 1000,
+	CLOSE_TURN_NS = 1000000,
 };
 
 /* ---- Init -------------------------------------------------------------------------------- */
@@ -102,6 +105,27 @@ int tako__worker_open(struct tako__worker *w)
 	return rc;
 }
 
+static bool holds_sockets(const struct tako__worker *w)
+{
+	for (unsigned i = 0; i < w->listener_count; i++) {
+		if (w->listeners[i].open)
+			return true;
+	}
+	return w->conn_count > 0;
+}
+
+/* Connections that the backlog still held, and the listeners themselves.  A runtime may need
+ * several turns until the kernel has let go of the last one. */
+static void reap_all(struct tako__worker *w)
+{
+	for (unsigned i = 0; i < CLOSE_TURNS_MAX && holds_sockets(w); i++) {
+		TAKO__LIST_EACH(at, &w->conn_list)
+		tako__conn_close(TAKO__CONTAINER(at, struct tako__conn, link));
+		if (w->loop->rt->turn(w->loop, i ? w->loop->now_ns + CLOSE_TURN_NS : 0) < 0)
+			break;
+	}
+}
+
 /* Only from an opened worker whose connections are gone, or that never ran. */
 void tako__worker_close(struct tako__worker *w)
 {
@@ -109,11 +133,7 @@ void tako__worker_close(struct tako__worker *w)
 		return;
 	for (unsigned i = 0; i < w->listener_count; i++)
 		tako__listener_close(&w->listeners[i]);
-	/* Connections that the backlog still held, and the listeners themselves. */
-	TAKO__LIST_EACH(at, &w->conn_list)
-	tako__conn_close(TAKO__CONTAINER(at, struct tako__conn, link));
-	if (w->listener_count || w->conn_count)
-		(void)w->loop->rt->turn(w->loop, 0);
+	reap_all(w);
 	atomic_store(&w->wake_loop, NULL);
 	if (w->exchange_count || w->offload_count) {
 		/* Somebody holds a deferral and may still use it: better to lose this memory. */

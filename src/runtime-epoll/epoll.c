@@ -8,10 +8,12 @@
  */
 #include <errno.h>
 #include <limits.h>
+#include <linux/sockios.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
@@ -25,6 +27,7 @@
 enum {
 	EVENTS_PER_TURN = 256,
 	ACCEPT_BUDGET = 64, /* a burst of connections must not starve those that are there */
+	BACKLOG_MAX = 65536,
 	RECV_ALIGN = 4096,  /* the kernel copies whole pages fastest to whole pages */
 	RECV_BUDGET = 4,    /* buffers per socket and turn, for the same reason */
 };
@@ -125,10 +128,54 @@ static bool may_receive(const struct tako_sock *s)
 	                    TAKO_SOCK_BROKEN)) == SOCK_READABLE;
 }
 
+/* ---- Accepting ---------------------------------------------------------------- */
+
+/* False: nothing more to be had now. */
+static bool accept_once(struct tako_sock *ls)
+{
+	struct sockaddr_storage from;
+	socklen_t n = sizeof from;
+	int fd = accept4(ls->fd, (struct sockaddr *)&from, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+	if (fd >= 0) {
+		ls->cb->on_accept(ls, fd, (struct sockaddr *)&from, n);
+		return true;
+	}
+	/* The peer's own failure says nothing about the next one (accept(2)). */
+	return errno == EINTR || errno == ECONNABORTED || errno == EPROTO;
+}
+
+static void accept_some(struct tako_sock *ls)
+{
+	for (unsigned i = 0; i < ACCEPT_BUDGET; i++) {
+		if (ls->flags & (TAKO_SOCK_PAUSED | TAKO_SOCK_CLOSING)) {
+			/* Level triggered: what is not taken now would be reported for ever. */
+			watch(ls, 0);
+			return;
+		}
+		if (accept_once(ls))
+			continue;
+		if (errno == EAGAIN)
+			return;
+		ls->flags |= TAKO_SOCK_PAUSED;
+		ls->cb->on_accept_error(ls, errno);
+	}
+}
+
+/* What is in the backlog would be reset by closing it: they have connected and perhaps sent
+ * their request already. */
+static void accept_last(struct tako_sock *ls)
+{
+	for (unsigned i = 0; i < BACKLOG_MAX && accept_once(ls); i++)
+		;
+}
+
 /* ---- Closing ------------------------------------------------------------------ */
 
 static void tear_down(struct tako__epoll *ep, struct tako_sock *s)
 {
+	if (s->flags & SOCK_LISTENS)
+		accept_last(s);
 	s->flags |= SOCK_DEAD;
 	tako_sock_fail(s, TAKO_ECLOSED);
 	/* Closing the descriptor also takes it out of the interest list; a listener's stays open
@@ -214,33 +261,6 @@ static void service(struct tako__epoll *ep, struct tako_sock *s)
 	    (s->flags & (SOCK_DIRTY | SOCK_WRITABLE)) == (SOCK_DIRTY | SOCK_WRITABLE)) {
 		s->flags &= ~SOCK_AGAIN;
 		schedule(s, 0);
-	}
-}
-
-static void accept_some(struct tako_sock *ls)
-{
-	for (unsigned i = 0; i < ACCEPT_BUDGET; i++) {
-		struct sockaddr_storage from;
-		socklen_t n = sizeof from;
-		int fd;
-
-		if (ls->flags & (TAKO_SOCK_PAUSED | TAKO_SOCK_CLOSING)) {
-			/* Level triggered: what is not taken now would be reported for ever. */
-			watch(ls, 0);
-			return;
-		}
-		fd = accept4(ls->fd, (struct sockaddr *)&from, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
-		if (fd >= 0) {
-			ls->cb->on_accept(ls, fd, (struct sockaddr *)&from, n);
-			continue;
-		}
-		if (errno == EAGAIN)
-			return;
-		/* The peer's own failure says nothing about the next one (accept(2)). */
-		if (errno == EINTR || errno == ECONNABORTED || errno == EPROTO)
-			continue;
-		ls->flags |= TAKO_SOCK_PAUSED;
-		ls->cb->on_accept_error(ls, errno);
 	}
 }
 
@@ -470,6 +490,33 @@ static void epoll_close(struct tako_sock *s)
 	schedule(s, TAKO_SOCK_CLOSING);
 }
 
+static void epoll_reset(struct tako_sock *s)
+{
+	struct linger at_once = {.l_onoff = 1};
+
+	setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+	epoll_close(s);
+}
+
+static void epoll_shut(struct tako_sock *s)
+{
+	shutdown(s->fd, SHUT_WR);
+}
+
+static bool epoll_waiting(struct tako_sock *s)
+{
+	char byte;
+
+	return recv(s->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
+static size_t epoll_unacked(struct tako_sock *s)
+{
+	int held = 0;
+
+	return ioctl(s->fd, SIOCOUTQ, &held) < 0 ? 0 : (size_t)held;
+}
+
 const tako_runtime *tako_runtime_epoll(void)
 {
 	static const tako_runtime runtime = {
@@ -487,6 +534,10 @@ const tako_runtime *tako_runtime_epoll(void)
 		.resume = epoll_resume,
 		.flush = epoll_flush,
 		.close = epoll_close,
+		.reset = epoll_reset,
+		.shut = epoll_shut,
+		.waiting = epoll_waiting,
+		.unacked = epoll_unacked,
 	};
 	return &runtime;
 }

@@ -120,8 +120,9 @@ struct tako_runtime {
 	/* A descriptor that polls readable when a turn would have something to do, or from
 	 * `deadline_ns` on: for hosts with a loop of their own.  Negative: TAKO_E*. */
 	int (*pollable)(struct tako_loop *loop, uint64_t deadline_ns);
-	/* Accept on the listening descriptor `fd` (non-blocking).  close() leaves fd to its owner
-	 * when on_closed() has run. */
+	/* Accept on the listening descriptor `fd` (non-blocking).  close() takes what has
+	 * connected already (closing would reset it), paused or not, by on_accept() from turn(),
+	 * and leaves fd to its owner when on_closed() has run. */
 	int (*listen)(struct tako_loop *loop, struct tako_sock *ls, int fd);
 	/* Drive the connected stream `fd`, which the runtime closes after close(). */
 	int (*start)(struct tako_loop *loop, struct tako_sock *s, int fd);
@@ -131,6 +132,14 @@ struct tako_runtime {
 	void (*flush)(struct tako_sock *s);
 	/* Give up what is queued (done with TAKO_ECLOSED), close, then on_closed(). */
 	void (*close)(struct tako_sock *s);
+	/* As close(), but the peer sees a reset: what it got is not the whole. */
+	void (*reset)(struct tako_sock *s);
+	/* Send the end of our side.  The queue is empty; nothing may be queued afterwards. */
+	void (*shut)(struct tako_sock *s);
+	/* Has the peer sent what was not delivered yet? */
+	bool (*waiting)(struct tako_sock *s);
+	/* Bytes that left the queue and did not reach the peer yet. */
+	size_t (*unacked)(struct tako_sock *s);
 };
 
 /* ---- The neutral half, for runtimes to use ------------------------------------------ */

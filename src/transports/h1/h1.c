@@ -5,9 +5,6 @@
  */
 #include "transports/h1/h1.h"
 
-#include <linux/sockios.h>
-#include <sys/ioctl.h>
-
 #include "core/server.h"
 #include "core/worker.h"
 
@@ -221,7 +218,6 @@ static void h1_stop(struct tako__exchange *x, int err)
 {
 	struct tako__conn *c = x->conn;
 	struct tako__h1 *h = tako__h1_of(c);
-	struct linger reset = {.l_onoff = 1};
 
 	(void)err;
 	h->close = true;
@@ -230,8 +226,7 @@ static void h1_stop(struct tako__exchange *x, int err)
 		tako__conn_finish(c, true);
 		return;
 	}
-	setsockopt(c->sock.fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
-	tako__conn_close(c);
+	tako__conn_reset(c);
 }
 
 static void h1_leave(struct tako__exchange *x)
@@ -355,11 +350,11 @@ static bool body_too_slow(const struct tako__conn *c, const struct tako__h1 *h, 
  * idle. */
 static bool still_reading(struct tako__conn *c)
 {
-	int held = 0;
+	uint64_t held = c->sock.loop->rt->unacked(&c->sock);
 
-	if (ioctl(c->sock.fd, SIOCOUTQ, &held) < 0 || held == 0 || (uint64_t)held == c->stall_bytes)
+	if (held == 0 || held == c->stall_bytes)
 		return false;
-	c->stall_bytes = (uint64_t)held;
+	c->stall_bytes = held;
 	return true;
 }
 
@@ -406,10 +401,8 @@ static void h1_tick(struct tako__conn *c)
  * had not closed, and is answered. */
 static bool request_waits(struct tako__conn *c)
 {
-	char byte;
-
 	return !tako__h1_of(c)->eof && !(c->sock.flags & TAKO_SOCK_PAUSED) &&
-	       recv(c->sock.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+	       c->sock.loop->rt->waiting(&c->sock);
 }
 
 static void h1_drain(struct tako__conn *c)
