@@ -28,8 +28,8 @@ enum {
 	EVENTS_PER_TURN = 256,
 	ACCEPT_BUDGET = 64, /* a burst of connections must not starve those that are there */
 	BACKLOG_MAX = 65536,
-	RECV_ALIGN = 4096,  /* the kernel copies whole pages fastest to whole pages */
-	RECV_BUDGET = 4,    /* buffers per socket and turn, for the same reason */
+	RECV_ALIGN = 4096, /* the kernel copies whole pages fastest to whole pages */
+	RECV_BUDGET = 4,   /* buffers per socket and turn, for the same reason */
 };
 
 static struct tako__epoll *loop_of(struct tako_sock *s)

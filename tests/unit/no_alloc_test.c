@@ -119,9 +119,9 @@ static void test_twelve_fields(void **state)
 	static const char text[] =
 		"GET / HTTP/1.1\r\nHost: example.com\r\n"
 		"User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 "
-	        "Firefox/128.0\r\n"
+		"Firefox/128.0\r\n"
 		"Accept: "
-	        "text/html,application/xhtml+xml,application/xml;q=0.9,image/webp,*/*;q=0.8\r\n"
+		"text/html,application/xhtml+xml,application/xml;q=0.9,image/webp,*/*;q=0.8\r\n"
 		"Accept-Language: en-GB,en;q=0.8,de;q=0.5,fr;q=0.3\r\n"
 		"Accept-Encoding: gzip, deflate, br, zstd\r\nReferer: https://example.com/start\r\n"
 		"Cookie: session=0123456789abcdef0123456789abcdef; theme=dark; consent=1\r\n"
