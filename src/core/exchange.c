@@ -53,7 +53,6 @@ struct tako__exchange *tako__exchange_new(struct tako__conn *c)
 	x->ep = tako__table_endpoint(w->srv->routes, 0);
 	w->exchange_count++;
 	tako__add(&w->stats.requests, 1);
-	tako__add(&w->stats.active, 1);
 	return x;
 }
 
@@ -330,6 +329,27 @@ void tako__exchange_gone(struct tako__exchange *x, int err)
 
 /* ---- The end ---------------------------------------------------------------------------------- */
 
+/* Those of one delivery began together, so that a batch to one route is one entry. */
+static void time_it(const struct tako__exchange *x)
+{
+	struct tako__worker *w = x->worker;
+	unsigned n = w->timed_count;
+
+	if (n && w->timed[n - 1].route == x->ep->id &&
+	    w->timed[n - 1].start_ticks == x->start_ticks) {
+		w->timed[n - 1].count++;
+		return;
+	}
+	if (n == TAKO__TIMED_MAX) {
+		tako__worker_time(w);
+		n = 0;
+	}
+	w->timed[n].route = x->ep->id;
+	w->timed[n].count = 1;
+	w->timed[n].start_ticks = x->start_ticks;
+	w->timed_count = n + 1;
+}
+
 /* The end of the exchange as figures: counted here, timed with its neighbours. */
 static void count(struct tako__exchange *x)
 {
@@ -337,14 +357,9 @@ static void count(struct tako__exchange *x)
 	unsigned class = x->flags & TAKO__X_HEAD_SENT ? (unsigned)x->status / 100 : 0;
 
 	tako__add(&w->stats.routes[x->ep->id].responses[class], 1);
-	tako__add(&w->stats.responses[class], 1);
-	tako__add(&w->stats.active, (uint64_t)-1);
-	if (x->error)
+	if (TAKO__UNLIKELY(x->error))
 		tako__add(&w->stats.aborted, 1);
-	if (w->timed_count == TAKO__TIMED_MAX)
-		tako__worker_time(w);
-	w->timed[w->timed_count].route = x->ep->id;
-	w->timed[w->timed_count++].start_ticks = x->start_ticks;
+	time_it(x);
 	if (w->log || w->srv->cfg.access_fn)
 		tako__exchange_log(x, tako__ticker_ns(&w->ticker, tako__ticks() - x->start_ticks));
 }

@@ -27,6 +27,9 @@ struct tako__proto_ops {
 	/* The connection is gone: tell the exchanges, free what the proto state holds. */
 	void (*fini)(struct tako__conn *c);
 
+	/* Head, body and end of a plain answer at once.  False: nothing was written, it goes the long
+	 * way by head(), data() and end().  NULL: it always does. */
+	bool (*answer)(struct tako__exchange *x, int status, const char *type, tako_str body);
 	/* Write status line and fields of x (length known or not: x->res_length). */
 	int (*head)(struct tako__exchange *x);
 	/* Write body bytes, copied; or lend an op, completed once. */

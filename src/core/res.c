@@ -133,11 +133,30 @@ static int end_response(struct tako__exchange *x)
 	return rc;
 }
 
+/* Nothing was said of the response yet that the protocol would have to look at. */
+static bool is_plain(const struct tako__exchange *x, const char *type)
+{
+	const uint32_t special = TAKO__X_GONE | TAKO__X_TIMED_OUT | TAKO__X_ENDED |
+	                         TAKO__X_IN_AFTER | TAKO__X_HEAD_SENT | TAKO__X_HEAD_ONLY |
+	                         TAKO__X_HAS_TYPE | TAKO__X_HAS_DATE | TAKO__X_HAS_SERVER;
+
+	return !(x->flags & special) && type && !x->ep->after_count && x->proto->answer;
+}
+
 int tako_res_send(tako_res *res, int status, const char *type, tako_str body)
 {
 	struct tako__exchange *x = tako__x(res);
-	int rc = begin_whole(x, status, type, body.n);
+	int rc;
 
+	if (TAKO__LIKELY(is_plain(x, type)) &&
+	    TAKO__LIKELY(x->proto->answer(x, status, type, body))) {
+		x->status = status;
+		x->sent_bytes = body.n;
+		x->flags |= TAKO__X_HEAD_SENT | TAKO__X_ENDED;
+		tako__exchange_check(x);
+		return 0;
+	}
+	rc = begin_whole(x, status, type, body.n);
 	if (TAKO__UNLIKELY(rc < 0))
 		return rc;
 	if (TAKO__LIKELY(sends_body(x))) {

@@ -28,19 +28,38 @@ void tako__stats_fini(struct tako__stats *s)
 	s->route_count = 0;
 }
 
+/* Every exchange ends in one of these, so that nothing else needs to count it. */
+static void sum_responses(const struct tako__stats *s, uint64_t by_class[6])
+{
+	for (unsigned i = 0; i < s->route_count; i++) {
+		for (unsigned k = 0; k < 6; k++)
+			by_class[k] += tako__read(&s->routes[i].responses[k]);
+	}
+}
+
 static void add_worker(tako_stats *sum, const struct tako__stats *s)
 {
+	uint64_t by_class[6] = {0};
+	uint64_t ended = 0;
+	uint64_t begun;
+
+	/* In this order: what begins meanwhile is active, never fewer than none. */
+	sum_responses(s, by_class);
+	atomic_thread_fence(memory_order_acquire);
+	begun = tako__read(&s->requests);
+	for (unsigned k = 0; k < 6; k++)
+		ended += by_class[k];
 	sum->connections_accepted += tako__read(&s->accepted);
 	sum->connections_open += tako__read(&s->open);
 	sum->connections_refused += tako__read(&s->refused);
 	sum->accept_errors += tako__read(&s->accept_errors);
-	sum->requests += tako__read(&s->requests);
-	sum->requests_active += tako__read(&s->active);
-	sum->responses_1xx += tako__read(&s->responses[1]);
-	sum->responses_2xx += tako__read(&s->responses[2]);
-	sum->responses_3xx += tako__read(&s->responses[3]);
-	sum->responses_4xx += tako__read(&s->responses[4]);
-	sum->responses_5xx += tako__read(&s->responses[5]);
+	sum->requests += begun;
+	sum->requests_active += begun > ended ? begun - ended : 0;
+	sum->responses_1xx += by_class[1];
+	sum->responses_2xx += by_class[2];
+	sum->responses_3xx += by_class[3];
+	sum->responses_4xx += by_class[4];
+	sum->responses_5xx += by_class[5];
 	sum->aborted += tako__read(&s->aborted);
 	sum->timeouts += tako__read(&s->timeouts);
 	sum->received_bytes += tako__read(&s->received_bytes);

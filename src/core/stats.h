@@ -39,13 +39,11 @@ struct tako__stats {
 	tako__count open;
 	tako__count refused;
 	tako__count accept_errors;
-	tako__count requests;
-	tako__count active;
+	tako__count requests; /* begun; those that ended are in the routes' responses */
 	tako__count aborted;
 	tako__count timeouts;
 	tako__count received_bytes;
 	tako__count sent_bytes;
-	tako__count responses[6];
 	struct tako__route_stats *routes; /* one per endpoint id */
 	unsigned route_count;
 };

@@ -299,8 +299,8 @@ void tako__worker_time(struct tako__worker *w)
 		struct tako__route_stats *r = &w->stats.routes[w->timed[i].route];
 		uint64_t ns = tako__ticker_ns(&w->ticker, now - w->timed[i].start_ticks);
 
-		tako__add(&r->sum_ns, ns);
-		tako__add(&r->bucket[tako__hist_bucket(ns)], 1);
+		tako__add(&r->sum_ns, ns * w->timed[i].count);
+		tako__add(&r->bucket[tako__hist_bucket(ns)], w->timed[i].count);
 	}
 	w->timed_count = 0;
 }

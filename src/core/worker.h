@@ -38,8 +38,20 @@ struct tako__listener {
 	struct sockaddr_in6 parked_from;
 };
 
-/* Exchanges whose duration is taken by one reading of the clock. */
+/* Runs of exchanges whose duration is taken by one reading of the clock. */
 enum { TAKO__TIMED_MAX = 64 };
+
+/* Heads as the protocol wrote them, up to what differs from one answer to the next; for each of
+ * the few (status, type) that most answers have. */
+enum { TAKO__STARTS = 4, TAKO__START_TYPE_BYTES = 48, TAKO__START_COPY_BYTES = 128 };
+
+struct tako__start {
+	uint64_t date_until_ns; /* the worker's, when it was written: another Date since otherwise */
+	int32_t status;
+	uint32_t n;
+	char type[TAKO__START_TYPE_BYTES]; /* NUL-terminated */
+	char text[TAKO__START_COPY_BYTES * 3];
+};
 
 enum tako__worker_state { TAKO__SERVING, TAKO__DRAINING, TAKO__STOPPED };
 
@@ -66,11 +78,13 @@ struct tako__worker {
 	uint32_t common_n;
 	uint32_t date_off;      /* of the date in it */
 	uint64_t date_until_ns; /* on the loop's clock */
+	struct tako__start starts[TAKO__STARTS];
 	struct tako__ticker ticker;
 	struct tako__stats stats;
-	unsigned timed_count; /* exchanges over since the last reading of the clock */
+	unsigned timed_count; /* runs of exchanges over since the last reading of the clock */
 	struct {
 		uint32_t route;
+		uint32_t count; /* of the same route, begun at the same moment */
 		uint64_t start_ticks;
 	} timed[TAKO__TIMED_MAX];
 	struct tako__log_ring *log;

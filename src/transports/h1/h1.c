@@ -443,6 +443,7 @@ static const struct tako__proto_ops h1_ops = {
 	.tick = h1_tick,
 	.drain = h1_drain,
 	.fini = h1_fini,
+	.answer = tako__h1_answer,
 	.head = tako__h1_head,
 	.data = tako__h1_data,
 	.lend = tako__h1_lend,

@@ -47,6 +47,7 @@ size_t tako__h1_feed(struct tako__conn *c, char *p, size_t n);
 void tako__h1_refuse(struct tako__conn *c, int status);
 
 /* The writing half, as proto ops. */
+bool tako__h1_answer(struct tako__exchange *x, int status, const char *type, tako_str body);
 int tako__h1_head(struct tako__exchange *x);
 int tako__h1_data(struct tako__exchange *x, const char *p, size_t n);
 int tako__h1_lend(struct tako__exchange *x, struct tako_send *op);

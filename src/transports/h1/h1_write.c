@@ -174,6 +174,109 @@ int tako__h1_head(struct tako__exchange *x)
 	return close_room(c, &r, put_head(r.start, c, x));
 }
 
+/* ---- Plain answers ---------------------------------------------------------------- */
+
+enum {
+	/* "Content-Length"'s digits, "Connection: keep-alive" and the ends of both lines. */
+	PLAIN_END_BYTES = TAKO__U64_CHARS + 24 + 4,
+	PLAIN_BYTES_MAX = TAKO__OUT_ROOM / 4, /* longer bodies fill what is left of a block first */
+};
+
+/* Without the content that 204, 205 and 304 have not, and what is no final status. */
+static bool has_content(int status)
+{
+	return status >= 200 && status <= 599 && status != 204 && status != 205 && status != 304;
+}
+
+static bool write_start(struct tako__worker *w, struct tako__start *s, int status, const char *type)
+{
+	tako_str common = tako__worker_common(w);
+	size_t type_n = strlen(type);
+	char *to = s->text;
+
+	/* Both bounds are far: a Server field may be long. */
+	if (type_n >= sizeof s->type || common.n + type_n + HEAD_FIXED_BYTES / 2 > sizeof s->text ||
+	    !has_content(status) || !tako__field_value_ok((tako_str){type, type_n}))
+		return false;
+	to = put_status(to, status);
+	to = put(to, common.p, common.n);
+	to = PUT(to, "Content-Type: ");
+	to = put(to, type, type_n);
+	to = PUT(to, "\r\nContent-Length: ");
+	s->n = (uint32_t)(to - s->text);
+	s->status = status;
+	s->date_until_ns = w->date_until_ns;
+	memcpy(s->type, type, type_n + 1);
+	return true;
+}
+
+/* The address of `type` only says where to look: what is there is compared. */
+static const struct tako__start *start_of(struct tako__worker *w, int status, const char *type)
+{
+	struct tako__start *s = &w->starts[((uintptr_t)type >> 4 ^ (unsigned)status) % TAKO__STARTS];
+
+	if (TAKO__LIKELY(s->status == status && s->date_until_ns == w->date_until_ns &&
+	                 w->loop->now_ns < w->date_until_ns && !strcmp(s->type, type)))
+		return s;
+	return write_start(w, s, status, type) ? s : NULL;
+}
+
+static char *put_digits(char *to, uint64_t v)
+{
+	if (v >= 100)
+		return to + tako__format_u64(to, v);
+	if (v >= 10)
+		*to++ = (char)('0' + v / 10);
+	*to++ = (char)('0' + v % 10);
+	return to;
+}
+
+/* Short ones without a call: the two halves may overlap. */
+static char *put_body(char *to, tako_str body)
+{
+	if (body.n - 8 > 8)
+		return body.n ? put(to, body.p, body.n) : to;
+	memcpy(to, body.p, 8);
+	memcpy(to + body.n - 8, body.p + body.n - 8, 8);
+	return to + body.n;
+}
+
+bool tako__h1_answer(struct tako__exchange *x, int status, const char *type, tako_str body)
+{
+	struct tako__conn *c = x->conn;
+	const struct tako__start *s = start_of(x->worker, status, type);
+	size_t room;
+	char *start;
+	char *to;
+
+	if (TAKO__UNLIKELY(!s || body.n > PLAIN_BYTES_MAX))
+		return false;
+	room = sizeof s->text + PLAIN_END_BYTES + body.n;
+	if (TAKO__UNLIKELY(x->res_field_count))
+		room += fields_bytes(x->res_fields, x->res_field_count);
+	start = TAKO__LIKELY(room <= TAKO__OUT_ROOM) ? tako__conn_reserve(c, room) : NULL;
+	if (TAKO__UNLIKELY(!start))
+		return false;
+	x->status = status;
+	decide_close(c, x);
+	tako__h1_of(c)->chunked_out = false;
+	/* Usually all of it, and of a known size: a dozen moves and no call. */
+	memcpy(start, s->text, TAKO__START_COPY_BYTES);
+	if (TAKO__UNLIKELY(s->n > TAKO__START_COPY_BYTES))
+		memcpy(start, s->text, s->n);
+	to = put_digits(start + s->n, body.n);
+	to = PUT(to, "\r\n");
+	if (TAKO__UNLIKELY(x->res_field_count))
+		to = put_fields(to, x->res_fields, x->res_field_count);
+	to = put_connection(to, tako__h1_of(c));
+	to = PUT(to, "\r\n");
+	to = put_body(to, body);
+	tako__conn_commit(c, (size_t)(to - start));
+	return true;
+}
+
+/* ---- In pieces -------------------------------------------------------------------- */
+
 int tako__h1_inform(struct tako__exchange *x, int status)
 {
 	struct tako__conn *c = x->conn;
