@@ -9,6 +9,8 @@
 
 #define TAKO__LIKELY(x) __builtin_expect(!!(x), 1)
 #define TAKO__UNLIKELY(x) __builtin_expect(!!(x), 0)
+/* For what is seldom: so that the usual way needs few registers and hardly any stack. */
+#define TAKO__OUTLINE __attribute__((noinline))
 #define TAKO__COUNT(a) (sizeof(a) / sizeof((a)[0]))
 #define TAKO__CONTAINER(p, type, member) ((type *)(void *)((char *)(p)-offsetof(type, member)))
 

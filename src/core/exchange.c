@@ -24,12 +24,13 @@ static void enter(struct tako__exchange *x)
  * that become plain stores: as one memset() it is a string instruction, which costs 25 ns. */
 static void clear(struct tako__exchange *x)
 {
+	enum { WORDS = offsetof(struct tako__exchange, match) / 16 };
 	char *p = (char *)x;
-	size_t n = offsetof(struct tako__exchange, match);
 
-	for (; n >= 64; n -= 64, p += 64)
-		memset(p, 0, 64);
-	memset(p, 0, n);
+	_Static_assert(WORDS * 16 == offsetof(struct tako__exchange, match), "nothing left over");
+#pragma GCC unroll 64
+	for (unsigned i = 0; i < WORDS; i++)
+		memset(p + i * 16, 0, 16);
 }
 
 struct tako__exchange *tako__exchange_new(struct tako__conn *c)
@@ -50,21 +51,20 @@ struct tako__exchange *tako__exchange_new(struct tako__conn *c)
 	x->body_limit = TAKO_OFF64;
 	/* When the loop woke, its bytes were there. */
 	x->start_ticks = w->loop->now_ticks;
-	x->ep = tako__table_endpoint(w->srv->routes, 0);
+	x->ep = w->unmatched;
 	w->exchange_count++;
 	tako__add(&w->stats.requests, 1);
 	return x;
 }
 
 /* 0, or a status: the path is in no form that a route could match. */
-static int normalise(struct tako__exchange *x)
+static TAKO__OUTLINE int normalise(struct tako__exchange *x)
 {
 	size_t n;
 	char *to;
 	int rc;
 
-	x->path = x->raw_path;
-	if (TAKO__LIKELY(!x->path_flags) || x->path.n == 0 || x->path.p[0] != '/')
+	if (x->path.n == 0 || x->path.p[0] != '/')
 		return 0;
 	to = tako__arena_alloc(&x->arena, x->raw_path.n);
 	if (!to)
@@ -78,21 +78,25 @@ static int normalise(struct tako__exchange *x)
 	return 0;
 }
 
-static int begin(struct tako__exchange *x)
+static int begin(struct tako__exchange *x, tako_str path)
 {
-	int status = normalise(x);
+	x->path = (tako_str){x->raw_path.p, path.n};
+	if (TAKO__UNLIKELY(x->path_flags)) {
+		int status = normalise(x);
 
-	if (TAKO__UNLIKELY(status)) {
-		tako__exchange_error(x, status);
-		return 0;
+		if (status) {
+			tako__exchange_error(x, status);
+			return 0;
+		}
+		path = x->path;
 	}
 	if (x->method_id == TAKO__HEAD)
 		x->flags |= TAKO__X_HEAD_ONLY;
 	/* About the server as a whole, no resource of it (RFC 9110 section 9.3.7). */
-	if (TAKO__UNLIKELY(x->path.n == 1 && x->path.p[0] == '*'))
+	if (TAKO__UNLIKELY(path.n == 1 && path.p[0] == '*'))
 		return tako_res_send(tako__res(x), 204, NULL, (tako_str){NULL, 0});
 	x->found = (uint8_t)tako__match(x->worker->srv->routes, x->method_id, x->method, x->host,
-	                                x->path, 0, &x->match);
+	                                path, 0, &x->match);
 	x->ep = x->match.ep;
 	if (x->ep->max_body_bytes)
 		x->body_limit = x->ep->max_body_bytes;
@@ -105,10 +109,10 @@ static int begin(struct tako__exchange *x)
 	return tako__chain_run(x, 0);
 }
 
-void tako__exchange_run(struct tako__exchange *x)
+void tako__exchange_run(struct tako__exchange *x, const char *path)
 {
 	enter(x);
-	tako__exchange_settle(x, begin(x));
+	tako__exchange_settle(x, begin(x, (tako_str){path, x->raw_path.n}));
 }
 
 void tako__exchange_refuse(struct tako__exchange *x, int status)
@@ -369,7 +373,8 @@ static void finish(struct tako__exchange *x)
 	struct tako__worker *w = x->worker;
 
 	x->flags |= TAKO__X_OVER | TAKO__X_RUNNING;
-	tako__after_clear(x);
+	if (TAKO__UNLIKELY(x->timeout || x->timers))
+		tako__after_clear(x);
 	count(x);
 	while (x->end_hooks) {
 		struct tako__end_hook *h = x->end_hooks;
@@ -377,7 +382,8 @@ static void finish(struct tako__exchange *x)
 		x->end_hooks = h->next;
 		h->fn(tako__req(x), x->error, h->arg);
 	}
-	tako__free(x->whole, (size_t)x->whole_cap);
+	if (TAKO__UNLIKELY(x->whole))
+		tako__free(x->whole, (size_t)x->whole_cap);
 	tako__arena_fini(&x->arena);
 	w->exchange_count--;
 	if (x->conn)

@@ -146,8 +146,10 @@ static inline tako_res *tako__res(struct tako__exchange *x)
 /* A fresh exchange for the connection; NULL without memory. */
 struct tako__exchange *tako__exchange_new(struct tako__conn *c);
 /* The head is complete (fields, method, target and framing are set): route it and run the
- * handler.  The exchange may be over and freed when this returns. */
-void tako__exchange_run(struct tako__exchange *x);
+ * handler.  The exchange may be over and freed when this returns.  `path` is x->raw_path where it
+ * was received, which need not outlive the call: the copy is still on its way to memory, and to
+ * read it at once would cost a third of what routing does. */
+void tako__exchange_run(struct tako__exchange *x, const char *path);
 /* The head was refused: answer `status` through the error handlers. */
 void tako__exchange_refuse(struct tako__exchange *x, int status);
 /* May body bytes be delivered now?  If not, read_more() will be called. */

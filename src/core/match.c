@@ -11,9 +11,6 @@
 
 enum { SLASH_PATH_MAX_BYTES = 8192 };
 
-/* Kept out of tako__match(), which then needs few registers and hardly any stack. */
-#define OUTLINE __attribute__((noinline))
-
 /* ---- Steps ------------------------------------------------------------------ */
 
 /* memcmp() for short text: inlined, a word at a time, the last word overlapping. */
@@ -258,9 +255,9 @@ static bool is_asterisk(unsigned method_id, tako_str path)
 
 /* Everything but the best match.  A path that is there with other methods is not for the
  * fallback to hide; a route that passed is no reason for 405. */
-static OUTLINE enum tako__match_result slow(const struct tako__site *site, unsigned method_id,
-                                            tako_str method, tako_str path, unsigned skip,
-                                            struct tako__match *out)
+static TAKO__OUTLINE enum tako__match_result slow(const struct tako__site *site, unsigned method_id,
+                                                  tako_str method, tako_str path, unsigned skip,
+                                                  struct tako__match *out)
 {
 	bool retry = skip > 0;
 	const struct tako__endpoint *ep = nth_route(site, method_id, method, path, &skip, out);
@@ -287,9 +284,9 @@ static OUTLINE enum tako__match_result slow(const struct tako__site *site, unsig
 }
 
 /* The best route, when the node that text alone leads to does not have it. */
-static OUTLINE const struct tako__leaf *leaf_beyond(const struct tako__tree *tree,
-                                                    const struct tako__node *node, size_t pos,
-                                                    tako_str path, struct tako__match *out)
+static TAKO__OUTLINE const struct tako__leaf *leaf_beyond(const struct tako__tree *tree,
+                                                          const struct tako__node *node, size_t pos,
+                                                          tako_str path, struct tako__match *out)
 {
 	struct tako__walk w = {tree, path.p, path.n, out, (uint32_t)(node - tree->nodes), pos};
 

@@ -94,21 +94,9 @@ char *tako__strndup(const char *p, size_t n)
 
 /* ---- Arena ---------------------------------------------------------------- */
 
-/* Where an arena without memory points, so that 0 bytes of it are not NULL. */
-static char nothing[16];
+char tako__arena_nothing[16];
 
-void tako__arena_init(struct tako__arena *a, void *first, size_t bytes)
-{
-	size_t skip = (size_t)(-(uintptr_t)first & 15);
-
-	*a = (struct tako__arena){nothing, nothing, NULL};
-	if (bytes > skip) {
-		a->pos = (char *)first + skip;
-		a->end = (char *)first + bytes;
-	}
-}
-
-void tako__arena_fini(struct tako__arena *a)
+void tako__arena_free(struct tako__arena *a)
 {
 	struct tako__chunk *next;
 
@@ -116,7 +104,7 @@ void tako__arena_fini(struct tako__arena *a)
 		next = c->next;
 		tako__free(c, c->bytes);
 	}
-	*a = (struct tako__arena){nothing, nothing, NULL};
+	a->chunks = NULL;
 }
 
 static size_t next_chunk_bytes(const struct tako__arena *a)
@@ -200,17 +188,4 @@ void tako__pool_fini(struct tako__pool *p)
 void *tako__pool_slow(struct tako__pool *p)
 {
 	return tako__alloc(p->block_bytes);
-}
-
-void tako__pool_put(struct tako__pool *p, void *block)
-{
-	if (!block)
-		return;
-	if (p->free_count >= p->keep_count) {
-		tako__free(block, p->block_bytes);
-		return;
-	}
-	*(void **)block = p->free;
-	p->free = block;
-	p->free_count++;
 }

@@ -34,10 +34,29 @@ struct tako__arena {
 	struct tako__chunk *chunks; /* what came from the allocator, newest first */
 };
 
+/* Where an arena without memory points, so that 0 bytes of it are not NULL. */
+extern char tako__arena_nothing[16];
+
 /* Start an arena on `bytes` of memory that somebody else owns (may be 0). */
-void tako__arena_init(struct tako__arena *a, void *first, size_t bytes);
+static inline void tako__arena_init(struct tako__arena *a, void *first, size_t bytes)
+{
+	size_t skip = (size_t)(-(uintptr_t)first & 15);
+
+	a->chunks = NULL;
+	a->pos = bytes > skip ? (char *)first + skip : tako__arena_nothing;
+	a->end = bytes > skip ? (char *)first + bytes : tako__arena_nothing;
+}
+
 /* Give every chunk back; the arena may then be started anew. */
-void tako__arena_fini(struct tako__arena *a);
+void tako__arena_free(struct tako__arena *a);
+static inline void tako__arena_fini(struct tako__arena *a)
+{
+	if (a->chunks)
+		tako__arena_free(a);
+	a->pos = tako__arena_nothing;
+	a->end = tako__arena_nothing;
+}
+
 void *tako__arena_slow(struct tako__arena *a, size_t bytes);
 
 /* Uninitialised, 16-byte aligned memory; NULL without memory. */
@@ -68,7 +87,6 @@ struct tako__pool {
 void tako__pool_init(struct tako__pool *p, size_t block_bytes, unsigned keep_count);
 void tako__pool_fini(struct tako__pool *p);
 void *tako__pool_slow(struct tako__pool *p);
-void tako__pool_put(struct tako__pool *p, void *block);
 
 static inline void *tako__pool_get(struct tako__pool *p)
 {
@@ -79,6 +97,20 @@ static inline void *tako__pool_get(struct tako__pool *p)
 	p->free = *(void **)block;
 	p->free_count--;
 	return block;
+}
+
+/* NULL is fine. */
+static inline void tako__pool_put(struct tako__pool *p, void *block)
+{
+	if (!block)
+		return;
+	if (p->free_count >= p->keep_count) {
+		tako__free(block, p->block_bytes);
+		return;
+	}
+	*(void **)block = p->free;
+	p->free = block;
+	p->free_count++;
 }
 
 #endif /* TAKO_CORE_MEM_H */

@@ -37,6 +37,7 @@ int tako__worker_init(struct tako__worker *w, struct tako_server *srv, unsigned 
 	w->srv = srv;
 	w->index = index;
 	w->spare_fd = -1;
+	w->unmatched = tako__table_endpoint(srv->routes, 0);
 	tako__list_init(&w->conn_list);
 	tako__mailbox_init(&w->mailbox);
 	tako__pool_init(&w->conns, sizeof(struct tako__conn), CONNS_KEPT);

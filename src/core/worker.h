@@ -46,7 +46,8 @@ enum { TAKO__TIMED_MAX = 64 };
 enum { TAKO__STARTS = 4, TAKO__START_TYPE_BYTES = 48, TAKO__START_COPY_BYTES = 128 };
 
 struct tako__start {
-	uint64_t date_until_ns; /* the worker's, when it was written: another Date since otherwise */
+	uint64_t
+		date_until_ns; /* the worker's, when it was written: another Date since otherwise */
 	int32_t status;
 	uint32_t n;
 	char type[TAKO__START_TYPE_BYTES]; /* NUL-terminated */
@@ -60,7 +61,8 @@ struct tako__worker {
 	struct tako_loop *loop;
 	unsigned index;
 	enum tako__worker_state state;
-	int result; /* of the drain */
+	int result;                             /* of the drain */
+	const struct tako__endpoint *unmatched; /* what stands for it until a route is found */
 	struct tako__wheel wheel;
 	struct tako__mailbox mailbox;
 	struct tako__pool conns;

@@ -25,18 +25,27 @@ static bool worth_parsing(const char *p, size_t n, size_t scanned, size_t max,
 	return n >= max || (scanned < line && n >= line) || memchr(p + scanned, '\n', n - scanned);
 }
 
-int tako__h1_head_parse(struct tako__h1_head *head, const char *p, size_t n, size_t scanned,
-                        const struct tako__h1_limits *lim)
+/* Looked at before, or as long as a head may be. */
+static TAKO__OUTLINE int parse_long(struct tako__h1_head *head, const char *p, size_t n,
+                                    size_t scanned, const struct tako__h1_limits *lim)
 {
 	size_t max = tako__h1_max_head(lim);
 	int res;
 
-	if (TAKO__UNLIKELY(scanned && !worth_parsing(p, n, scanned, max, lim)))
+	if (scanned && !worth_parsing(p, n, scanned, max, lim))
 		return 0;
-	if (TAKO__UNLIKELY(n > max))
+	if (n > max)
 		n = max;
 	res = tako__h1_scan_parse(head, p, n, lim);
-	if (TAKO__UNLIKELY(!res && n == max))
+	if (!res && n == max)
 		return tako__h1_fail(head, 431, "request head too large");
 	return res;
+}
+
+int tako__h1_head_parse(struct tako__h1_head *head, const char *p, size_t n, size_t scanned,
+                        const struct tako__h1_limits *lim)
+{
+	if (TAKO__LIKELY(!scanned && n < tako__h1_max_head(lim)))
+		return tako__h1_scan_parse(head, p, n, lim);
+	return parse_long(head, p, n, scanned, lim);
 }

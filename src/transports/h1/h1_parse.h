@@ -50,7 +50,12 @@ static inline void tako__h1_clear(struct tako__h1_head *h)
 {
 	const tako_str none = {NULL, 0};
 
-	h->query = h->host = h->authority = h->upgrade = none;
+	/* One by one: in a chain each would be read back from the one before, in one piece where
+	 * that was written in two, which waits until it is in memory. */
+	h->query = none;
+	h->host = none;
+	h->authority = none;
+	h->upgrade = none;
 	h->content_length = 0;
 	h->why = NULL;
 	h->form = h->framing = h->seen = 0;

@@ -30,10 +30,17 @@ static void copy_fields(struct tako__field *to, ptrdiff_t shift, const struct ta
 	}
 }
 
+static void move_view(tako_str *to, const tako_str *from, ptrdiff_t shift)
+{
+	to->p = from->p + shift;
+	to->n = from->n;
+}
+
+/* The same where there may be none: the exchange is clear then. */
 static void take_view(tako_str *to, const tako_str *from, ptrdiff_t shift)
 {
-	to->p = from->p ? from->p + shift : NULL;
-	to->n = from->n;
+	if (from->p)
+		move_view(to, from, shift);
 }
 
 /* The head moves into the exchange, which lives longer than received bytes do: user code may
@@ -49,13 +56,13 @@ static bool take_text(struct tako__exchange *x, const struct tako__h1_head *head
 	if (TAKO__UNLIKELY(!fields))
 		return false;
 	memcpy(text, p, n);
-	take_view(&x->method, &head->method, shift);
-	take_view(&x->target, &head->target, shift);
+	move_view(&x->method, &head->method, shift);
+	move_view(&x->target, &head->target, shift);
 	take_view(&x->query, &head->query, shift);
 	take_view(&x->host, &head->host, shift);
 	/* The path of an absolute target that has none is a constant of the parser's. */
-	if (TAKO__LIKELY(head->path.p >= p && head->path.p <= p + n))
-		take_view(&x->raw_path, &head->path, shift);
+	if (TAKO__LIKELY((uintptr_t)head->path.p - (uintptr_t)p <= n))
+		move_view(&x->raw_path, &head->path, shift);
 	else
 		x->raw_path = head->path;
 	copy_fields(fields, shift, head->fields, head->field_count);
@@ -126,7 +133,7 @@ static void begin(struct tako__conn *c, struct tako__h1_head *head, const char *
 		tako__exchange_refuse(x, 500);
 		return;
 	}
-	tako__exchange_run(x);
+	tako__exchange_run(x, head->path.p);
 }
 
 /* What the parser understood before it gave up is shown to error handlers and the log. */

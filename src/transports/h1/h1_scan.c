@@ -4,8 +4,6 @@
  * whole with a relaxed atomic: every value it can have parses alike, so that no thread
  * needs to see a particular one.
  */
-#include <stdatomic.h>
-
 #include "core/base.h"
 #include "transports/h1/h1_scan.h"
 
@@ -42,7 +40,16 @@ _Alignas(32) const uint8_t tako__h1_constants[TAKO__H1_CONSTANT_COUNT][32] = {
 	[TAKO__H1_BANG] = {ALL('!')},
 };
 
-static _Atomic(const struct tako__h1_isa *) chosen;
+static int choose_and_parse(struct tako__h1_head *h, const char *p, size_t n,
+                            const struct tako__h1_limits *lim)
+{
+	tako__h1_scan_init();
+	return tako__h1_scan_parse(h, p, n, lim);
+}
+
+static const struct tako__h1_isa undecided = {.name = "undecided", .parse = choose_and_parse};
+
+_Atomic(const struct tako__h1_isa *) tako__h1_isa_chosen = &undecided;
 
 const struct tako__h1_isa *tako__h1_isa_at(enum tako__h1_level level)
 {
@@ -61,7 +68,7 @@ bool tako__h1_scan_use(enum tako__h1_level level)
 	const struct tako__h1_isa *isa = tako__h1_isa_at(level);
 
 	if (isa)
-		atomic_store_explicit(&chosen, isa, memory_order_relaxed);
+		atomic_store_explicit(&tako__h1_isa_chosen, isa, memory_order_relaxed);
 	return isa != NULL;
 }
 
@@ -71,16 +78,4 @@ void tako__h1_scan_init(void)
 
 	while (level > 0 && !tako__h1_scan_use((enum tako__h1_level)(level - 1)))
 		level--;
-}
-
-int tako__h1_scan_parse(struct tako__h1_head *h, const char *p, size_t n,
-                        const struct tako__h1_limits *lim)
-{
-	const struct tako__h1_isa *isa = atomic_load_explicit(&chosen, memory_order_relaxed);
-
-	if (TAKO__UNLIKELY(!isa)) {
-		tako__h1_scan_init();
-		isa = atomic_load_explicit(&chosen, memory_order_relaxed);
-	}
-	return isa->parse(h, p, n, lim);
 }

@@ -9,6 +9,7 @@
 #ifndef TAKO_H1_SCAN_H
 #define TAKO_H1_SCAN_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -84,8 +85,15 @@ void tako__h1_scan_init(void);
 /* Use this level from now on; false where this CPU has none.  For tests and measurements. */
 bool tako__h1_scan_use(enum tako__h1_level level);
 
-/* Parse with what was chosen.  `n` is already limited to max_head_bytes. */
-int tako__h1_scan_parse(struct tako__h1_head *h, const char *p, size_t n,
-                        const struct tako__h1_limits *lim);
+/* What was chosen; at first one whose parse() chooses. */
+extern _Atomic(const struct tako__h1_isa *) tako__h1_isa_chosen;
+
+/* Parse with it.  `n` is already limited to max_head_bytes. */
+static inline int tako__h1_scan_parse(struct tako__h1_head *h, const char *p, size_t n,
+                                      const struct tako__h1_limits *lim)
+{
+	return atomic_load_explicit(&tako__h1_isa_chosen, memory_order_relaxed)
+	        ->parse(h, p, n, lim);
+}
 
 #endif /* TAKO_H1_SCAN_H */

@@ -213,7 +213,8 @@ static bool write_start(struct tako__worker *w, struct tako__start *s, int statu
 /* The address of `type` only says where to look: what is there is compared. */
 static const struct tako__start *start_of(struct tako__worker *w, int status, const char *type)
 {
-	struct tako__start *s = &w->starts[((uintptr_t)type >> 4 ^ (unsigned)status) % TAKO__STARTS];
+	struct tako__start *s =
+		&w->starts[((uintptr_t)type >> 4 ^ (unsigned)status) % TAKO__STARTS];
 
 	if (TAKO__LIKELY(s->status == status && s->date_until_ns == w->date_until_ns &&
 	                 w->loop->now_ns < w->date_until_ns && !strcmp(s->type, type)))
