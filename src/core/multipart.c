@@ -18,6 +18,8 @@ enum state {
 	PADDING,
 	PADDING_CR,
 	CLOSING, /* one "-" seen */
+	CLOSED,  /* padding or CR must follow, or the end of the body */
+	CLOSED_CR,
 	HEAD,
 	DATA,
 	EPILOGUE, /* behind the closing delimiter: ignored */
@@ -264,8 +266,9 @@ static int scan(struct tako__multipart *m, const char *p, size_t n, size_t *ret_
 
 /* ---- Delimiter lines ---------------------------------------------------------------- */
 
-/* delimiter := CRLF "--" boundary; then transport-padding CRLF, or "--".  Anything else
- * behind the boundary: section 5.1.1 wants a line that begins with it to be one. */
+/* delimiter := CRLF "--" boundary; then transport-padding CRLF, or "--" transport-padding and a
+ * CRLF if there is an epilogue.  Anything else behind the boundary: section 5.1.1 wants a line
+ * that begins with it to be one. */
 static int take_delimiter_char(struct tako__multipart *m, char c)
 {
 	bool padding = m->state == AFTER_DELIMITER || m->state == PADDING;
@@ -279,6 +282,10 @@ static int take_delimiter_char(struct tako__multipart *m, char c)
 	} else if (m->state == AFTER_DELIMITER && c == '-') {
 		m->state = CLOSING;
 	} else if (m->state == CLOSING && c == '-') {
+		m->state = CLOSED;
+	} else if (m->state == CLOSED && (c == ' ' || c == '\t' || c == '\r')) {
+		m->state = c == '\r' ? CLOSED_CR : CLOSED;
+	} else if (m->state == CLOSED_CR && c == '\n') {
 		m->state = EPILOGUE;
 		return m->cb->on_done(m->arg);
 	} else {
@@ -302,6 +309,8 @@ static int step(struct tako__multipart *m, const char *p, size_t n, size_t *ret_
 	case PADDING:
 	case PADDING_CR:
 	case CLOSING:
+	case CLOSED:
+	case CLOSED_CR:
 		break;
 	}
 	*ret_used = 1;
@@ -330,6 +339,10 @@ int tako__multipart_feed(struct tako__multipart *m, const char *p, size_t n)
 
 int tako__multipart_finish(struct tako__multipart *m)
 {
+	if (!m->error && m->state == CLOSED) {
+		m->state = EPILOGUE;
+		m->error = m->cb->on_done(m->arg);
+	}
 	if (!m->error && m->state != EPILOGUE)
 		m->error = tako__fail(TAKO_EPROTO,
 		                      "multipart: the body ends before its last delimiter");

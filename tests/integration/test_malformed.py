@@ -530,15 +530,15 @@ chunk(b"5\r\nhello\r\n0\r\n\r\nG" + b" / H\r\n\r\n", "9112 9.3.2", [200, 400])
 for ext in (b";a=b", b";a", b";a=\"q;\\\"r\"", b";a=b;c=d", b";a=\"\"", b";a=\"\xe9\"", b";" + b"x" * 50):
     ok(chunk, b"5" + ext + b"\r\nhello\r\n" + END, rfc="9112 7.1.1")
 ok(chunk, b"5\r\nhello\r\n0;a=b\r\n\r\n", rfc="9112 7.1.1")
-chunk(b"5 ;a=b\r\nhello\r\n" + END, "9112 7.1.1", {200, 400}, EITHER)
-chunk(b"5; a = b\r\nhello\r\n" + END, "9112 7.1.1", {200, 400}, EITHER)
+ok(chunk, b"5 ;a=b\r\nhello\r\n" + END, rfc="9112 7.1.1")
+ok(chunk, b"5; a = b\r\nhello\r\n" + END, rfc="9112 7.1.1")
 for ext in (b";\n", b";a\n", b";a=b\n", b";a=\"\n\"", b";a=\"\r\"", b";a\r", b";a\rb", b";a\x00", b";\x00",
             b";a=\"\x00\"", b";a=\x7f", b";a\x0b", b";a=b\x01", b";a\nX"):
     chunk(b"5" + ext + b"\r\nhello\r\n" + END, "9112 7.1.1")
 chunk(b"5\\;a\r\nhello\r\n" + END, "9112 7.1.1")
-# Against the grammar, but no parser could end them elsewhere than at the first CRLF.
+# Against the grammar: ended where one parser sees the end, and another a quoted string's middle.
 for ext in (b";", b";=b", b";a=", b";a=\"x", b";;", b";a b", b";a=b c", b";a=\"x\"y", b";("):
-    chunk(b"5" + ext + b"\r\nhello\r\n" + END, "9112 7.1.1", {200, 400}, EITHER)
+    chunk(b"5" + ext + b"\r\nhello\r\n" + END, "9112 7.1.1")
 chunk(b"5;" + b"x" * 20000 + b"\r\nhello\r\n" + END, "9112 7.1.1", {400, 413, 431},
       name="chunk: an extension of 20 kB")
 chunk((b"1;" + b"x" * 100 + b"\r\nh\r\n") * 2000 + END, "9112 7.1.1", {400, 413, 431},

@@ -11,12 +11,19 @@
 #include "transports/h1/h1_scan.h"
 
 enum state {
-	SIZE,      /* hex digits */
-	BLANK,     /* white space after them; an extension must follow (BWS, RFC 9112 7.1.1) */
-	EXTENSION, /* up to CR */
-	SIZE_LF,   /* LF of the size line */
-	DATA,      /* `left` bytes */
-	DATA_CR,   /* CRLF behind them */
+	SIZE,     /* hex digits */
+	BLANK,    /* white space after them; an extension must follow (BWS, RFC 9112 7.1.1) */
+	NAME_DUE, /* behind ';': BWS, then a name */
+	NAME,
+	NAME_PAST,   /* BWS behind a name: '=' or ';' must follow */
+	VALUE_DUE,   /* behind '=': BWS, then a token or a quoted string */
+	VALUE_TOKEN, /* inside the former */
+	QUOTED,
+	QUOTED_PAIR, /* behind a backslash */
+	VALUE_PAST,  /* right behind a quoted string */
+	SIZE_LF,     /* LF of the size line */
+	DATA,        /* `left` bytes */
+	DATA_CR,     /* CRLF behind them */
 	DATA_LF,
 	LAST, /* after the last chunk's line: CR, or a trailer */
 	LAST_LF,
@@ -60,7 +67,7 @@ static int after_size(struct tako__h1_chunked *c, char ch)
 		return refuse(c, "invalid chunk size");
 	if (!c->extension_left--)
 		return refuse(c, "chunk extensions too long");
-	c->state = ch == ';' ? EXTENSION : BLANK;
+	c->state = ch == ';' ? NAME_DUE : BLANK;
 	return 0;
 }
 
@@ -77,14 +84,53 @@ static int size_byte(struct tako__h1_chunked *c, char ch)
 	return 0;
 }
 
+/* Inside a quoted string (RFC 9110 5.6.4) everything but controls may stand. */
+static enum state after_quoted(const struct tako__h1_chunked *c, char ch)
+{
+	if (tako__h1_is(ch, TAKO__H1_CONTROL))
+		return BROKEN;
+	if (c->state == QUOTED_PAIR)
+		return QUOTED;
+	return ch == '"' ? VALUE_PAST : ch == '\\' ? QUOTED_PAIR : QUOTED;
+}
+
+/* chunk-ext = *( BWS ";" BWS name [ BWS "=" BWS ( token / quoted-string ) ] ) */
+static enum state after_extension_byte(const struct tako__h1_chunked *c, char ch)
+{
+	bool blank = ch == ' ' || ch == '\t';
+	bool token = tako__h1_is(ch, TAKO__H1_TOKEN);
+
+	switch (c->state) {
+	case NAME_DUE:
+		return token ? NAME : blank ? NAME_DUE : BROKEN;
+	case NAME:
+		if (token || blank)
+			return token ? NAME : NAME_PAST;
+		return ch == '\r' ? SIZE_LF : ch == '=' ? VALUE_DUE : ch == ';' ? NAME_DUE : BROKEN;
+	case NAME_PAST:
+		return blank ? NAME_PAST : ch == '=' ? VALUE_DUE : ch == ';' ? NAME_DUE : BROKEN;
+	case VALUE_DUE:
+		return token ? VALUE_TOKEN : ch == '"' ? QUOTED : blank ? VALUE_DUE : BROKEN;
+	case VALUE_TOKEN:
+		if (token)
+			return VALUE_TOKEN;
+		/* fall through */
+	case VALUE_PAST:
+		return ch == '\r' ? SIZE_LF : ch == ';' ? NAME_DUE : blank ? BLANK : BROKEN;
+	default:
+		return after_quoted(c, ch);
+	}
+}
+
 static int extension_byte(struct tako__h1_chunked *c, char ch)
 {
-	if (ch == '\r')
-		c->state = SIZE_LF;
-	else if (tako__h1_is(ch, TAKO__H1_CONTROL))
-		return refuse(c, "control character in chunk extension");
-	else if (!c->extension_left--)
+	enum state next = after_extension_byte(c, ch);
+
+	if (next == BROKEN)
+		return refuse(c, "malformed chunk extension");
+	if (next != SIZE_LF && !c->extension_left--)
 		return refuse(c, "chunk extensions too long");
+	c->state = (uint8_t)next;
 	return 0;
 }
 
@@ -107,7 +153,14 @@ static int line_byte(struct tako__h1_chunked *c, char ch)
 		return size_byte(c, ch);
 	case BLANK:
 		return after_size(c, ch);
-	case EXTENSION:
+	case NAME_DUE:
+	case NAME:
+	case NAME_PAST:
+	case VALUE_DUE:
+	case VALUE_TOKEN:
+	case QUOTED:
+	case QUOTED_PAIR:
+	case VALUE_PAST:
 		return extension_byte(c, ch);
 	case SIZE_LF:
 	case DATA_CR:

@@ -5,9 +5,9 @@
  * to be sent.  Sans-I/O and without allocation.
  *
  * As strict as the head parser: CRLF only, at most 16 hex digits, sizes below 2^63, nothing
- * between a size and its CRLF but extensions.  Those are skipped without a look at their
- * names, but control characters are refused and their bytes counted over the whole body, so
- * that a peer cannot send a lot to say little (7.1.1).
+ * between a size and its CRLF but extensions.  Those are ignored once they are seen to be in
+ * order, since two parsers could end others in different places; their bytes are counted over
+ * the whole body, so that a peer cannot send a lot to say little (7.1.1).
  */
 #ifndef TAKO_H1_CHUNK_H
 #define TAKO_H1_CHUNK_H
