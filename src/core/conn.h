@@ -142,6 +142,10 @@ void tako__conn_reset(struct tako__conn *c);
  * response on its way (RFC 9112 section 9.6). */
 void tako__conn_finish(struct tako__conn *c, bool linger);
 
+/* Has the peer taken nothing of what is unsent for write_timeout_ms, or less than the least rate?
+ * Asked once a tick. */
+bool tako__conn_too_slow(struct tako__conn *c, uint64_t now_ns);
+
 /* Be called (proto->tick) when this time comes; UINT64_MAX: never.  A later deadline costs
  * a store: the timer fires early, looks, and sleeps on. */
 void tako__conn_arm(struct tako__conn *c);

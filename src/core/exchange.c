@@ -311,7 +311,7 @@ void tako__exchange_half_closed(struct tako__exchange *x)
 	tako__exchange_settle(x, 0);
 }
 
-void tako__exchange_gone(struct tako__exchange *x, int err)
+static void lose(struct tako__exchange *x, int err, bool with_conn)
 {
 	tako_res_fn fn = x->drain_fn;
 
@@ -326,9 +326,19 @@ void tako__exchange_gone(struct tako__exchange *x, int err)
 		fn(tako__res(x), x->drain_arg);
 	tako__after_fire_all(x);
 	/* Who lives on must not look at it; who ends now may still log where it came from. */
-	if (x->refs)
+	if (x->refs && with_conn)
 		x->conn = NULL;
 	tako__exchange_settle(x, 0);
+}
+
+void tako__exchange_gone(struct tako__exchange *x, int err)
+{
+	lose(x, err, true);
+}
+
+void tako__exchange_reset(struct tako__exchange *x, int err)
+{
+	lose(x, err, false);
 }
 
 /* ---- The end ---------------------------------------------------------------------------------- */

@@ -69,6 +69,7 @@ struct tako__exchange {
 	struct tako__worker *worker;
 	struct tako__conn *conn; /* NULL once it is gone */
 	const struct tako__proto_ops *proto;
+	void *stream; /* the protocol's own, where a connection carries many exchanges */
 	const struct tako__endpoint *ep;
 	uint32_t flags;
 	int32_t error;    /* what cut it */
@@ -167,8 +168,11 @@ void tako__exchange_break(struct tako__exchange *x, int status, int err);
 void tako__exchange_writable(struct tako__exchange *x);
 /* The peer closed its side while we were answering. */
 void tako__exchange_half_closed(struct tako__exchange *x);
-/* The connection or stream is gone. */
+/* The connection is gone. */
 void tako__exchange_gone(struct tako__exchange *x, int err);
+/* Its stream is gone and the connection lives: who is not over yet keeps it, and the protocol is
+ * told by done() as ever. */
+void tako__exchange_reset(struct tako__exchange *x, int err);
 
 /* ---- Inside ------------------------------------------------------------------- */
 

@@ -44,6 +44,8 @@ struct tako__proto_ops {
 	/* x is answered but will not be over for a while: go on without it, as if it were done; or
 	 * close behind it, if TAKO__X_LAST is set (which it was before the head). */
 	void (*leave)(struct tako__exchange *x);
+	/* Bytes of x that were accepted and wait: what its writer's back-pressure goes by. */
+	uint64_t (*unsent)(const struct tako__exchange *x);
 	/* The body is wanted (again). */
 	void (*read_more)(struct tako__exchange *x);
 	/* The exchange is over; its memory goes after this call. */

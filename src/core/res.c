@@ -377,7 +377,7 @@ uint64_t tako_res_unsent(const tako_res *res)
 {
 	const struct tako__exchange *x = tako__x(res);
 
-	return x->conn ? tako__conn_unsent(x->conn) : 0;
+	return x->conn ? x->proto->unsent(x) : 0;
 }
 
 static void drain_at_once(tako_res *res, void *arg)

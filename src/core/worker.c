@@ -55,6 +55,13 @@ int tako__worker_init(struct tako__worker *w, struct tako_server *srv, unsigned 
 
 void tako__worker_fini(struct tako__worker *w)
 {
+	struct tako__worker_local *next;
+
+	for (struct tako__worker_local *l = w->locals; l; l = next) {
+		next = l->next;
+		l->fini(l);
+	}
+	w->locals = NULL;
 	tako__pool_fini(&w->conns);
 	tako__pool_fini(&w->outs);
 	tako__pool_fini(&w->exchanges);

@@ -56,6 +56,13 @@ struct tako__start {
 
 enum tako__worker_state { TAKO__SERVING, TAKO__DRAINING, TAKO__STOPPED };
 
+/* What a protocol keeps on a worker beside its connections; its own struct begins with it. */
+struct tako__worker_local {
+	struct tako__worker_local *next;
+	const struct tako__proto_ops *owner;
+	void (*fini)(struct tako__worker_local *l);
+};
+
 struct tako__worker {
 	struct tako_server *srv;
 	struct tako_loop *loop;
@@ -89,6 +96,7 @@ struct tako__worker {
 		uint32_t count; /* of the same route, begun at the same moment */
 		uint64_t start_ticks;
 	} timed[TAKO__TIMED_MAX];
+	struct tako__worker_local *locals;
 	struct tako__log_ring *log;
 	struct tako__timer drain_timer;
 	uint32_t stop_seen;

@@ -307,28 +307,7 @@ static uint64_t per_second(uint64_t bytes, uint64_t ns)
 /* True: too slow, and cut. */
 static bool check_write(struct tako__conn *c, uint64_t now)
 {
-	const tako_server_config *cfg = &c->worker->srv->cfg;
-	uint64_t sent = c->sock.sent_bytes;
-
-	if (!tako__conn_unsent(c)) {
-		c->flags &= ~TAKO__CONN_STALLED;
-		return false;
-	}
-	if (!(c->flags & TAKO__CONN_STALLED)) {
-		c->flags |= TAKO__CONN_STALLED;
-		c->stall_ns = now;
-		c->stall_bytes = sent;
-		c->progress_ns = now;
-		c->progress_bytes = sent;
-		return false;
-	}
-	if (sent != c->progress_bytes) {
-		c->progress_bytes = sent;
-		c->progress_ns = now;
-	}
-	if (now - c->progress_ns < ms(cfg->write_timeout_ms) &&
-	    !(cfg->min_rate_bytes != TAKO_OFF && now - c->stall_ns > ms(cfg->min_rate_grace_ms) &&
-	      per_second(sent - c->stall_bytes, now - c->stall_ns) < cfg->min_rate_bytes))
+	if (!tako__conn_too_slow(c, now))
 		return false;
 	timed_out(c);
 	tako__conn_close(c);
@@ -435,7 +414,13 @@ static void h1_fini(struct tako__conn *c)
 	stash_free(h);
 }
 
-static const struct tako__proto_ops h1_ops = {
+/* One exchange at a time: what waits is its own. */
+static uint64_t h1_unsent(const struct tako__exchange *x)
+{
+	return tako__conn_unsent(x->conn);
+}
+
+const struct tako__proto_ops tako__h1_ops = {
 	.name = "http/1.1",
 	.open = h1_open,
 	.recv = h1_recv,
@@ -451,13 +436,14 @@ static const struct tako__proto_ops h1_ops = {
 	.inform = tako__h1_inform,
 	.stop = h1_stop,
 	.leave = h1_leave,
+	.unsent = h1_unsent,
 	.read_more = h1_read_more,
 	.done = h1_done,
 };
 
 const tako_transport *tako_http1(void)
 {
-	static const tako_transport transport = {.name = "http/1.1", .proto = &h1_ops};
+	static const tako_transport transport = {.name = "http/1.1", .proto = &tako__h1_ops};
 
 	return &transport;
 }

@@ -40,6 +40,8 @@ static inline struct tako__h1 *tako__h1_of(struct tako__conn *c)
 	return (struct tako__h1 *)(void *)c->proto_state;
 }
 
+extern const struct tako__proto_ops tako__h1_ops;
+
 /* The reading half: take what can be taken of p[0..n) now, requests and bodies; returns how
  * much.  The rest is to be offered again when something has changed. */
 size_t tako__h1_feed(struct tako__conn *c, char *p, size_t n);
