@@ -45,37 +45,41 @@ enum {
 
 enum { TAKO__PROTO_STATE_BYTES = 96 };
 
+/* What every request touches comes first, in as few cache lines as it fits: with a thousand
+ * connections none of them is in a near cache. */
 struct tako__conn {
 	struct tako_sock sock;
 	struct tako__worker *worker;
-	struct tako__listener *listener;
 	const struct tako__proto_ops *proto;
 	struct tako__layer *top; /* nearest to the protocol */
 	struct tako__layer *bottom;
-	struct tako__list link; /* worker's connections */
-	struct tako__conn *dirty_next;
-	struct tako__out *open;      /* being filled, not queued yet */
-	struct tako__spool *spool;   /* while a file is read for the layers */
-	struct tako_send *held_head; /* that file, and what waits behind it */
-	struct tako_send *held_tail;
+	struct tako__out *open; /* being filled, not queued yet */
+	struct tako_send
+		*held_head; /* a file that is read for the layers, and what waits behind it */
 	uint64_t held_bytes;
-	struct tako__timer timer;
-	uint64_t deadline_ns;   /* the timer may fire earlier and then looks here */
 	uint64_t counted_bytes; /* of sent_bytes: in the statistics already */
-	uint64_t id;
 	uint64_t request_count;
-	uint64_t stall_ns;       /* since when the peer has been taking too little */
-	uint64_t stall_bytes;    /* sent_bytes then */
-	uint64_t progress_ns;    /* when it last took any */
-	uint64_t progress_bytes; /* sent_bytes then */
+	uint64_t progress_ns; /* when the peer last took any */
+	uint64_t deadline_ns; /* the timer may fire earlier and then looks here */
 	uint32_t flags;
 	uint32_t linger_bytes; /* read and thrown away so far */
+	uint64_t proto_state[TAKO__PROTO_STATE_BYTES / 8];
+	struct tako__timer timer;
+
+	struct tako__listener *listener;
+	struct tako__list link; /* worker's connections */
+	struct tako__conn *dirty_next;
+	struct tako__spool *spool; /* while a file is read for the layers */
+	struct tako_send *held_tail;
+	uint64_t id;
+	uint64_t stall_ns;       /* since when the peer has been taking too little */
+	uint64_t stall_bytes;    /* sent_bytes then */
+	uint64_t progress_bytes; /* sent_bytes at progress_ns */
 	union {
 		struct sockaddr any;
 		struct sockaddr_in in;
 		struct sockaddr_in6 in6;
 	} peer;
-	uint64_t proto_state[TAKO__PROTO_STATE_BYTES / 8];
 };
 
 /* Take over the accepted descriptor, whose place in the server's count is reserved; on failure
