@@ -85,11 +85,11 @@ TAKO_API TAKO_CHECK int tako_req_param_i64(const tako_req *req, const char *name
  * absent, malformed or without memory.  [loop] */
 TAKO_API tako_str tako_req_query_value(tako_req *req, const char *name);
 
+/* Name and value are decoded, in the exchange's memory, and live as long as it does.  Return 0
+ * for the next pair.  [loop] */
+typedef int (*tako_pair_fn)(tako_str name, tako_str value, void *arg);
 /* Call `fn` for each pair of the query, in order; a non-zero return ends the walk and is
  * returned.  TAKO_ENOMEM, TAKO_EINVAL (malformed escape).  [loop] */
-/* Name and value are decoded, in the exchange's memory, and live as long as it does.  Return 0
- * for the next pair. */
-typedef int (*tako_pair_fn)(tako_str name, tako_str value, void *arg);
 TAKO_API int tako_req_query_each(tako_req *req, tako_pair_fn fn, void *arg);
 
 /* ---- Request: where it came from ------------------------------------------------ */
@@ -156,12 +156,13 @@ TAKO_API int tako_req_on_body(tako_req *req, tako_body_fn fn, void *arg);
 TAKO_API void tako_req_pause(tako_req *req);
 TAKO_API void tako_req_resume(tako_req *req);
 
+/* A parsed form, as long as its exchange lives. */
+typedef struct tako_form tako_form;
+/* Returns as a handler does.  [loop] */
+typedef int (*tako_form_fn)(tako_req *req, tako_res *res, const tako_form *form, void *arg);
 /* Collect an application/x-www-form-urlencoded body and call `fn` once with it parsed;
  * any other content type: TAKO_EINVAL.  Values by tako_form_value(), borrowed as long as
  * the exchange lives.  Errors as tako_req_whole_body().  [loop] */
-/* A parsed form, as long as its exchange lives. */
-typedef struct tako_form tako_form;
-typedef int (*tako_form_fn)(tako_req *req, tako_res *res, const tako_form *form, void *arg);
 TAKO_API int tako_req_form(tako_req *req, tako_form_fn fn, void *arg);
 /* The first value of that name; {NULL, 0} if absent.  [loop] */
 TAKO_API tako_str tako_form_value(const tako_form *form, const char *name);
@@ -285,10 +286,10 @@ TAKO_API int tako_res_trailer_str(tako_res *res, tako_str name, tako_str value);
 /* End the response.  Required once after tako_res_write(); without any write it sends an
  * empty body.  [loop] */
 TAKO_API int tako_res_end(tako_res *res);
+/* A callback about a response: which event, the function that takes it says.  [loop] */
+typedef void (*tako_res_fn)(tako_res *res, void *arg);
 /* Call `fn` once, from the loop, when less than half of write_high_bytes is unsent; set it
  * anew for each time.  Never called from inside this call.  [loop] */
-/* A callback about a response: which event, the function that takes it says. */
-typedef void (*tako_res_fn)(tako_res *res, void *arg);
 TAKO_API int tako_res_on_drain(tako_res *res, tako_res_fn fn, void *arg);
 /* Bytes accepted by tako_res_write() that the transport has not taken yet.  [loop] */
 TAKO_API uint64_t tako_res_unsent(const tako_res *res);
@@ -308,12 +309,12 @@ TAKO_API int tako_res_on_end(tako_res *res, tako_end_fn fn, void *arg);
 
 /* ---- Later, and from other threads ---------------------------------------------------- */
 
+/* A hold on an exchange.  It may be given to one other thread at a time, or shared with a lock
+ * of yours around tako_deferred_done(): nothing may use it after that. */
+typedef struct tako_deferred tako_deferred;
 /* Keep the exchange after the handler returns.  The handle is [any]-safe until
  * tako_deferred_done(), which every deferral must end in, even if the peer left
  * meanwhile.  NULL without memory or after the end.  [loop] */
-/* It may be given to one other thread at a time, or shared with a lock of yours around
- * tako_deferred_done(): nothing may use it after that. */
-typedef struct tako_deferred tako_deferred;
 TAKO_API TAKO_CHECK tako_deferred *tako_res_defer(tako_res *res);
 /* Run fn(res, arg) on the exchange's loop, in the order of the calls, also when the peer
  * has left (then tako_res_closed()).  TAKO_ENOMEM: it will not run.  [any] */

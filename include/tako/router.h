@@ -49,7 +49,8 @@ TAKO_API int tako_router_error(const tako_router *router);
 
 /* Add a route.  `method` is an RFC 9110 token ("GET"), case-sensitive; NULL means
  * any.  `path` is copied:
- *   /users/list       literal text, compared after percent-decoding
+ *   /users/list       literal text; compared after percent-decoding, so "/caf%C3%A9" and
+ *                     its decoded form are one and "%25" is a literal '%'
  *   /users/{id}       one whole non-empty segment
  *   /img-{id}.png     a segment with a fixed prefix and suffix (one {} a segment)
  *   /users/{id:u64}   only if the segment satisfies the constraint: u64, i64, hex,
@@ -131,8 +132,9 @@ TAKO_API void tako_redirect_slash(tako_router *router, bool on);
  * nor path, and the connection closes afterwards).  Headers that belong to the status
  * (Allow, Retry-After) are already on `res`.  Return 0 once answered, synchronously;
  * TAKO_NEXT for the parent's error handler, and at last the built-in one: a short
- * text/plain body. */
+ * text/plain body.  [loop] */
 typedef int (*tako_error_fn)(tako_req *req, tako_res *res, int status, void *arg);
+/* Have `fn` write them for the routes of this router or group.  [setup] */
 TAKO_API void tako_on_error(tako_router *router, tako_error_fn fn, void *arg);
 
 /* A ready tako_error_fn: application/problem+json as RFC 9457 has it, with type
@@ -157,10 +159,12 @@ typedef enum tako_phase {
  * means "go on"; 0 means that it has answered, or will.  [setup] */
 TAKO_API void tako_before(tako_router *router, tako_phase phase, tako_handler fn, void *arg);
 
-/* Run `fn` around everything after it.  It calls tako_next_run() at most once, now or
- * after a deferral, and returns what that returned, or answers itself. */
+/* The rest of the chain.  Lives as long as the exchange. */
 typedef struct tako_next tako_next;
+/* Calls tako_next_run() at most once, now or after a deferral, and returns what that
+ * returned, or answers itself.  [loop] */
 typedef int (*tako_around_fn)(tako_req *req, tako_res *res, tako_next *next, void *arg);
+/* Run `fn` around everything after it.  [setup] */
 TAKO_API void tako_around(tako_router *router, tako_phase phase, tako_around_fn fn, void *arg);
 
 /* Go on with the rest of the chain.  0 or a negative TAKO_E*, as a handler returns; after

@@ -66,7 +66,7 @@ static int refuse_absent(const tako_server_config *c)
 		uint32_t value;
 		const char *what;
 	} absent[] = {
-		{"proxy_read_timeout_ms", c->proxy_read_timeout_ms, "the PROXY protocol"},
+		{"proxy_read_timeout_ms", c->proxy_read_timeout_ms, "PROXY protocol"},
 		{"tls_handshake_timeout_ms", c->tls_handshake_timeout_ms, "TLS"},
 		{"h2_max_concurrent_streams", c->h2_max_concurrent_streams, "HTTP/2"},
 		{"h2_max_header_list_bytes", c->h2_max_header_list_bytes, "HTTP/2"},

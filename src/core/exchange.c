@@ -85,6 +85,9 @@ static int begin(struct tako__exchange *x, tako_str path)
 		int status = normalise(x);
 
 		if (status) {
+			/* As after whatever else is not a request: the next parser may read it
+			 * otherwise, and what follows with it. */
+			x->flags |= TAKO__X_LAST;
 			tako__exchange_error(x, status);
 			return 0;
 		}
@@ -92,9 +95,6 @@ static int begin(struct tako__exchange *x, tako_str path)
 	}
 	if (x->method_id == TAKO__HEAD)
 		x->flags |= TAKO__X_HEAD_ONLY;
-	/* About the server as a whole, no resource of it (RFC 9110 section 9.3.7). */
-	if (TAKO__UNLIKELY(path.n == 1 && path.p[0] == '*'))
-		return tako_res_send(tako__res(x), 204, NULL, (tako_str){NULL, 0});
 	x->found = (uint8_t)tako__match(x->worker->srv->routes, x->method_id, x->method, x->host,
 	                                path, 0, &x->match);
 	x->ep = x->match.ep;

@@ -112,6 +112,23 @@ static const char *parameter(struct compiler *c)
 	return NULL;
 }
 
+/* After its '%': paths are matched decoded, so the text they are compared with is, too. */
+static const char *escape(struct compiler *c)
+{
+	int high = c->end - c->p < 2 ? -1 : tako__hex_value(c->p[0]);
+	int low = high < 0 ? -1 : tako__hex_value(c->p[1]);
+
+	if (low < 0)
+		return "has '%' without two hexadecimal digits (\"%25\" is a literal one)";
+	c->p += 2;
+	if (!(high | low))
+		return "has a zero byte";
+	if (high * 16 + low == '/')
+		return "has an encoded slash, which only a parameter's value can have";
+	put(c, (char)(high * 16 + low));
+	return NULL;
+}
+
 static const char *step(struct compiler *c)
 {
 	char byte = *c->p++;
@@ -132,6 +149,9 @@ static const char *step(struct compiler *c)
 		put(c, '/');
 		c->segment = c->out->n;
 		c->has_param = false;
+		break;
+	case '%':
+		why = escape(c);
 		break;
 	case '\0':
 		why = "has a zero byte";

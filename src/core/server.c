@@ -284,6 +284,21 @@ static int may_start(struct tako_server *srv)
 	return 0;
 }
 
+/* What cut the drain short, in words. */
+static int tell_result(const struct tako_server *srv, int result)
+{
+	unsigned cut = 0;
+
+	if (result != TAKO_ETIMEDOUT)
+		return result;
+	for (unsigned i = 0; i < srv->worker_count; i++)
+		cut += srv->workers[i].cut_count;
+	if (!cut)
+		return tako__fail(result, "drain: a deferral was never given back");
+	return tako__fail(result, "drain: %u connection%s cut off", cut,
+	                  cut == 1 ? " was" : "s were");
+}
+
 static int join_all(struct tako_server *srv)
 {
 	int result = 0;
@@ -297,7 +312,7 @@ static int join_all(struct tako_server *srv)
 		if (w->result < 0)
 			result = w->result;
 	}
-	return result;
+	return tell_result(srv, result);
 }
 
 /* Threads for the workers from `first` on; each opens its loop on its own thread, and none
@@ -467,7 +482,7 @@ int tako_server_step(tako_server *srv, uint32_t timeout_ms)
 	if (w->state == TAKO__STOPPED) {
 		tako__worker_close(w);
 		srv->stepping = w->loop != NULL;
-		return w->result;
+		return tell_result(srv, w->result);
 	}
 	return rc < 0 ? rc : 1;
 }

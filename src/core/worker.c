@@ -102,6 +102,7 @@ int tako__worker_open(struct tako__worker *w)
 	w->loop->user = w;
 	w->state = TAKO__SERVING;
 	w->result = 0;
+	w->cut_count = 0;
 	w->stop_seen = 0;
 	w->date_until_ns = 0;
 	tako__wheel_init(&w->wheel, w->loop->now_ns);
@@ -180,8 +181,10 @@ static void cut_all(struct tako__worker *w)
 		struct tako__conn *c = TAKO__CONTAINER(at, struct tako__conn, link);
 
 		/* One that lingers has all of its answer. */
-		if (!(c->flags & TAKO__CONN_LINGERING))
+		if (!(c->flags & TAKO__CONN_LINGERING)) {
 			w->result = TAKO_ETIMEDOUT;
+			w->cut_count++;
+		}
 		tako__conn_close(c);
 	}
 	w->cut = true;

@@ -100,6 +100,7 @@ struct tako__worker {
 	struct tako__log_ring *log;
 	struct tako__timer drain_timer;
 	uint32_t stop_seen;
+	unsigned cut_count;      /* connections that the drain did not wait for */
 	bool cut;                /* the drain is over, what is left is being closed */
 	bool abandoned;          /* and somebody's deferral did not end even so */
 	bool mail_left;          /* more than one drain takes */

@@ -210,6 +210,7 @@ def test_hung_handler_is_cut_at_the_timeout(mode):
         assert 0.38 <= took <= 0.4 + PROMPT_S, took
         assert b"200" not in hung.until_gone()
         assert s.said("stopped") == "ETIMEDOUT"
+        assert s.said("because") == "drain: 1 connection was cut off"
         s.assert_clean(EXIT_CUT)
 
 

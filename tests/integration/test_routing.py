@@ -58,6 +58,13 @@ def test_next(w):
     assert text(w, "/next-none", status=404) == "custom 404 [GET]"
 
 
+def test_encoded_literal(w):
+    """Text is compared decoded, however the pattern and the request write it."""
+    for path in ("/caf%C3%A9", "/%63af%c3%a9"):
+        assert text(w, path).startswith("encoded "), path
+    assert w.get("/caf%25C3%25A9").status == 404
+
+
 def test_methods(w):
     for method in ("GET", "POST", "DELETE"):
         assert text(w, "/m", method=method) == method.lower() + " /m"

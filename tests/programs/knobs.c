@@ -290,6 +290,7 @@ static bool parse(struct args *a, const char *arg)
 static int run(const struct args *a)
 {
 	tako_router *router = make_router();
+	char why[256];
 	int rc = tako_server_new(&server, router, &a->cfg);
 
 	tako_router_free(router); /* the server holds its own reference */
@@ -305,9 +306,13 @@ static int run(const struct args *a)
 		return program_refused("tako_server_stop_on_signals", rc);
 	program_tell_listeners(server);
 	rc = serve(server, a->mode);
+	/* Before anything else is called. */
+	snprintf(why, sizeof why, "%s", tako_last_error());
 	printf("handled %llu\nstopped %s\n", atomic_load(&handled), program_code(rc));
 	for (size_t i = 0; i < MAX_HUNG; i++)
 		unhang(&hung[i]);
+	if (rc == TAKO_ETIMEDOUT)
+		printf("because %s\n", why);
 	if (rc == 0 || rc == TAKO_ETIMEDOUT)
 		return rc == 0 ? EXIT_SUCCESS : EXIT_CUT;
 	return program_refused(a->mode, rc);

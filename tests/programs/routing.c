@@ -170,6 +170,7 @@ static void add_params(tako_router *r)
 	tako_get(r, "/hex/{v:hex}", param, "v");
 	tako_get(r, "/uuid/{v:uuid}", param, "v");
 	tako_get(r, "/braces/{{x}}", named, "braces");
+	tako_get(r, "/caf%C3%A9", named, "encoded");
 	tako_get(r, "/next/one", pass, NULL);
 	tako_get(r, "/next/{x}", param, "x");
 	tako_get(r, "/next-none", pass, NULL);

@@ -196,7 +196,7 @@ static void test_many_children(void **state)
 
 	(void)state;
 	for (int c = 1; c < 256; c++) {
-		if (c == '/' || c == '{' || c == '}' || c == '.')
+		if (c == '/' || c == '{' || c == '}' || c == '.' || c == '%')
 			continue;
 		snprintf(specs[c], sizeof(specs[c]), "GET /%cx", c);
 		add(router, specs[c]);

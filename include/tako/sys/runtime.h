@@ -142,19 +142,19 @@ struct tako_runtime {
 	size_t (*unacked)(struct tako_sock *s);
 };
 
-/* ---- The neutral half, for runtimes to use ------------------------------------------ */
+/* ---- The neutral half, for runtimes to use: all of it on the loop's thread ------------ */
 
-/* Set the loop's clocks: first thing when a wait returns. */
+/* Set the loop's clocks: first thing when a wait returns.  [loop] */
 TAKO_API void tako_loop_refresh(struct tako_loop *loop);
-/* Put an op at the end of the queue.  The caller then calls flush(). */
+/* Put an op at the end of the queue.  The caller then calls flush().  [loop] */
 TAKO_API void tako_sock_queue(struct tako_sock *s, struct tako_send *op);
 /* Fill up to `max` iovecs with the memory ops at the head of the queue; stops before a
- * file.  Returns how many; *ret_bytes is their sum. */
+ * file.  Returns how many; *ret_bytes is their sum.  [loop] */
 TAKO_API unsigned tako_sock_gather(const struct tako_sock *s, struct iovec *iov, unsigned max,
                                    size_t *ret_bytes);
-/* The kernel took `bytes` from the head: completes what is done. */
+/* The kernel took `bytes` from the head: completes what is done.  [loop] */
 TAKO_API void tako_sock_advance(struct tako_sock *s, size_t bytes);
-/* Complete everything queued with `err`. */
+/* Complete everything queued with `err`.  [loop] */
 TAKO_API void tako_sock_fail(struct tako_sock *s, int err);
 
 TAKO_END
