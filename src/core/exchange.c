@@ -311,6 +311,18 @@ void tako__exchange_half_closed(struct tako__exchange *x)
 	tako__exchange_settle(x, 0);
 }
 
+void tako__exchange_stopping(struct tako__exchange *x)
+{
+	tako_res_fn fn = x->stop_fn;
+
+	if (!fn || (x->flags & (TAKO__X_ENDED | TAKO__X_GONE)))
+		return;
+	x->stop_fn = NULL;
+	enter(x);
+	fn(tako__res(x), x->stop_arg);
+	tako__exchange_settle(x, 0);
+}
+
 static void lose(struct tako__exchange *x, int err, bool with_conn)
 {
 	tako_res_fn fn = x->drain_fn;

@@ -46,6 +46,7 @@ struct tako__conn;
 #define TAKO__X_LAST 0x800000u         /* the connection can carry nothing after it */
 #define TAKO__X_HALF_CLOSED 0x1000000u /* the peer has closed its side */
 #define TAKO__X_IN_AFTER 0x2000000u    /* after-hooks are running */
+#define TAKO__X_TAKEN 0x4000000u       /* its bytes are a stream of their own */
 #define TAKO__X_EMPTY_DUE 0x400000u    /* asked for a body that has none: told so when it is safe */
 
 struct tako__end_hook {
@@ -101,6 +102,7 @@ struct tako__exchange {
 	char *whole;
 	uint64_t whole_cap;
 	tako_str request_id;
+	tako_str upgrade; /* the protocols it would switch to; absent: none */
 	struct tako__local *locals;
 
 	/* Response. */
@@ -118,6 +120,8 @@ struct tako__exchange {
 	void *drain_arg;
 	tako_res_fn abort_fn;
 	void *abort_arg;
+	tako_res_fn stop_fn; /* of one that is taken: the server stops */
+	void *stop_arg;
 	struct tako__end_hook *end_hooks;
 	struct tako__after_timer *timers;
 	struct tako__after_timer *timeout;
@@ -168,6 +172,8 @@ void tako__exchange_break(struct tako__exchange *x, int status, int err);
 void tako__exchange_writable(struct tako__exchange *x);
 /* The peer closed its side while we were answering. */
 void tako__exchange_half_closed(struct tako__exchange *x);
+/* The server stops, and this one would go on for ever: it is told. */
+void tako__exchange_stopping(struct tako__exchange *x);
 /* The connection is gone. */
 void tako__exchange_gone(struct tako__exchange *x, int err);
 /* Its stream is gone and the connection lives: who is not over yet keeps it, and the protocol is
@@ -191,6 +197,14 @@ void tako__exchange_error(struct tako__exchange *x, int status);
 int tako__error_status(int err);
 /* The head goes out now: after-hooks, then the protocol. */
 int tako__exchange_head(struct tako__exchange *x);
+/* Make its bytes a stream of `protocol`, which the request must have asked for: the body, which
+ * is then to be asked for, is what comes in, the response what goes out; its end ends both.
+ * `stop_fn` runs once if the server stops meanwhile, and should bring that end about.
+ *   TAKO_ENOTSUP  the request does not ask for it
+ *   TAKO_ESTATE   answered already, or the request has a body
+ *   TAKO_ECLOSED, TAKO_ENOMEM */
+int tako__exchange_take(struct tako__exchange *x, const char *protocol, tako_res_fn stop_fn,
+                        void *stop_arg);
 /* Cut the response off. */
 void tako__exchange_stop(struct tako__exchange *x, int err);
 /* Add a response field without looking at it: name and value must outlive the head. */

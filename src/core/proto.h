@@ -46,6 +46,10 @@ struct tako__proto_ops {
 	void (*leave)(struct tako__exchange *x);
 	/* Bytes of x that were accepted and wait: what its writer's back-pressure goes by. */
 	uint64_t (*unsent)(const struct tako__exchange *x);
+	/* Say that the stream of x is `protocol`'s from here on, with the fields set so far.  Body
+	 * bytes, in and out, are then its bytes, without deadlines for what the peer sends, until x
+	 * ends; what arrived with the request is the first of them.  NULL: never. */
+	int (*take)(struct tako__exchange *x, const char *protocol);
 	/* The body is wanted (again). */
 	void (*read_more)(struct tako__exchange *x);
 	/* The exchange is over; its memory goes after this call. */

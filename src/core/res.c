@@ -27,7 +27,7 @@ static int writable(const struct tako__exchange *x)
 	return 0;
 }
 
-static int answerable(const struct tako__exchange *x)
+int tako__res_answerable(const struct tako__exchange *x)
 {
 	int rc = writable(x);
 
@@ -74,7 +74,7 @@ int tako_res_length(tako_res *res, uint64_t length_bytes)
 int tako_res_inform(tako_res *res, int status)
 {
 	struct tako__exchange *x = tako__x(res);
-	int rc = answerable(x);
+	int rc = tako__res_answerable(x);
 
 	if (rc < 0)
 		return rc;
@@ -103,7 +103,7 @@ static int send_head(struct tako__exchange *x)
 
 static int begin_whole(struct tako__exchange *x, int status, const char *type, uint64_t n)
 {
-	int rc = answerable(x);
+	int rc = tako__res_answerable(x);
 
 	if (rc == 0)
 		rc = tako_res_status(tako__res(x), status);

@@ -13,6 +13,9 @@ int tako__res_builtin(struct tako__exchange *x, int status);
 /* Before an error takes the place of a response: drop what described that one's content. */
 void tako__res_forget(struct tako__exchange *x, int status);
 
+/* 0 if the head can still be decided; TAKO_ECLOSED, TAKO_ESTATE. */
+int tako__res_answerable(const struct tako__exchange *x);
+
 /* Reason phrase of a status code (RFC 9110 section 15), "" if it has none. */
 const char *tako__status_text(int status);
 

@@ -71,7 +71,7 @@ static uint64_t read_deadline(struct tako__conn *c, uint64_t now)
 	if (!h->x)
 		return now +
 		       ms(c->request_count ? cfg->keepalive_timeout_ms : cfg->header_timeout_ms);
-	if ((h->x->flags & TAKO__X_BODY_DONE) || !tako__exchange_takes(h->x) ||
+	if ((h->x->flags & (TAKO__X_BODY_DONE | TAKO__X_TAKEN)) || !tako__exchange_takes(h->x) ||
 	    (c->sock.flags & TAKO_SOCK_PAUSED))
 		return UINT64_MAX;
 	return now + c->worker->srv->tick_ns;
@@ -155,6 +155,9 @@ static void on_eof(struct tako__conn *c)
 	h->eof = true;
 	if (!h->x)
 		return;
+	/* The end of a stream is one of its messages, and waits its turn: see deliver_end(). */
+	if (h->x->flags & TAKO__X_TAKEN)
+		return;
 	if (!(h->x->flags & TAKO__X_BODY_DONE)) {
 		/* An incomplete message (RFC 9112 section 8). */
 		h->close = true;
@@ -162,6 +165,15 @@ static void on_eof(struct tako__conn *c)
 		return;
 	}
 	tako__exchange_half_closed(h->x);
+}
+
+static void deliver_end(struct tako__h1 *h)
+{
+	struct tako__exchange *x = h->x;
+
+	if (x && (x->flags & (TAKO__X_TAKEN | TAKO__X_BODY_DONE)) == TAKO__X_TAKEN && !h->stash_n &&
+	    tako__exchange_takes(x))
+		tako__exchange_data(x, NULL, 0, true);
 }
 
 /* Whatever happened, go on from the state it left. */
@@ -173,6 +185,8 @@ static void go_on(struct tako__conn *c)
 		return;
 	if (h->stash_n && !h->feeding && !(c->flags & TAKO__CONN_FINISH))
 		feed_stash(c);
+	if (TAKO__UNLIKELY(h->eof))
+		deliver_end(h);
 	if (c->flags & (TAKO__CONN_FINISH | TAKO__CONN_CLOSING)) {
 		arm(c);
 		return;
@@ -242,6 +256,20 @@ static void h1_leave(struct tako__exchange *x)
 	h->chunked = NULL;
 	x->conn = NULL;
 	tako__conn_touch(c);
+}
+
+/* RFC 9110 section 7.8. */
+static int h1_take(struct tako__exchange *x, const char *protocol)
+{
+	struct tako__h1 *h = tako__h1_of(x->conn);
+	int rc = tako__exchange_add_field(x, TAKO_STR("Upgrade"), tako_str_z(protocol));
+
+	if (rc < 0)
+		return rc;
+	h->body_left = UINT64_MAX;
+	h->close = true;
+	x->status = 101;
+	return tako__exchange_head(x);
 }
 
 static void h1_read_more(struct tako__exchange *x)
@@ -343,8 +371,9 @@ static void check_read(struct tako__conn *c, uint64_t now)
 	struct tako__h1 *h = tako__h1_of(c);
 
 	if (h->x) {
-		if ((h->x->flags & TAKO__X_BODY_DONE) || !tako__exchange_takes(h->x) ||
-		    (c->sock.flags & TAKO_SOCK_PAUSED) || !body_too_slow(c, h, now))
+		if ((h->x->flags & (TAKO__X_BODY_DONE | TAKO__X_TAKEN)) ||
+		    !tako__exchange_takes(h->x) || (c->sock.flags & TAKO_SOCK_PAUSED) ||
+		    !body_too_slow(c, h, now))
 			return;
 		timed_out(c);
 		h->close = true;
@@ -389,6 +418,8 @@ static void h1_drain(struct tako__conn *c)
 	struct tako__h1 *h = tako__h1_of(c);
 
 	c->flags |= TAKO__CONN_DRAINING;
+	if (h->x)
+		tako__exchange_stopping(h->x);
 	if (!h->x && !h->stash_n && request_waits(c)) {
 		arm(c);
 		return;
@@ -437,6 +468,7 @@ const struct tako__proto_ops tako__h1_ops = {
 	.stop = h1_stop,
 	.leave = h1_leave,
 	.unsent = h1_unsent,
+	.take = h1_take,
 	.read_more = h1_read_more,
 	.done = h1_done,
 };

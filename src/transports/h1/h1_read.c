@@ -65,6 +65,8 @@ static bool take_text(struct tako__exchange *x, const struct tako__h1_head *head
 		move_view(&x->raw_path, &head->path, shift);
 	else
 		x->raw_path = head->path;
+	if (TAKO__UNLIKELY(head->switching))
+		move_view(&x->upgrade, &head->upgrade, shift);
 	copy_fields(fields, shift, head->fields, head->field_count);
 	x->fields = fields;
 	x->field_count = head->field_count;

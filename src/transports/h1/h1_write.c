@@ -85,7 +85,7 @@ static void decide_close(struct tako__conn *c, struct tako__exchange *x)
 static char *put_framing(char *to, struct tako__h1 *h, struct tako__exchange *x)
 {
 	h->chunked_out = false;
-	if (x->flags & TAKO__X_NO_BODY)
+	if (x->flags & (TAKO__X_NO_BODY | TAKO__X_TAKEN))
 		return to;
 	if (TAKO__LIKELY(x->res_length != TAKO_OFF64)) {
 		to = PUT(to, "Content-Length: ");
@@ -100,8 +100,10 @@ static char *put_framing(char *to, struct tako__h1 *h, struct tako__exchange *x)
 	return PUT(to, "Transfer-Encoding: chunked\r\n");
 }
 
-static char *put_connection(char *to, const struct tako__h1 *h)
+static char *put_connection(char *to, const struct tako__h1 *h, const struct tako__exchange *x)
 {
+	if (TAKO__UNLIKELY(x->flags & TAKO__X_TAKEN))
+		return PUT(to, "Connection: Upgrade\r\n");
 	if (h->close)
 		return PUT(to, "Connection: close\r\n");
 	if (h->minor == 0)
@@ -134,7 +136,7 @@ static char *put_head(char *to, struct tako__conn *c, struct tako__exchange *x)
 	to = put_common(to, x);
 	to = put_fields(to, x->res_fields, x->res_field_count);
 	to = put_framing(to, h, x);
-	to = put_connection(to, h);
+	to = put_connection(to, h, x);
 	return PUT(to, "\r\n");
 }
 
@@ -269,7 +271,7 @@ bool tako__h1_answer(struct tako__exchange *x, int status, const char *type, tak
 	to = PUT(to, "\r\n");
 	if (TAKO__UNLIKELY(x->res_field_count))
 		to = put_fields(to, x->res_fields, x->res_field_count);
-	to = put_connection(to, tako__h1_of(c));
+	to = put_connection(to, tako__h1_of(c), x);
 	to = PUT(to, "\r\n");
 	to = put_body(to, body);
 	tako__conn_commit(c, (size_t)(to - start));
