@@ -56,7 +56,6 @@ static void pop_head(struct tako_sock *s, int err)
 void tako_sock_advance(struct tako_sock *s, size_t bytes)
 {
 	s->sent_bytes += bytes;
-	s->queued_bytes -= bytes;
 	/* An empty op completes with whatever leaves before it, hence the condition on n. */
 	while (s->head && (bytes || s->head->n == 0)) {
 		struct tako_send *op = s->head;
@@ -68,6 +67,9 @@ void tako_sock_advance(struct tako_sock *s, size_t bytes)
 			op->file_pos += (int64_t)step;
 		op->n -= step;
 		bytes -= step;
+		/* As each is done, and not at once: who hears of the first and finds nothing unsent
+		 * may end the connection over those behind it. */
+		s->queued_bytes -= step;
 		if (op->n)
 			return;
 		pop_head(s, 0);

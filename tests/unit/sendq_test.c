@@ -32,7 +32,12 @@ static struct op *again; /* queued by the next completion */
 static void on_done(struct tako_send *s, int err)
 {
 	struct op *o = TAKO__CONTAINER(s, struct op, send);
+	uint64_t bytes = 0;
 
+	/* Who is told in between finds the count of what is still there. */
+	for (const struct tako_send *left = sock.head; left; left = left->next)
+		bytes += left->n;
+	assert_int_equal(sock.queued_bytes, bytes);
 	o->done++;
 	o->err = err;
 	o->order = ++completed;
