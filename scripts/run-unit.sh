@@ -1,16 +1,20 @@
 #!/usr/bin/env bash
 # run-unit.sh PROGRAM...: runs cmocka programs, one per CPU at a time, says one line for each and
 # shows all the output of those that failed.  The last line is "N passed, N failed".
+#
+# Simulated tests (tests/sim) say over how many seeds they ran, fewer under a sanitizer;
+# TAKO_SIM_SEEDS decides otherwise.
 set -u
 cd "$(dirname "$0")/.." || exit
 . scripts/san-env.sh
 
 seconds=${TAKO_UNIT_TIMEOUT:-120}
+[[ -z ${SAN-} ]] || export TAKO_SIM_SEEDS=${TAKO_SIM_SEEDS:-150}
 logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
 
 one() {
-    local prog=$1 name log rc ok bad=0
+    local prog=$1 name log rc ok seeds bad=0
     name=$(basename "$prog")
     log=$logs/$name
     timeout -k 5 "$seconds" "${wrap[@]}" "$prog" </dev/null >"$log" 2>&1
@@ -29,7 +33,8 @@ one() {
         bad=1
         printf '  FAIL    %s: no test ran\n' "$name" >"$log.text"
     else
-        printf '  ok      %s (%d)\n' "$name" "$ok" >"$log.text"
+        seeds=$(awk '/^\[  SEEDS   \]/ { n += $NF } END { if (n) printf ", %d seeds", n }' "$log")
+        printf '  ok      %s (%d%s)\n' "$name" "$ok" "$seeds" >"$log.text"
     fi
     echo "$ok $bad" >"$log.count"
     cat "$log.text"

@@ -124,7 +124,8 @@ struct tako_runtime {
 	 * connected already (closing would reset it), paused or not, by on_accept() from turn(),
 	 * and leaves fd to its owner when on_closed() has run. */
 	int (*listen)(struct tako_loop *loop, struct tako_sock *ls, int fd);
-	/* Drive the connected stream `fd`, which the runtime closes after close(). */
+	/* Drive the connected stream `fd`, which the runtime closes after close(); that is owed
+	 * also when this fails (TAKO_E*). */
 	int (*start)(struct tako_loop *loop, struct tako_sock *s, int fd);
 	/* Undo a pause (the flag is cleared by this call). */
 	void (*resume)(struct tako_sock *s);

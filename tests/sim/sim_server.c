@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * See sim_server.h.
+ */
+#include "sim/sim_server.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "core/server.h"
+#include "unit/failalloc.h"
+
+enum { END_TURNS_MAX = 200000 };
+
+void sim_alloc_install(void)
+{
+	if (failalloc_install() < 0)
+		fail_msg("something was allocated before");
+}
+
+void sim_alloc_fail(size_t nth, bool for_good)
+{
+	if (for_good)
+		failalloc_arm_from(nth);
+	else
+		failalloc_arm(nth);
+}
+
+size_t sim_alloc_calm(void)
+{
+	return failalloc_disarm();
+}
+
+static int lowest_fd(void)
+{
+	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	close(fd);
+	return fd;
+}
+
+void sim_server_begin(struct sim_server *s, uint64_t seed, const struct sim_options *options)
+{
+	*s = (struct sim_server){.result = 1, .next_fd = lowest_fd(), .live = failalloc_live()};
+	sim_begin(&s->sim, seed, options);
+}
+
+void sim_server_start(struct sim_server *s, tako_router *router, const tako_server_config *cfg,
+                      const tako_transport *t)
+{
+	tako_server_config c = cfg ? *cfg : *TAKO_SERVER_CONFIG();
+	int rc;
+
+	c.runtime = sim_runtime();
+	c.worker_count = 1;
+	rc = tako_server_new(&s->srv, router, &c);
+	tako_router_free(router);
+	assert_int_equal(rc, 0);
+	assert_int_equal(tako_server_listen(s->srv, t ? t : tako_http1(), "127.0.0.1:0", NULL), 0);
+	assert_true(tako_server_fd(s->srv) >= 0);
+}
+
+void sim_server_step(struct sim_server *s)
+{
+	if (s->over)
+		return;
+	s->result = tako_server_step(s->srv, TAKO_OFF);
+	s->over = s->result != 1;
+	s->sim.alarm_ns = SIM_NEVER;
+}
+
+void sim_server_pass(struct sim_server *s, uint64_t ns)
+{
+	uint64_t until = sim_now(&s->sim) + ns;
+
+	while (!s->over && sim_now(&s->sim) < until) {
+		s->sim.alarm_ns = until;
+		sim_server_step(s);
+	}
+}
+
+/* Heads were counted in; each has come out as an answer or as none. */
+static void assert_figures(const struct sim_server *s)
+{
+	const struct tako__stats *f = &s->srv->workers[0].stats;
+	uint64_t answered = 0;
+	uint64_t mute = 0;
+
+	for (unsigned r = 0; r < f->route_count; r++) {
+		mute += tako__read(&f->routes[r].responses[0]);
+		for (unsigned i = 0; i < TAKO__COUNT(f->routes[r].responses); i++)
+			answered += tako__read(&f->routes[r].responses[i]);
+	}
+	assert_int_equal(tako__read(&f->requests), answered);
+	assert_true(mute <= tako__read(&f->aborted));
+	assert_true(tako__read(&f->aborted) <= answered);
+	assert_int_equal(tako__read(&f->open), 0);
+	assert_int_equal(s->srv->workers[0].exchange_count, 0);
+	assert_int_equal(s->srv->workers[0].conn_count, 0);
+	assert_int_equal(atomic_load(&s->srv->conn_count), 0);
+	assert_true(tako__read(&f->sent_bytes) <= s->sim.sent_bytes);
+	assert_true(tako__read(&f->received_bytes) <= s->sim.received_bytes);
+}
+
+void sim_server_end(struct sim_server *s)
+{
+	if (!s->over)
+		tako_server_stop(s->srv);
+	for (unsigned i = 0; i < END_TURNS_MAX && !s->over; i++) {
+		/* No client of a test is in the way for ever. */
+		if (i == END_TURNS_MAX / 2)
+			tako_server_stop(s->srv);
+		sim_server_step(s);
+	}
+	assert_true(s->over);
+	assert_figures(s);
+	tako_server_free(s->srv);
+	sim_end(&s->sim);
+	assert_string_equal(s->sim.violation, "");
+	assert_int_equal(failalloc_wrong(), 0);
+	assert_int_equal(failalloc_live(), s->live);
+	assert_int_equal(lowest_fd(), s->next_fd);
+}

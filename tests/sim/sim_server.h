@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A server in a simulated world, stepped by the test, and what must be true when it has ended,
+ * whatever happened to it: nothing leaked, every figure adds up, the contract of seam A was kept.
+ */
+#ifndef TESTS_SIM_SERVER_H
+#define TESTS_SIM_SERVER_H
+
+#include <tako/tako.h>
+
+#include "sim/sim_runtime.h"
+
+struct sim_server {
+	struct sim sim;
+	tako_server *srv;
+	int result; /* what the last step returned */
+	bool over;
+	size_t live; /* allocated before */
+	int next_fd; /* the lowest free descriptor before */
+};
+
+/* First in main(): allocations are counted, and can be made to fail. */
+void sim_alloc_install(void);
+/* From here on, the nth allocation fails (1: the next), or with `for_good` that and all later
+ * ones; 0: none. */
+void sim_alloc_fail(size_t nth, bool for_good);
+/* Nothing fails any more.  How many did? */
+size_t sim_alloc_calm(void);
+
+/* Make the world.  `options` NULL: calm.  Before the router, which counts as the run's. */
+void sim_server_begin(struct sim_server *s, uint64_t seed, const struct sim_options *options);
+/* Takes over `router`.  Asserts that it starts.  `t` NULL: HTTP/1.1. */
+void sim_server_start(struct sim_server *s, tako_router *router, const tako_server_config *cfg,
+                      const tako_transport *t);
+/* One turn.  The alarm has rung when it returns. */
+void sim_server_step(struct sim_server *s);
+/* Turns until so much time has passed. */
+void sim_server_pass(struct sim_server *s, uint64_t ns);
+/* Stop, unless it has; step to the end (stopping again if that takes unreasonably long), free,
+ * and assert all that is said above. */
+void sim_server_end(struct sim_server *s);
+
+#define SIM_MS UINT64_C(1000000)
+
+#endif /* TESTS_SIM_SERVER_H */

@@ -1,0 +1,518 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * One socket of the simulated runtime: what it receives, sends, accepts, and how it ends.  Each
+ * delivery is a block of its own that is dirtied and freed behind the call, so that who keeps
+ * borrowed bytes is found out; each send is compared with what it was when it was begun.
+ */
+#include "sim/sim_sock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+	ROUNDS_MAX = 4,
+	IOV_MAX_COUNT = 8,
+	FILE_SLICE_BYTES = 64 << 10,
+	QUEUE_MAX = 1 << 20, /* longer than any: it goes round in circles */
+};
+
+struct sim_sock {
+	struct sim *sim;
+	struct tako_sock *user;
+	struct sim_link *link; /* NULL: it listens */
+	int fd;
+	char *flight; /* begun and not completed: the bytes as they were then */
+	size_t flight_n;
+	unsigned close_turns;
+	bool dirty;  /* flush() was called, and not all has left */
+	bool failed; /* nothing can be sent any more */
+	bool shut;
+	bool rst;
+	bool torn; /* nothing happens any more but on_closed() */
+};
+
+/* ---- Who is it? ---------------------------------------------------------------------- */
+
+/* By looking, not by a pointer in it: after on_closed() its memory may hold anything. */
+static struct sim_sock *find(struct sim *sim, const struct tako_sock *s)
+{
+	for (unsigned i = 0; sim && i < sim->sock_count; i++) {
+		if (sim->socks[i]->user == s)
+			return sim->socks[i];
+	}
+	return NULL;
+}
+
+/* For a call by the user. */
+static struct sim_sock *called(struct tako_sock *s, const char *call)
+{
+	struct sim *sim = sim_world();
+	struct sim_sock *k = find(sim, s);
+
+	if (!k) {
+		sim_violation(sim, "%s() on a socket that is not there", call);
+		return NULL;
+	}
+	if (s->flags & TAKO_SOCK_CLOSING) {
+		sim_violation(sim, "%s() on a socket that is being closed", call);
+		return NULL;
+	}
+	return k;
+}
+
+static bool chance(struct sim_sock *k, unsigned permille)
+{
+	return sim_rand_chance(&k->sim->rand, permille);
+}
+
+/* ---- In and out of the loop -------------------------------------------------------------- */
+
+static struct sim_link *handed(struct sim *sim, int fd)
+{
+	for (struct sim_link *l = sim->net.links; l; l = l->next) {
+		if (l->fd == fd && !l->owner)
+			return l;
+	}
+	return NULL;
+}
+
+struct sim_sock *sim_sock_new(struct sim *sim, struct tako_sock *s, int fd, bool listens)
+{
+	struct sim_link *l = listens ? NULL : handed(sim, fd);
+	struct sim_sock *k;
+
+	if (find(sim, s) || (!listens && !l)) {
+		sim_violation(sim, "start() or listen() of a socket that has begun, or of a "
+		                   "descriptor that is not ours");
+		return NULL;
+	}
+	if (sim->sock_count == SIM_SOCKS_MAX)
+		abort(); /* the test is too large */
+	k = calloc(1, sizeof *k);
+	if (!k)
+		abort();
+	*k = (struct sim_sock){.sim = sim, .user = s, .link = l, .fd = fd};
+	s->loop = &sim->loop;
+	s->fd = fd;
+	if (listens) {
+		sim->net.listening = true;
+	} else {
+		l->owner = k;
+		l->fd = -1;
+		sim->handed_count--;
+	}
+	sim->socks[sim->sock_count++] = k;
+	return k;
+}
+
+void sim_sock_free(struct sim_sock *k)
+{
+	free(k->flight);
+	free(k);
+}
+
+/* ---- Receiving ------------------------------------------------------------------------------ */
+
+/* Rule 4: nothing at all while paused. */
+static bool may_receive(const struct sim_sock *k)
+{
+	const struct sim_link *l = k->link;
+
+	if (k->torn || (k->user->flags & (TAKO_SOCK_PAUSED | TAKO_SOCK_CLOSING | TAKO_SOCK_BROKEN)))
+		return false;
+	if (k->failed || l->server_reset)
+		return true;
+	return !(k->user->flags & TAKO_SOCK_EOF) && (sim_link_readable(l) || sim_link_ended(l));
+}
+
+static void deliver_bytes(struct sim_sock *k)
+{
+	size_t n = sim_link_readable(k->link);
+	size_t max = k->sim->options.recv_bytes_max;
+	char *p;
+
+	if (max)
+		n = sim_rand_size(&k->sim->rand, n < max ? n : max);
+	p = malloc(n);
+	if (!p)
+		abort();
+	sim_link_read(k->link, p, n);
+	k->sim->received_bytes += n;
+	k->user->cb->on_recv(k->user, p, (ssize_t)n);
+	/* Rule 1. */
+	memset(p, 0xa5, n);
+	free(p);
+}
+
+static void deliver_end(struct sim_sock *k, int res)
+{
+	k->user->flags |= res < 0 ? TAKO_SOCK_BROKEN : TAKO_SOCK_EOF;
+	k->user->cb->on_recv(k->user, NULL, res);
+}
+
+static void receive_once(struct sim_sock *k)
+{
+	if (k->failed)
+		deliver_end(k, TAKO_ECLOSED);
+	else if (!(k->user->flags & TAKO_SOCK_EOF) && sim_link_readable(k->link))
+		deliver_bytes(k);
+	else if (!(k->user->flags & TAKO_SOCK_EOF) && sim_link_ended(k->link))
+		deliver_end(k, 0);
+	else
+		deliver_end(k, TAKO_ECLOSED);
+}
+
+/* ---- Sending --------------------------------------------------------------------------------- */
+
+static bool may_send(const struct sim_sock *k)
+{
+	if (k->torn || (k->user->flags & TAKO_SOCK_CLOSING))
+		return false;
+	if (k->flight)
+		return true;
+	return k->dirty && k->user->head &&
+	       (k->failed || k->link->server_reset || !k->user->queued_bytes ||
+	        sim_link_room(k->link));
+}
+
+static void land(struct sim_sock *k)
+{
+	free(k->flight);
+	k->flight = NULL;
+	k->flight_n = 0;
+}
+
+static void fail(struct sim_sock *k)
+{
+	land(k);
+	k->failed = true;
+	k->dirty = false;
+	tako_sock_fail(k->user, TAKO_ECLOSED);
+}
+
+static size_t copy_memory(const struct tako_sock *s, char *to, size_t n)
+{
+	struct iovec iov[IOV_MAX_COUNT];
+	size_t bytes;
+	size_t done = 0;
+	unsigned count = tako_sock_gather(s, iov, IOV_MAX_COUNT, &bytes);
+
+	for (unsigned i = 0; i < count && done < n; i++) {
+		size_t step = iov[i].iov_len < n - done ? iov[i].iov_len : n - done;
+
+		if (step)
+			memcpy(to + done, iov[i].iov_base, step);
+		done += step;
+	}
+	return done;
+}
+
+/* Rule 2, the sender's half: the bytes are his, but unchanged until done() runs. */
+static void compare(struct sim_sock *k)
+{
+	char *now;
+
+	if (!k->user->head || k->user->head->file_fd >= 0)
+		return;
+	now = malloc(k->flight_n);
+	if (!now)
+		abort();
+	if (copy_memory(k->user, now, k->flight_n) != k->flight_n ||
+	    memcmp(now, k->flight, k->flight_n) != 0)
+		sim_violation(k->sim, "bytes changed while they were being sent");
+	free(now);
+}
+
+static void complete(struct sim_sock *k)
+{
+	size_t n = k->flight_n;
+
+	compare(k);
+	land(k);
+	tako_sock_advance(k->user, n);
+	if (!k->user->head)
+		k->dirty = false;
+}
+
+static size_t choose_send(struct sim_sock *k)
+{
+	size_t room = sim_link_room(k->link);
+	size_t max = k->sim->options.send_bytes_max;
+	size_t wanted = FILE_SLICE_BYTES;
+
+	if (k->user->head->file_fd < 0) {
+		struct iovec iov[IOV_MAX_COUNT];
+
+		tako_sock_gather(k->user, iov, IOV_MAX_COUNT, &wanted);
+	} else if (k->user->head->n < wanted) {
+		wanted = (size_t)k->user->head->n;
+	}
+	wanted = wanted < room ? wanted : room;
+	if (max && wanted)
+		wanted = sim_rand_size(&k->sim->rand, wanted < max ? wanted : max);
+	return wanted;
+}
+
+/* False: the file is shorter than was said. */
+static bool begin_send(struct sim_sock *k, size_t n)
+{
+	struct tako_send *op = k->user->head;
+	ssize_t got = (ssize_t)n;
+
+	k->flight = malloc(n + 1);
+	if (!k->flight)
+		abort();
+	if (op->file_fd < 0)
+		(void)copy_memory(k->user, k->flight, n);
+	else
+		got = pread(op->file_fd, k->flight, n, (off_t)op->file_pos);
+	if (got < 0 || (got == 0 && n))
+		return false;
+	k->flight_n = (size_t)got;
+	sim_link_write(k->link, k->flight, k->flight_n);
+	k->sim->sent_bytes += k->flight_n;
+	return true;
+}
+
+/* False: no more now. */
+static bool send_once(struct sim_sock *k)
+{
+	if (k->link->server_reset || k->failed) {
+		fail(k);
+		return false;
+	}
+	if (k->flight)
+		complete(k);
+	if (!may_send(k) || k->link->server_reset)
+		return false;
+	if (!begin_send(k, choose_send(k))) {
+		fail(k);
+		return false;
+	}
+	if (chance(k, k->sim->options.late_send_permille))
+		return false;
+	complete(k);
+	return true;
+}
+
+/* ---- Accepting ----------------------------------------------------------------------------------- */
+
+static bool backlog(const struct sim *sim)
+{
+	for (const struct sim_link *l = sim->net.links; l; l = l->next) {
+		if (l->backlogged)
+			return true;
+	}
+	return false;
+}
+
+void sim_sock_forsaken(struct sim *sim)
+{
+	for (struct sim_link *l = sim->net.links; sim->handed_count && l; l = l->next) {
+		if (l->fd < 0 || fcntl(l->fd, F_GETFD) >= 0)
+			continue;
+		l->fd = -1;
+		sim->handed_count--;
+		sim_link_close(l, false);
+	}
+}
+
+/* The number of one that was closed is the next one's. */
+static int descriptor(struct sim *sim)
+{
+	int fd;
+
+	sim_sock_forsaken(sim);
+	fd = fcntl(sim->null_fd, F_DUPFD_CLOEXEC, 3);
+	if (fd < 0)
+		abort();
+	return fd;
+}
+
+static void accept_once(struct sim_sock *k)
+{
+	static const int errors[] = {EMFILE, ENFILE, ENOBUFS, ENOMEM};
+	struct tako_sock *s = k->user;
+	struct sim_link *l;
+	int fd;
+
+	if (!(s->flags & TAKO_SOCK_CLOSING) && chance(k, k->sim->options.accept_error_permille)) {
+		s->flags |= TAKO_SOCK_PAUSED;
+		s->cb->on_accept_error(s, errors[sim_rand_below(&k->sim->rand, 4)]);
+		return;
+	}
+	fd = descriptor(k->sim);
+	l = sim_net_accept(&k->sim->net);
+	l->fd = fd;
+	k->sim->handed_count++;
+	s->cb->on_accept(s, fd, (struct sockaddr *)&l->from, sizeof l->from);
+	sim_sock_forsaken(k->sim);
+}
+
+static bool may_accept(const struct sim_sock *k)
+{
+	return !k->torn && !(k->user->flags & (TAKO_SOCK_PAUSED | TAKO_SOCK_CLOSING)) &&
+	       backlog(k->sim);
+}
+
+/* ---- Ending ---------------------------------------------------------------------------------------- */
+
+static void tear_down(struct sim_sock *k)
+{
+	if (!k->link) {
+		/* Who has connected is taken, paused or not. */
+		while (backlog(k->sim))
+			accept_once(k);
+		k->sim->net.listening = false;
+	} else {
+		land(k);
+		tako_sock_fail(k->user, TAKO_ECLOSED);
+		sim_link_close(k->link, k->rst);
+		close(k->fd);
+	}
+	k->torn = true;
+	k->close_turns = (unsigned)sim_rand_below(&k->sim->rand,
+	                                          k->sim->options.close_turns_max + 1);
+}
+
+bool sim_sock_over(struct sim_sock *k)
+{
+	return k->torn && k->close_turns-- == 0;
+}
+
+void sim_sock_closed(struct sim_sock *k)
+{
+	struct tako_sock *s = k->user;
+
+	sim_sock_free(k);
+	s->cb->on_closed(s);
+}
+
+/* ---- Service ------------------------------------------------------------------------------------------ */
+
+bool sim_sock_ready(const struct sim_sock *k)
+{
+	if (k->torn || (k->user->flags & TAKO_SOCK_CLOSING))
+		return true;
+	return k->link ? may_receive(k) || may_send(k) : may_accept(k);
+}
+
+static void send_some(struct sim_sock *k)
+{
+	while (may_send(k) && send_once(k))
+		;
+}
+
+static void receive_some(struct sim_sock *k)
+{
+	for (unsigned i = 0; i < ROUNDS_MAX && may_receive(k); i++) {
+		receive_once(k);
+		/* What a delivery queued may leave right behind it, or with what follows. */
+		if (chance(k, 500))
+			send_some(k);
+	}
+}
+
+void sim_sock_service(struct sim_sock *k)
+{
+	if (k->torn)
+		return;
+	if (!k->link) {
+		for (unsigned i = 0; i < ROUNDS_MAX && may_accept(k); i++)
+			accept_once(k);
+	} else if (chance(k, 500)) {
+		receive_some(k);
+		send_some(k);
+	} else {
+		send_some(k);
+		receive_some(k);
+	}
+	if (k->user->flags & TAKO_SOCK_CLOSING)
+		tear_down(k);
+}
+
+void sim_sock_check(const struct sim_sock *k)
+{
+	const struct tako_send *last = NULL;
+	uint64_t bytes = 0;
+	unsigned count = 0;
+
+	if (k->torn || !k->link)
+		return;
+	for (const struct tako_send *op = k->user->head; op && count < QUEUE_MAX; op = op->next) {
+		bytes += op->n;
+		last = op;
+		count++;
+	}
+	if (count == QUEUE_MAX || bytes != k->user->queued_bytes || last != k->user->tail)
+		sim_violation(k->sim, "the queue of sends is damaged");
+	if (k->user->head && !k->dirty && !(k->user->flags & TAKO_SOCK_CLOSING))
+		sim_violation(k->sim, "queued without flush()");
+	if (k->user->head && k->shut)
+		sim_violation(k->sim, "queued after shut()");
+}
+
+/* ---- Calls ---------------------------------------------------------------------------------------------- */
+
+void sim_sock_resume(struct tako_sock *s)
+{
+	struct sim_sock *k = called(s, "resume");
+
+	if (k)
+		s->flags &= ~TAKO_SOCK_PAUSED;
+}
+
+void sim_sock_flush(struct tako_sock *s)
+{
+	struct sim_sock *k = called(s, "flush");
+
+	if (k)
+		k->dirty = true;
+}
+
+void sim_sock_close(struct tako_sock *s)
+{
+	struct sim_sock *k = called(s, "close");
+
+	if (k)
+		s->flags |= TAKO_SOCK_CLOSING;
+}
+
+void sim_sock_reset(struct tako_sock *s)
+{
+	struct sim_sock *k = called(s, "reset");
+
+	if (!k)
+		return;
+	k->rst = true;
+	s->flags |= TAKO_SOCK_CLOSING;
+}
+
+void sim_sock_shut(struct tako_sock *s)
+{
+	struct sim_sock *k = called(s, "shut");
+
+	if (!k)
+		return;
+	if (s->head)
+		sim_violation(k->sim, "shut() with bytes queued");
+	k->shut = true;
+	sim_link_shut(k->link);
+}
+
+bool sim_sock_waiting(struct tako_sock *s)
+{
+	struct sim_sock *k = called(s, "waiting");
+
+	return k && sim_link_readable(k->link);
+}
+
+size_t sim_sock_unacked(struct tako_sock *s)
+{
+	struct sim_sock *k = called(s, "unacked");
+
+	return k ? sim_link_unacked(k->link) : 0;
+}
