@@ -215,7 +215,9 @@ static void begin_drain(struct tako__worker *w)
 	{
 		struct tako__conn *c = TAKO__CONTAINER(at, struct tako__conn, link);
 
-		c->proto->drain(c);
+		/* The descriptor of one that closes may be another's already. */
+		if (!(c->flags & TAKO__CONN_CLOSING))
+			c->proto->drain(c);
 	}
 	if (drain_ms != TAKO_OFF)
 		tako__timer_set(&w->wheel, &w->drain_timer,

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * See sim_scene.h.
+ */
+#include "sim/sim_scene.h"
+
+#include <stdlib.h>
+
+void sim_scene_begin(struct sim_scene *s, uint64_t seed, const struct sim_options *options,
+                     const tako_server_config *cfg)
+{
+	struct sim_options drawn;
+	struct sim_rand r;
+
+	/* Its own chance, so that a choice of the test does not change the network's. */
+	sim_rand_init(&r, ~seed);
+	sim_options_draw(&drawn, &r);
+	s->count = 0;
+	sim_app_begin(&s->app, seed);
+	sim_server_begin(&s->server, seed, options ? options : &drawn);
+	sim_server_start(&s->server, sim_app_router(&s->app), cfg, NULL);
+}
+
+struct sim_script *sim_scene_client(struct sim_scene *s)
+{
+	struct sim_script *c = &s->clients[s->count++];
+
+	if (s->count > SIM_CLIENTS_MAX)
+		abort();
+	sim_script_open(c, &s->server.sim);
+	return c;
+}
+
+struct sim_script *sim_scene_talker(struct sim_scene *s, unsigned count)
+{
+	struct sim_script *c = sim_scene_client(s);
+
+	sim_peer_draw(&c->peer);
+	for (unsigned i = 0; i < count; i++)
+		sim_script_add(c);
+	sim_script_add_last(c);
+	return c;
+}
+
+void sim_scene_turn(struct sim_scene *s)
+{
+	for (unsigned i = 0; i < s->count; i++) {
+		sim_script_turn(&s->clients[i]);
+		if (s->clients[i].told_end)
+			sim_close(s->clients[i].peer.link);
+	}
+	sim_app_turn(&s->app);
+	sim_server_step(&s->server);
+}
+
+static bool over(const struct sim_scene *s)
+{
+	for (unsigned i = 0; i < s->count; i++) {
+		if (!sim_script_over(&s->clients[i]))
+			return false;
+	}
+	return true;
+}
+
+bool sim_scene_play(struct sim_scene *s)
+{
+	for (unsigned i = 0; i < SIM_TURNS_MAX && !over(s); i++)
+		sim_scene_turn(s);
+	return over(s);
+}
+
+void sim_scene_pass(struct sim_scene *s, uint64_t ns)
+{
+	uint64_t until = sim_now(&s->server.sim) + ns;
+
+	while (sim_now(&s->server.sim) < until && !s->server.over) {
+		s->server.sim.alarm_ns = until;
+		sim_scene_turn(s);
+	}
+}
+
+void sim_scene_end(struct sim_scene *s)
+{
+	for (unsigned i = 0; i < s->count; i++)
+		sim_close(s->clients[i].peer.link);
+	sim_app_release(&s->app);
+	sim_server_end(&s->server);
+	for (unsigned i = 0; i < s->count; i++)
+		sim_script_free(&s->clients[i]);
+	sim_app_end(&s->app);
+}
