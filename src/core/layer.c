@@ -55,7 +55,9 @@ int tako__layer_down(struct tako__conn *c, struct tako__layer *l, struct tako_se
 	if (next)
 		return next->ops->down(next, op);
 	tako_sock_queue(&c->sock, op);
-	c->sock.loop->rt->flush(&c->sock);
+	/* Completed all the same where the socket is being closed. */
+	if (TAKO__LIKELY(!(c->sock.flags & TAKO_SOCK_CLOSING)))
+		c->sock.loop->rt->flush(&c->sock);
 	return 0;
 }
 

@@ -386,7 +386,7 @@ void tako__listener_try_resume(struct tako__listener *ls)
 	ls->over_limit = false;
 	ls->worker->held_count--;
 	atomic_fetch_sub(&ls->worker->srv->waiting_workers, 1);
-	if (ls->open && !tako__timer_armed(&ls->backoff))
+	if (ls->open && !(ls->sock.flags & TAKO_SOCK_CLOSING) && !tako__timer_armed(&ls->backoff))
 		ls->sock.loop->rt->resume(&ls->sock);
 }
 

@@ -387,6 +387,8 @@ void sim_sock_closed(struct sim_sock *k)
 {
 	struct tako_sock *s = k->user;
 
+	/* What was queued since it was torn down. */
+	tako_sock_fail(s, TAKO_ECLOSED);
 	sim_sock_free(k);
 	s->cb->on_closed(s);
 }

@@ -131,7 +131,8 @@ struct tako_runtime {
 	void (*resume)(struct tako_sock *s);
 	/* Something was queued: send it before this turn ends. */
 	void (*flush)(struct tako_sock *s);
-	/* Give up what is queued (done with TAKO_ECLOSED), close, then on_closed(). */
+	/* Give up what is queued (done with TAKO_ECLOSED, and so is what is queued until the end),
+	 * close, then on_closed().  The last call for this socket, with reset(). */
 	void (*close)(struct tako_sock *s);
 	/* As close(), but the peer sees a reset: what it got is not the whole. */
 	void (*reset)(struct tako_sock *s);
