@@ -128,7 +128,8 @@ static uint64_t linger_ns(const struct tako__conn *c)
 
 static void maybe_finish(struct tako__conn *c)
 {
-	if (!(c->flags & TAKO__CONN_FINISH) || tako__conn_unsent(c) ||
+	/* A send without bytes is one, too: its owner waits for it to be done. */
+	if (!(c->flags & TAKO__CONN_FINISH) || tako__conn_unsent(c) || c->sock.head ||
 	    (c->flags & (TAKO__CONN_CLOSING | TAKO__CONN_LINGERING)))
 		return;
 	if (!(c->flags & TAKO__CONN_LINGER) || (c->sock.flags & TAKO_SOCK_EOF)) {

@@ -328,8 +328,12 @@ int tako__h1_lend(struct tako__exchange *x, struct tako_send *op)
 	struct tako__conn *c = x->conn;
 	bool chunked = tako__h1_of(c)->chunked_out;
 	int rc = chunked ? chunk_head(c, op->n) : 0;
-	int sent = tako__conn_send(c, op); /* in any case: it must complete */
+	int sent;
 
+	/* Behind half a chunk head, or none, its bytes would be taken for one. */
+	if (rc < 0)
+		op->n = 0;
+	sent = tako__conn_send(c, op); /* in any case: it must complete */
 	if (rc == 0)
 		rc = sent;
 	return rc < 0 || !chunked ? rc : tako__conn_write(c, "\r\n", 2);
