@@ -115,6 +115,16 @@ static int file(tako_req *req, tako_res *res, void *arg)
 	return tako_res_send_fd(res, fd, n % KEYS, n);
 }
 
+/* The second half is missing. */
+static int short_file(tako_req *req, tako_res *res, void *arg)
+{
+	uint64_t n = (uint64_t)number(req);
+	int fd = fcntl(pattern_fd(), F_DUPFD_CLOEXEC, 3);
+
+	(void)arg;
+	return tako_res_send_fd(res, fd, SIM_PATTERN_BYTES + KEYS - n / 2, n);
+}
+
 /* ---- In pieces ----------------------------------------------------------------------------- */
 
 struct writer {
@@ -279,12 +289,6 @@ void sim_app_turn(struct sim_app *app)
 	app->deferred_count = kept;
 }
 
-void sim_app_release(struct sim_app *app)
-{
-	while (app->deferred_count)
-		answer(app->deferred[--app->deferred_count]);
-}
-
 /* ---- Bodies ---------------------------------------------------------------------------------------- */
 
 static int echo_body(tako_req *req, tako_res *res, tako_str data, bool end, void *arg)
@@ -349,6 +353,7 @@ tako_router *sim_app_router(struct sim_app *app)
 	tako_get(r, "/length/{n:u64}", with_length, app);
 	tako_get(r, "/lent/{n:u64}", lent, app);
 	tako_get(r, "/file/{n:u64}", file, app);
+	tako_get(r, "/short/{n:u64}", short_file, app);
 	tako_get(r, "/later/{ms:u64}/{n:u64}", later, app);
 	tako_get(r, "/defer/{n:u64}", defer, app);
 	tako_get(r, "/hint/{n:u64}", hint, app);

@@ -9,6 +9,7 @@
  *   GET  /length/{n}           … with the length announced
  *   GET  /lent/{n}             … lent instead of copied
  *   GET  /file/{n}             … from a file
+ *   GET  /short/{n}            … from a file that has only half of them
  *   GET  /later/{ms}/{n}       "text n", so much later
  *   GET  /defer/{n}            "text n", when sim_app_turn() says so
  *   GET  /hint/{n}             "text n" after a 103
@@ -52,8 +53,6 @@ void sim_app_begin(struct sim_app *app, uint64_t seed);
 tako_router *sim_app_router(struct sim_app *app);
 /* Answer some of what is deferred, as another part of the program would. */
 void sim_app_turn(struct sim_app *app);
-/* Answer all of it; for the end. */
-void sim_app_release(struct sim_app *app);
 /* Assert that each promise was kept, exactly once. */
 void sim_app_end(const struct sim_app *app);
 

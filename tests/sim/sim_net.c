@@ -197,7 +197,9 @@ static void advance(struct sim_link *l, uint64_t now_ns)
 {
 	if (l->syn_ns <= now_ns)
 		syn_arrives(l);
-	if (l->up.next_ns <= now_ns && !l->server_reset)
+	if (l->server_reset)
+		l->up.next_ns = SIM_NEVER;
+	if (l->up.next_ns <= now_ns)
 		arrive(l, &l->up);
 	if (l->down.next_ns <= now_ns)
 		arrive(l, &l->down);

@@ -16,6 +16,7 @@ void sim_scene_begin(struct sim_scene *s, uint64_t seed, const struct sim_option
 	sim_rand_init(&r, ~seed);
 	sim_options_draw(&drawn, &r);
 	s->count = 0;
+	s->body_bytes_max = 0;
 	sim_app_begin(&s->app, seed);
 	sim_server_begin(&s->server, seed, options ? options : &drawn);
 	sim_server_start(&s->server, sim_app_router(&s->app), cfg, NULL);
@@ -36,6 +37,8 @@ struct sim_script *sim_scene_talker(struct sim_scene *s, unsigned count)
 	struct sim_script *c = sim_scene_client(s);
 
 	sim_peer_draw(&c->peer);
+	if (s->body_bytes_max)
+		c->body_bytes_max = s->body_bytes_max;
 	for (unsigned i = 0; i < count; i++)
 		sim_script_add(c);
 	sim_script_add_last(c);
@@ -83,7 +86,12 @@ void sim_scene_end(struct sim_scene *s)
 {
 	for (unsigned i = 0; i < s->count; i++)
 		sim_close(s->clients[i].peer.link);
-	sim_app_release(&s->app);
+	/* Requests that are on their way may still be deferred. */
+	s->app.deferred_permille = 1000;
+	if (!s->server.over)
+		tako_server_stop(s->server.srv);
+	for (unsigned i = 0; i < SIM_TURNS_MAX && !s->server.over; i++)
+		sim_scene_turn(s);
 	sim_server_end(&s->server);
 	for (unsigned i = 0; i < s->count; i++)
 		sim_script_free(&s->clients[i]);

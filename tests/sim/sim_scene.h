@@ -16,6 +16,7 @@ struct sim_scene {
 	struct sim_app app;
 	struct sim_script clients[SIM_CLIENTS_MAX];
 	unsigned count;
+	size_t body_bytes_max; /* of what talkers ask for; 0: 64 KiB */
 };
 
 /* `options` NULL: drawn from the seed.  `cfg` NULL: every default. */

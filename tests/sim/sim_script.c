@@ -218,7 +218,7 @@ void sim_script_turn(struct sim_script *c)
 
 bool sim_script_over(const struct sim_script *c)
 {
-	return c->told_end || c->http.bad ||
+	return c->told_end || c->http.bad || c->peer.link->client_closed ||
 	       (c->http.reply_count == c->count && !c->expect[c->count - 1].close);
 }
 

@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * HTTP/1.1 while everything goes wrong: peers that leave, memory that is not there, accepts that
+ * fail, files that shrink.  What did arrive is right as far as it goes, nothing else is taken
+ * for an answer, nothing leaks, and who comes afterwards is served.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "core/server.h"
+#include "sim/sim_scene.h"
+#include "sim/sim_seeds.h"
+
+static struct sim_scene scene;
+
+static struct sim_rand *rand_of(void)
+{
+	return &scene.server.sim.rand;
+}
+
+/* Is the server still one? */
+static void check_health(void)
+{
+	struct sim_script *c = sim_scene_client(&scene);
+
+	sim_script_add(c);
+	sim_script_add_last(c);
+	assert_true(sim_scene_play(&scene));
+	sim_script_check(c, true);
+}
+
+/* ---- Peers that leave ------------------------------------------------------------------ */
+
+static void leave(struct sim_script *c)
+{
+	if (sim_rand_chance(rand_of(), 400))
+		sim_reset(c->peer.link);
+	else if (sim_rand_chance(rand_of(), 500))
+		sim_close(c->peer.link);
+	/* In the middle of a request this would be answered 400. */
+	else if (sim_peer_silent(&c->peer))
+		sim_shut(c->peer.link);
+}
+
+/* At any point, in any way: end hooks run once, and every figure adds up (sim_scene_end). */
+static void departures(uint64_t seed)
+{
+	uint64_t turns;
+
+	sim_scene_begin(&scene, seed, NULL, NULL);
+	for (uint64_t i = sim_rand_between(rand_of(), 1, 5); i; i--)
+		sim_scene_talker(&scene, (unsigned)sim_rand_below(rand_of(), 5));
+	turns = sim_rand_size(rand_of(), 1000);
+	for (uint64_t i = 0; i < turns; i++)
+		sim_scene_turn(&scene);
+	for (unsigned i = 0; i < scene.count; i++) {
+		if (sim_rand_chance(rand_of(), 700))
+			leave(&scene.clients[i]);
+		else
+			sim_scene_turn(&scene);
+	}
+	if (sim_rand_chance(rand_of(), 500))
+		check_health();
+	for (unsigned i = 0; i < scene.count; i++)
+		sim_script_check(&scene.clients[i], false);
+	sim_scene_end(&scene);
+}
+
+/* Half-closed is not gone: who has asked and then says that it will say no more is answered. */
+static void half_closed(uint64_t seed)
+{
+	static const tako_server_config cfg = {.size = sizeof cfg, .linger_timeout_ms = 600000};
+	struct sim_script *c;
+
+	sim_scene_begin(&scene, seed, NULL, &cfg);
+	c = sim_scene_talker(&scene, (unsigned)sim_rand_below(rand_of(), 5));
+	for (unsigned i = 0; i < SIM_TURNS_MAX && !sim_peer_silent(&c->peer); i++)
+		sim_scene_turn(&scene);
+	sim_shut(c->peer.link);
+	assert_true(sim_scene_play(&scene));
+	sim_script_check(c, true);
+	sim_scene_end(&scene);
+}
+
+/* ---- Memory that is not there -------------------------------------------------------------- */
+
+/* The answer that was due, or one that says that it could not be had. */
+static void check_answers(struct sim_script *c)
+{
+	assert_null(c->http.bad);
+	for (unsigned i = 0; i < c->http.reply_count; i++) {
+		struct sim_reply *r = &c->http.replies[i];
+		struct sim_expect *e = &c->expect[i];
+
+		if (r->status == 500) {
+			assert_true(e->head_only || r->body_n > 0);
+			*e = (struct sim_expect){.status = 500, .close = r->close, .old = e->old};
+			r->body_n = 0;
+			r->keep_alive = e->old && !e->close;
+			r->hint_count = 0;
+			r->continue_count = 0;
+			continue;
+		}
+		/* Trailers may be lost where memory is (RFC 9110 section 6.5), and so may the
+		 * connection afterwards. */
+		e->trailer = e->trailer && r->trailers[0];
+		e->close = r->close;
+		r->keep_alive = e->old && !e->close;
+	}
+	sim_script_check(c, false);
+	/* All of them, or an end. */
+	assert_true(c->http.reply_count == c->count || c->told_end);
+}
+
+static void allocations(uint64_t seed)
+{
+	uint64_t turns;
+
+	sim_scene_begin(&scene, seed, NULL, NULL);
+	for (uint64_t i = sim_rand_between(rand_of(), 1, 4); i; i--)
+		sim_scene_talker(&scene, (unsigned)sim_rand_below(rand_of(), 5));
+	turns = sim_rand_size(rand_of(), 300) - 1;
+	for (uint64_t i = 0; i < turns; i++)
+		sim_scene_turn(&scene);
+	sim_alloc_fail(sim_rand_size(rand_of(), 60), sim_rand_chance(rand_of(), 300));
+	turns = sim_rand_size(rand_of(), 1000);
+	for (uint64_t i = 0; i < turns; i++)
+		sim_scene_turn(&scene);
+	sim_alloc_calm();
+	assert_true(sim_scene_play(&scene));
+	for (unsigned i = 0; i < scene.count; i++)
+		check_answers(&scene.clients[i]);
+	check_health();
+	sim_scene_end(&scene);
+}
+
+/* The same by rote: each kind of answer, each allocation of it, alone or with all that follow. */
+static void each_allocation(uint64_t seed)
+{
+	static const char *const paths[] = {"/lent/30000", "/pieces/30000", "/length/30000",
+	                                    "/file/30000", "/defer/30000",  "/hint/30000"};
+	static const struct sim_options narrow = {
+		.net = {.send_bytes = 1000, .window_bytes = 1000}};
+	size_t which = seed % (sizeof paths / sizeof *paths);
+	struct sim_script *c;
+
+	sim_scene_begin(&scene, seed, &narrow, NULL);
+	c = sim_scene_client(&scene);
+	sim_script_get(c, paths[which],
+	               (struct sim_expect){.status = 200,
+	                                   .key = 30000,
+	                                   .body_n = which < 4 ? 30000 : 0,
+	                                   .text = which >= 4,
+	                                   .hint = which == 5});
+	sim_alloc_fail(seed / (sizeof paths / sizeof *paths) / 2 + 1,
+	               seed / (sizeof paths / sizeof *paths) % 2);
+	assert_true(sim_scene_play(&scene));
+	sim_alloc_calm();
+	check_answers(c);
+	check_health();
+	sim_scene_end(&scene);
+}
+
+/* ---- Accepting --------------------------------------------------------------------------------- */
+
+/* An accept that fails is tried again, later and later; who waits is served in the end, and whom
+ * the loop cannot take is told. */
+static void accept_errors(uint64_t seed)
+{
+	static const tako_server_config cfg = {.size = sizeof cfg, .linger_timeout_ms = 600000};
+	struct sim_options options;
+	tako_stats stats = {.size = sizeof stats};
+	unsigned served = 0;
+	bool start_errors;
+
+	sim_options_draw(&options, &(struct sim_rand){seed});
+	options.accept_error_permille = 600;
+	start_errors = seed % 2;
+	options.start_error_permille = start_errors ? 300 : 0;
+	sim_scene_begin(&scene, seed, &options, &cfg);
+	scene.body_bytes_max = 3000;
+	for (unsigned i = 0; i < 8; i++)
+		sim_scene_talker(&scene, 1);
+	assert_true(sim_scene_play(&scene));
+	for (unsigned i = 0; i < scene.count; i++) {
+		bool whole = scene.clients[i].http.reply_count == scene.clients[i].count;
+
+		sim_script_check(&scene.clients[i], whole);
+		served += whole;
+	}
+	assert_true(start_errors || served == scene.count);
+	assert_int_equal(tako_server_stats(scene.server.srv, &stats), 0);
+	assert_int_equal(stats.connections_accepted, scene.count);
+	sim_scene_end(&scene);
+}
+
+static unsigned open_connections(void)
+{
+	return atomic_load(&scene.server.srv->conn_count);
+}
+
+/* Never more than the ceiling, and nobody forgotten below it. */
+static void max_connections(uint64_t seed)
+{
+	tako_server_config cfg = {.size = sizeof cfg, .linger_timeout_ms = 600000};
+	bool over = false;
+
+	cfg.max_connections = (uint32_t)(seed % 5 + 1);
+	sim_scene_begin(&scene, seed, NULL, &cfg);
+	scene.body_bytes_max = 3000;
+	for (unsigned i = 0; i < 10; i++)
+		sim_scene_talker(&scene, (unsigned)sim_rand_below(rand_of(), 2));
+	for (unsigned i = 0; i < SIM_TURNS_MAX && !over; i++) {
+		sim_scene_turn(&scene);
+		assert_true(open_connections() <= cfg.max_connections);
+		over = true;
+		for (unsigned k = 0; k < scene.count; k++)
+			over = over && sim_script_over(&scene.clients[k]);
+	}
+	assert_true(over);
+	for (unsigned i = 0; i < scene.count; i++)
+		sim_script_check(&scene.clients[i], true);
+	sim_scene_end(&scene);
+}
+
+/* ---- Files ----------------------------------------------------------------------------------------- */
+
+/* A file that is shorter than its answer promised: the client must see that it is not whole. */
+static void short_files(uint64_t seed)
+{
+	struct sim_script *c;
+	size_t n;
+
+	sim_scene_begin(&scene, seed, NULL, NULL);
+	c = sim_scene_client(&scene);
+	sim_peer_draw(&c->peer);
+	n = sim_rand_size(rand_of(), 100000);
+	sim_peer_sayf(&c->peer,
+	              "GET /short/%zu HTTP/1.%d\r\nConnection: keep-alive\r\nHost: sim\r\n\r\n", n,
+	              (int)sim_rand_below(rand_of(), 2));
+	sim_http1_expect(&c->http, false);
+	c->expect[c->count++] = (struct sim_expect){.status = 200};
+	assert_true(sim_scene_play(&scene));
+	assert_null(c->http.bad);
+	assert_int_equal(c->http.reply_count, 0);
+	assert_true(c->told_end);
+	assert_int_equal(scene.app.failed, 1);
+	check_health();
+	sim_scene_end(&scene);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		SIM_TEST(departures),      SIM_TEST(half_closed),   SIM_TEST(allocations),
+		SIM_TEST(each_allocation), SIM_TEST(accept_errors), SIM_TEST(max_connections),
+		SIM_TEST(short_files),
+	};
+
+	sim_alloc_install();
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
