@@ -82,14 +82,17 @@ static void arm(struct tako__conn *c)
 	uint64_t now = tako__now_ns(c->worker);
 	uint64_t look = now + c->worker->srv->tick_ns;
 	uint64_t deadline = read_deadline(c, now);
+	bool looks = tako__h1_of(c)->x && deadline == look;
 
 	if (c->flags & (TAKO__CONN_LINGERING | TAKO__CONN_CLOSING))
 		return;
-	if (tako__conn_unsent(c) && deadline > look)
+	if (tako__conn_unsent(c) && deadline > look) {
 		deadline = look;
-	/* A look that is due already is not put off by the next byte: a peer that drips would
-	 * never be looked at. */
-	if (deadline == look && c->deadline_ns > now && c->deadline_ns < look)
+		looks = true;
+	}
+	/* A look is not put off by the next byte, nor in the turn that it is due in: a peer that
+	 * drips would never be looked at. */
+	if (looks && c->deadline_ns < look)
 		return;
 	tako__conn_deadline(c, deadline);
 }
