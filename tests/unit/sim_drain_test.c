@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The end of a server that speaks HTTP/1.1, at any moment of its clients' conversations: idle
+ * connections go at once, answers that are due are given, whole, and say that they are the last,
+ * and what hangs is cut when its time is up.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "sim/sim_scene.h"
+#include "sim/sim_seeds.h"
+
+static struct sim_scene scene;
+
+static struct sim_rand *rand_of(void)
+{
+	return &scene.server.sim.rand;
+}
+
+static uint64_t now(void)
+{
+	return sim_now(&scene.server.sim);
+}
+
+static void turns(uint64_t count)
+{
+	for (uint64_t i = 0; i < count; i++)
+		sim_scene_turn(&scene);
+}
+
+/* To the end of the server. */
+static void run_out(void)
+{
+	for (unsigned i = 0; i < SIM_TURNS_MAX && !scene.server.over; i++)
+		sim_scene_turn(&scene);
+	assert_true(scene.server.over);
+	/* What is on its way still arrives. */
+	for (unsigned i = 0; i < SIM_TURNS_MAX; i++) {
+		uint64_t next;
+
+		for (unsigned k = 0; k < scene.count; k++)
+			sim_script_turn(&scene.clients[k]);
+		next = sim_net_next(&scene.server.sim.net);
+		if (next == SIM_NEVER && scene.server.sim.alarm_ns == SIM_NEVER)
+			break;
+		next = next < scene.server.sim.alarm_ns ? next : scene.server.sim.alarm_ns;
+		sim_net_advance(&scene.server.sim.net, next > now() ? next : now());
+		scene.server.sim.alarm_ns = SIM_NEVER;
+	}
+}
+
+/* The answers as they were due, until one that says that it is the last. */
+static void check_cut_short(struct sim_script *c)
+{
+	for (unsigned i = 0; i + 1 < c->http.reply_count; i++)
+		assert_false(c->http.replies[i].close);
+	if (c->http.reply_count) {
+		struct sim_expect *e = &c->expect[c->http.reply_count - 1];
+		struct sim_reply *r = &c->http.replies[c->http.reply_count - 1];
+
+		e->close = r->close;
+		r->keep_alive = e->old && !e->close;
+	}
+	sim_script_check(c, false);
+	assert_true(c->told_end);
+	/* One that had not connected was refused; one that was talking on when its server had said
+	 * its last word may have been told so by a reset, which takes what he has not read. */
+	if (!c->peer.link->client_reset)
+		assert_false(sim_http1_partial(&c->http));
+}
+
+/* ---- In time ------------------------------------------------------------------------------ */
+
+/* Everybody is in the middle of something; nobody hangs.  A clean drain: no answer is cut, and the
+ * server waits for nobody who has nothing to say. */
+static void clean(uint64_t seed)
+{
+	static const tako_server_config cfg = {
+		.size = sizeof cfg, .linger_timeout_ms = 600000, .drain_timeout_ms = 600000};
+
+	sim_scene_begin(&scene, seed, NULL, &cfg);
+	for (uint64_t i = sim_rand_between(rand_of(), 1, 6); i; i--)
+		sim_scene_talker(&scene, (unsigned)sim_rand_below(rand_of(), 6));
+	turns(sim_rand_size(rand_of(), 500) - 1);
+	tako_server_stop(scene.server.srv);
+	run_out();
+	assert_int_equal(scene.server.result, 0);
+	for (unsigned i = 0; i < scene.count; i++)
+		check_cut_short(&scene.clients[i]);
+	sim_scene_end(&scene);
+}
+
+/* ---- Idle ------------------------------------------------------------------------------------ */
+
+/* Gone in the same instant, without a word; also those that never said one. */
+static void idle(uint64_t seed)
+{
+	static const struct sim_options calm;
+	uint64_t since;
+
+	sim_scene_begin(&scene, seed, &calm, NULL);
+	for (uint64_t i = sim_rand_between(rand_of(), 1, 10); i; i--) {
+		struct sim_script *c = sim_scene_client(&scene);
+
+		if (sim_rand_chance(rand_of(), 500))
+			sim_script_get(c, "/text/1",
+			               (struct sim_expect){.status = 200, .text = true, .key = 1});
+	}
+	sim_scene_pass(&scene, sim_rand_below(rand_of(), 1000) * SIM_MS);
+	turns(5);
+	tako_server_stop(scene.server.srv);
+	since = now();
+	run_out();
+	assert_int_equal(now(), since);
+	assert_int_equal(scene.server.result, 0);
+	for (unsigned i = 0; i < scene.count; i++) {
+		assert_true(scene.clients[i].told_end);
+		assert_false(scene.clients[i].peer.link->client_reset);
+		assert_int_equal(scene.clients[i].http.reply_count, scene.clients[i].count);
+		sim_script_check(&scene.clients[i], false);
+	}
+	sim_scene_end(&scene);
+}
+
+/* A request that has arrived and was not looked at when the stop came is answered, as is one on a
+ * connection that was not accepted yet. */
+static void last_moment(uint64_t seed)
+{
+	struct sim_options calm = {.skip_permille = 1000};
+	struct sim_script *c;
+	bool connected = seed % 2;
+
+	sim_scene_begin(&scene, seed, &calm, NULL);
+	if (connected)
+		scene.server.sim.options.skip_permille = 0;
+	c = sim_scene_client(&scene);
+	sim_scene_turn(&scene);
+	scene.server.sim.options.skip_permille = 1000;
+	sim_script_get(c, "/text/1",
+	               (struct sim_expect){.status = 200, .text = true, .key = 1, .close = true});
+	/* The request does not ask for the end of the connection; the server does. */
+	c->peer.out_n = c->peer.out_at;
+	sim_peer_sayf(&c->peer, "GET /text/1 HTTP/1.1\r\nHost: sim\r\n\r\n");
+	turns(4);
+	assert_int_equal(c->peer.link->up.arrived, c->peer.out_n);
+	assert_int_equal(c->peer.link->accepted, connected);
+	tako_server_stop(scene.server.srv);
+	scene.server.sim.options.skip_permille = 0;
+	run_out();
+	assert_int_equal(scene.server.result, 0);
+	sim_script_check(c, true);
+	sim_scene_end(&scene);
+}
+
+/* A connection that closes for reasons of its own in the turn of the stop is left alone: its
+ * descriptor may be another's. */
+static void closing(uint64_t seed)
+{
+	struct sim_options slow = {.close_turns_max = 20};
+
+	sim_scene_begin(&scene, seed, &slow, NULL);
+	for (unsigned i = 0; i < 5; i++)
+		sim_scene_client(&scene);
+	turns(3);
+	for (unsigned i = 0; i < 5; i++)
+		sim_reset(scene.clients[i].peer.link);
+	turns(sim_rand_below(rand_of(), 5));
+	tako_server_stop(scene.server.srv);
+	run_out();
+	assert_int_equal(scene.server.result, 0);
+	sim_scene_end(&scene);
+}
+
+/* ---- Hanging ---------------------------------------------------------------------------------- */
+
+static struct sim_script *hanging_client(void)
+{
+	struct sim_script *c = sim_scene_client(&scene);
+
+	switch (sim_rand_below(rand_of(), 3)) {
+	case 0: /* a handler that does not answer */
+		sim_script_get(c, "/hang", (struct sim_expect){.status = 200});
+		break;
+	case 1: /* a body that does not end */
+		sim_peer_sayf(&c->peer, "POST /whole HTTP/1.1\r\nHost: sim\r\n"
+		                        "Content-Length: 1000\r\n\r\nx");
+		sim_http1_expect(&c->http, false);
+		c->expect[c->count++] = (struct sim_expect){.status = 200};
+		break;
+	default: /* a reader that does not read */
+		c->peer.deaf = true;
+		sim_script_get(c, "/pieces/100000", (struct sim_expect){.status = 200});
+	}
+	return c;
+}
+
+static void begin_hanging(uint64_t seed, uint32_t drain_ms)
+{
+	static const struct sim_options narrow = {
+		.net = {.send_bytes = 1000, .window_bytes = 1000}};
+	tako_server_config cfg = {.size = sizeof cfg, .drain_timeout_ms = drain_ms};
+
+	cfg.body_timeout_ms = cfg.write_timeout_ms = cfg.min_rate_bytes = TAKO_OFF;
+	sim_scene_begin(&scene, seed, &narrow, &cfg);
+	for (uint64_t i = sim_rand_between(rand_of(), 1, 5); i; i--)
+		hanging_client();
+	turns(10);
+}
+
+static void end_hanging(void)
+{
+	assert_int_equal(scene.server.result, TAKO_ETIMEDOUT);
+	for (unsigned i = 0; i < scene.count; i++) {
+		assert_int_equal(scene.clients[i].http.reply_count, 0);
+		assert_true(scene.clients[i].peer.link->server_closed);
+	}
+	sim_scene_end(&scene);
+}
+
+/* Not before drain_timeout_ms, and not after it. */
+static void timeout(uint64_t seed)
+{
+	struct sim_rand r = {seed};
+	uint32_t drain_ms = (uint32_t)sim_rand_size(&r, 100000);
+	uint64_t since;
+
+	begin_hanging(seed, drain_ms);
+	tako_server_stop(scene.server.srv);
+	since = now();
+	while (!scene.server.over) {
+		assert_true(now() - since <= (drain_ms + 1) * SIM_MS);
+		sim_scene_turn(&scene);
+	}
+	assert_true(now() - since >= drain_ms * SIM_MS);
+	end_hanging();
+}
+
+/* The second call does not wait. */
+static void second_stop(uint64_t seed)
+{
+	uint64_t since;
+
+	begin_hanging(seed, 600000);
+	tako_server_stop(scene.server.srv);
+	sim_scene_pass(&scene, sim_rand_below(rand_of(), 10000) * SIM_MS);
+	assert_false(scene.server.over);
+	tako_server_stop(scene.server.srv);
+	since = now();
+	for (unsigned i = 0; i < 20 && !scene.server.over; i++)
+		sim_scene_turn(&scene);
+	assert_true(scene.server.over);
+	assert_true(now() - since <= SIM_MS);
+	end_hanging();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		SIM_TEST(clean),   SIM_TEST(idle),    SIM_TEST(last_moment),
+		SIM_TEST(closing), SIM_TEST(timeout), SIM_TEST(second_stop),
+	};
+
+	sim_alloc_install();
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
