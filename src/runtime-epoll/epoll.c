@@ -74,6 +74,7 @@ static int watch_stream(struct tako_sock *s, bool out)
 {
 	uint32_t events = EPOLLIN | EPOLLRDHUP | EPOLLET;
 
+	s->flags &= ~SOCK_WATCHED_OUT;
 	if (out) {
 		events |= EPOLLOUT;
 		s->flags |= SOCK_WATCHED_OUT;
@@ -201,11 +202,22 @@ static void reap(struct tako__epoll *ep)
 
 /* ---- One socket's turn ----------------------------------------------------------- */
 
+static enum tako__epoll_sent try_send(struct tako_sock *s)
+{
+	if (TAKO__UNLIKELY(s->flags & SOCK_FAILED))
+		return SEND_BROKEN;
+	return s->flags & SOCK_PACKETS ? tako__epoll_dgram_send(s) : tako__epoll_send(s);
+}
+
 static void flush_now(struct tako_sock *s)
 {
 	s->flags &= ~SOCK_DIRTY;
-	switch (s->flags & SOCK_FAILED ? SEND_BROKEN : tako__epoll_send(s)) {
+	switch (try_send(s)) {
 	case SEND_DONE:
+		/* A datagram socket would be reported writable for every packet that has left. */
+		if ((s->flags & (SOCK_PACKETS | SOCK_WATCHED_OUT)) ==
+		    (SOCK_PACKETS | SOCK_WATCHED_OUT))
+			watch_stream(s, false);
 		return;
 	case SEND_LATER: /* its share of this turn is used up */
 		schedule(s, SOCK_DIRTY);
@@ -223,7 +235,12 @@ static void flush_now(struct tako_sock *s)
 	}
 }
 
-static void service_stream(struct tako__epoll *ep, struct tako_sock *s)
+static bool receive_some(struct tako__epoll *ep, struct tako_sock *s)
+{
+	return s->flags & SOCK_PACKETS ? tako__epoll_dgram_recv(ep, s) : receive_once(ep, s);
+}
+
+static void service_flow(struct tako__epoll *ep, struct tako_sock *s)
 {
 	if (TAKO__UNLIKELY(s->flags & SOCK_FAILED))
 		tell_failure(s);
@@ -232,7 +249,7 @@ static void service_stream(struct tako__epoll *ep, struct tako_sock *s)
 			s->flags |= SOCK_AGAIN;
 			break;
 		}
-		if (!receive_once(ep, s))
+		if (!receive_some(ep, s))
 			break;
 		if ((s->flags & (SOCK_DIRTY | SOCK_WRITABLE)) == (SOCK_DIRTY | SOCK_WRITABLE))
 			flush_now(s);
@@ -240,13 +257,15 @@ static void service_stream(struct tako__epoll *ep, struct tako_sock *s)
 	if ((s->flags & SOCK_DIRTY) && (s->flags & SOCK_WRITABLE) &&
 	    !(s->flags & TAKO_SOCK_CLOSING))
 		flush_now(s);
+	if (s->flags & SOCK_PACKETS)
+		tako__epoll_dgram_report(s);
 }
 
 static void service(struct tako__epoll *ep, struct tako_sock *s)
 {
 	ep->current = s;
 	if (!(s->flags & (SOCK_LISTENS | TAKO_SOCK_CLOSING)))
-		service_stream(ep, s);
+		service_flow(ep, s);
 	if (!(s->flags & (SOCK_LISTENS | TAKO_SOCK_CLOSING | SOCK_WATCHED)) &&
 	    watch_stream(s, false) < 0) {
 		s->flags |= SOCK_FAILED;
@@ -326,6 +345,7 @@ static void epoll_free(struct tako_loop *loop)
 		close(ep->wake_fd);
 	if (ep->fd >= 0)
 		close(ep->fd);
+	tako__epoll_dgram_fini(ep);
 	tako__free(ep->recv_block, ep->recv_bytes + RECV_ALIGN);
 	tako__free(ep, sizeof *ep);
 }
@@ -465,6 +485,25 @@ static int epoll_start(struct tako_loop *loop, struct tako_sock *s, int fd)
 	return 0;
 }
 
+static int epoll_start_dgram(struct tako_loop *loop, struct tako_sock *s, int fd)
+{
+	struct tako__epoll *ep = TAKO__CONTAINER(loop, struct tako__epoll, base);
+	int err = tako__epoll_dgram_open(ep, s, fd);
+
+	if (err < 0)
+		return err;
+	s->loop = loop;
+	s->fd = fd;
+	/* Unlike a stream it will be there for long, so it is registered while that can still
+	 * fail with a return value. */
+	err = watch_stream(s, false);
+	if (err < 0)
+		return err;
+	ep->sock_count++;
+	schedule(s, SOCK_PACKETS | SOCK_READABLE | SOCK_WRITABLE);
+	return 0;
+}
+
 static void epoll_resume(struct tako_sock *s)
 {
 	if (!(s->flags & TAKO_SOCK_PAUSED))
@@ -522,7 +561,7 @@ const tako_runtime *tako_runtime_epoll(void)
 	static const tako_runtime runtime = {
 		.size = sizeof(tako_runtime),
 		.name = "epoll",
-		.caps = TAKO_RT_FILE_SEND,
+		.caps = TAKO_RT_FILE_SEND | TAKO_RT_DGRAM_GRO | TAKO_RT_DGRAM_GSO,
 		.probe = epoll_probe,
 		.open = epoll_open,
 		.free = epoll_free,
@@ -538,6 +577,7 @@ const tako_runtime *tako_runtime_epoll(void)
 		.shut = epoll_shut,
 		.waiting = epoll_waiting,
 		.unacked = epoll_unacked,
+		.start_dgram = epoll_start_dgram,
 	};
 	return &runtime;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the files of the epoll runtime share: its loop, its flags, its send.
+ * What the files of the epoll runtime share: its loop, its flags, its sends.
  */
 #ifndef TAKO_RUNTIME_EPOLL_INT_H
 #define TAKO_RUNTIME_EPOLL_INT_H
@@ -16,8 +16,9 @@
 #define SOCK_SCHEDULED (TAKO_SOCK_USER << 6)   /* on the work list */
 #define SOCK_AGAIN (TAKO_SOCK_USER << 7)       /* used up its share of the turn */
 #define SOCK_LISTENS (TAKO_SOCK_USER << 8)
-#define SOCK_DEAD (TAKO_SOCK_USER << 9)    /* torn down, waiting for the reaper */
-#define SOCK_FAILED (TAKO_SOCK_USER << 10) /* sends nothing more; the owner may not know yet */
+#define SOCK_DEAD (TAKO_SOCK_USER << 9)     /* torn down, waiting for the reaper */
+#define SOCK_FAILED (TAKO_SOCK_USER << 10)  /* sends nothing more; the owner may not know yet */
+#define SOCK_PACKETS (TAKO_SOCK_USER << 11) /* datagrams */
 
 struct tako__epoll {
 	struct tako_loop base;
@@ -32,6 +33,7 @@ struct tako__epoll {
 	struct tako_sock *work;
 	struct tako_sock *work_tail;
 	struct tako_sock *dead;
+	struct tako__epoll_dgrams *dgrams; /* from the first datagram socket on */
 };
 
 enum tako__epoll_sent {
@@ -43,5 +45,17 @@ enum tako__epoll_sent {
 
 /* Send what is queued: one call for all memory ops at the head, file ranges in slices. */
 enum tako__epoll_sent tako__epoll_send(struct tako_sock *s);
+
+/* ---- Datagrams ------------------------------------------------------------------ */
+
+/* TAKO_EINVAL, TAKO_ENOMEM or TAKO_ESYS, as start_dgram(). */
+int tako__epoll_dgram_open(struct tako__epoll *ep, struct tako_sock *s, int fd);
+void tako__epoll_dgram_fini(struct tako__epoll *ep);
+/* One batch.  False: nothing more to be had now. */
+bool tako__epoll_dgram_recv(struct tako__epoll *ep, struct tako_sock *s);
+/* Tell the owner of an error that came up while sending, or while it was paused. */
+void tako__epoll_dgram_report(struct tako_sock *s);
+/* Never SEND_BROKEN: what fails, fails alone. */
+enum tako__epoll_sent tako__epoll_dgram_send(struct tako_sock *s);
 
 #endif /* TAKO_RUNTIME_EPOLL_INT_H */

@@ -17,6 +17,7 @@
 #ifndef TAKO_SYS_RUNTIME_H
 #define TAKO_SYS_RUNTIME_H
 
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <tako/base.h>
@@ -29,6 +30,8 @@ struct tako_send;
 
 /* What a runtime offers beyond streams; the seam is the same without. */
 #define TAKO_RT_FILE_SEND 1u /* sends file ranges by itself */
+#define TAKO_RT_DGRAM_GRO 2u /* on_dgrams() may get several datagrams of one sender as one */
+#define TAKO_RT_DGRAM_GSO 4u /* a train of datagrams costs one call, where the kernel can */
 
 /* ---- Sends ------------------------------------------------------------------ */
 
@@ -46,6 +49,55 @@ struct tako_send {
 	uint32_t reserved;
 };
 
+/* ---- Datagrams ----------------------------------------------------------------- */
+
+/* Most datagrams of a train and most bytes of it (what every kernel with GSO takes), and most
+ * that one call of on_dgrams() delivers. */
+enum { TAKO_DGRAM_SEGMENTS_MAX = 64, TAKO_DGRAM_BYTES_MAX = 65507, TAKO_DGRAM_BATCH = 16 };
+
+/* What arrived on a datagram socket: one datagram, or several of one sender that the kernel
+ * joined: segment_bytes each but the last, which may be shorter.  All of it is borrowed for
+ * the call. */
+struct tako_dgram {
+	const char *p; /* not NULL, also when it is empty */
+	size_t n;
+	uint32_t segment_bytes;      /* n when it is one datagram (0 for an empty one) */
+	uint32_t ifindex;            /* the interface it came in on; 0: unknown */
+	const struct sockaddr *from; /* NULL: a Unix socket without a name */
+	/* The local address and port that an answer should come from; NULL: unknown.  The address
+	 * is :: when it was sent to an IPv6 group. */
+	const struct sockaddr *to;
+	socklen_t from_n;
+	socklen_t to_n;
+	uint8_t ecn;    /* the two ECN bits, RFC 3168 section 5 */
+	bool truncated; /* the rest of it did not fit and is lost */
+	uint16_t reserved;
+	uint32_t reserved2;
+};
+
+/* A datagram, or a train of equally long ones to one address, on its way out.  Zero it, fill
+ * it, tako_sock_queue(s, &d->op), then flush().  op.done() runs once, with
+ *   0            the kernel took it all;
+ *   TAKO_ESYS    it failed as sys_errno says (EMSGSIZE, ENETUNREACH, EINVAL for a train beyond
+ *                the limits above): of a train, datagrams may have left before that.  What is
+ *                queued behind it is not affected;
+ *   TAKO_ECLOSED the socket was closed first.
+ * The sender owns the struct, the bytes and the addresses until then; p and n move on as a
+ * train leaves in parts. */
+struct tako_dgram_send {
+	struct tako_send op; /* first; p and n: all the bytes.  Files cannot be sent. */
+	/* 0: one datagram; else the bytes leave as datagrams this long, the last maybe shorter. */
+	uint32_t segment_bytes;
+	int32_t sys_errno;
+	const struct sockaddr *to;   /* NULL: the one that the socket is connected to */
+	const struct sockaddr *from; /* local address to send from; NULL: the kernel's choice */
+	socklen_t to_n;
+	socklen_t from_n;
+	uint8_t ecn;         /* the two ECN bits; unless 0 they replace the socket's IP_TOS */
+	uint8_t tried;       /* the neutral half's */
+	uint8_t reserved[6]; /* 0 */
+};
+
 /* ---- Sockets ------------------------------------------------------------------ */
 
 struct tako_sock_cb {
@@ -57,6 +109,11 @@ struct tako_sock_cb {
 	/* res > 0: that many bytes at p, borrowed; 0: the peer sends no more; negative: a TAKO_E*,
 	 * the socket is broken and will deliver nothing more. */
 	void (*on_recv)(struct tako_sock *s, char *p, ssize_t res);
+	/* 1 to TAKO_DGRAM_BATCH datagrams (or trains) arrived at a datagram socket, whose on_recv()
+	 * has one use: (s, NULL, TAKO_ESYS) when the kernel reports an error of something sent
+	 * earlier (ECONNREFUSED on a connected socket), tako_last_error() says which.  That breaks
+	 * nothing: the socket goes on. */
+	void (*on_dgrams)(struct tako_sock *s, const struct tako_dgram *v, unsigned count);
 	/* No list of the runtime holds the socket any more; the last call for it. */
 	void (*on_closed)(struct tako_sock *s);
 };
@@ -142,6 +199,13 @@ struct tako_runtime {
 	bool (*waiting)(struct tako_sock *s);
 	/* Bytes that left the queue and did not reach the peer yet. */
 	size_t (*unacked)(struct tako_sock *s);
+	/* Drive the datagram socket `fd` (UDP, bound or connected, or Unix; non-blocking), which
+	 * the runtime closes after close().  Asks for GRO, the local address and ECN where the
+	 * kernel has them; what else the socket should do (IP_MTU_DISCOVER, buffer sizes) is the
+	 * caller's.  Pause, resume(), flush() and close() are as for streams; shut(), waiting() and
+	 * unacked() are for streams only.  NULL: this runtime has no datagrams.  TAKO_EINVAL: not
+	 * a datagram socket, or not bound; TAKO_ENOMEM; TAKO_ESYS: fd is still the caller's. */
+	int (*start_dgram)(struct tako_loop *loop, struct tako_sock *s, int fd);
 };
 
 /* ---- The neutral half, for runtimes to use: all of it on the loop's thread ------------ */
@@ -158,6 +222,53 @@ TAKO_API unsigned tako_sock_gather(const struct tako_sock *s, struct iovec *iov,
 TAKO_API void tako_sock_advance(struct tako_sock *s, size_t bytes);
 /* Complete everything queued with `err`.  [loop] */
 TAKO_API void tako_sock_fail(struct tako_sock *s, int err);
+
+/* ---- The same for datagrams ------------------------------------------------------------ */
+
+/* What a runtime has to know of a datagram socket.  One word: it fits in tako_sock.rt. */
+struct tako_dgram_info {
+	uint16_t family; /* AF_* */
+	uint16_t port;   /* bound to; network byte order */
+	uint32_t caps;   /* TAKO_RT_DGRAM_*: what this socket can, now */
+};
+
+union tako_dgram_addr {
+	struct sockaddr any;
+	struct sockaddr_in in;
+	struct sockaddr_in6 in6;
+};
+
+/* Room for the control messages that tako_dgram_setup() asks for, with space for one or two that
+ * the caller asked for; and for those of a send. */
+enum { TAKO_DGRAM_CONTROL_BYTES = 256 };
+
+union tako_dgram_control {
+	size_t align; /* a cmsghdr's */
+	char bytes[TAKO_DGRAM_CONTROL_BYTES];
+};
+
+/* Set the options of start_dgram() and find out what came of them.  Those that the kernel does
+ * not have are left out, which is no failure.  TAKO_EINVAL or TAKO_ESYS: as start_dgram(). */
+TAKO_API int tako_dgram_setup(struct tako_dgram_info *ret, int fd);
+/* Describe a message of `n` bytes at `p` that was received with its name, control messages and
+ * flags in `msg`.  `to` is where *ret's local address is kept; both live as long as *ret. */
+TAKO_API void tako_dgram_decode(struct tako_dgram *ret, union tako_dgram_addr *to,
+                                const struct tako_dgram_info *info, const struct msghdr *msg,
+                                const char *p, size_t n);
+/* Make the message that sends what comes `at` bytes into what is left of `d`: all of it, or one
+ * datagram of a train where the kernel cannot split it.  `iov` and `control` are parts of *ret.
+ * Returns how many bytes that is (0: an empty datagram), or a negative errno: it cannot be sent. */
+TAKO_API int tako_dgram_encode(struct msghdr *ret, struct iovec *iov,
+                               union tako_dgram_control *control, const struct tako_dgram_send *d,
+                               size_t at, const struct tako_dgram_info *info);
+/* The kernel took the first message of the head: completes the op if that was all of it.
+ * Returns 0, or the errno of a failure that turned out to be an earlier datagram's: the runtime
+ * reports it by on_recv(). */
+TAKO_API int tako_dgram_sent(struct tako_sock *s, size_t bytes);
+/* The kernel refused it, and not with EAGAIN or EINTR.  Returns true if the head is to be encoded
+ * anew and tried again (without GSO, which this may turn off in *info; or because the failure may
+ * be an earlier datagram's), else completes it with TAKO_ESYS. */
+TAKO_API bool tako_dgram_failed(struct tako_sock *s, struct tako_dgram_info *info, int errno_value);
 
 TAKO_END
 
