@@ -107,6 +107,9 @@ typedef struct tako_server_config {
 	uint32_t h3_datagrams;
 	uint32_t h3_retry;
 	uint32_t h3_goaway_grace_ms;
+	uint32_t accept_balance; /* 0: a worker passes a new connection to one that has fewer;
+				  * TAKO_OFF: each keeps what the kernel gives it */
+	uint32_t reserved;
 } tako_server_config;
 
 /* TAKO_SERVER_CONFIG(.worker_count = 4): named arguments, size filled in.
@@ -236,7 +239,8 @@ typedef struct tako_stats {
 	uint64_t timeouts; /* of any kind */
 	uint64_t received_bytes;
 	uint64_t sent_bytes;
-	uint64_t log_dropped; /* access log lines that found no room */
+	uint64_t log_dropped;       /* access log lines that found no room */
+	uint64_t connections_moved; /* passed to a worker with fewer when accepted */
 } tako_stats;
 
 /* Fill `out`, whose size field the caller has set.  Sums over the workers, each figure

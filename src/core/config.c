@@ -133,6 +133,8 @@ static int check(const tako_server_config *c)
 		{"accept_backoff_min_ms", c->accept_backoff_min_ms, 1, 600000, false},
 		{"accept_backoff_max_ms", c->accept_backoff_max_ms, c->accept_backoff_min_ms,
 	         600000, false},
+		{"accept_balance", c->accept_balance, 0, 0, true},
+		{"reserved", c->reserved, 0, 0, false},
 		{"offload_thread_count", c->offload_thread_count, 1, 1024, false},
 		{"offload_queue_count", c->offload_queue_count, 1, 1u << 20, false},
 		{"access_log_fd", c->access_log_fd, 0, INT32_MAX, false},

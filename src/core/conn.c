@@ -250,6 +250,7 @@ static void on_closed(struct tako_sock *s)
 		tako__pool_put(&w->outs, c->open);
 	tako__list_remove(&c->link);
 	count_out(c);
+	tako__balance_count(w, c->request_count);
 	w->conn_count--;
 	tako__pool_put(&w->conns, c);
 }

@@ -275,7 +275,8 @@ static void on_accept(struct tako_sock *s, int fd, const struct sockaddr *from, 
 		hold(ls);
 		return;
 	}
-	tako__conn_accept(ls, fd, from, n);
+	if (TAKO__LIKELY(!tako__balance_pass(ls, fd, from, n)))
+		tako__conn_accept(ls, fd, from, n);
 	if (TAKO__UNLIKELY(full(ls->worker->srv)) && ls->worker->state == TAKO__SERVING)
 		hold(ls);
 }

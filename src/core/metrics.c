@@ -134,6 +134,8 @@ static const struct figure figures[] = {
 	 offsetof(tako_stats, connections_open)},
 	{"tako_connections_refused_total", "counter", "Connections over the limit of an address.",
 	 offsetof(tako_stats, connections_refused)},
+	{"tako_connections_moved_total", "counter", "Connections passed to another worker.",
+	 offsetof(tako_stats, connections_moved)},
 	{"tako_accept_errors_total", "counter", "Failed accepts.",
 	 offsetof(tako_stats, accept_errors)},
 	{"tako_requests_total", "counter", "Request heads parsed or refused.",

@@ -64,6 +64,7 @@ static void add_worker(tako_stats *sum, const struct tako__stats *s)
 	sum->timeouts += tako__read(&s->timeouts);
 	sum->received_bytes += tako__read(&s->received_bytes);
 	sum->sent_bytes += tako__read(&s->sent_bytes);
+	sum->connections_moved += tako__read(&s->moved);
 }
 
 int tako_server_stats(const tako_server *srv, tako_stats *out)

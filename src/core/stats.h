@@ -39,6 +39,7 @@ struct tako__stats {
 	tako__count open;
 	tako__count refused;
 	tako__count accept_errors;
+	tako__count moved;
 	tako__count requests; /* begun; those that ended are in the routes' responses */
 	tako__count aborted;
 	tako__count timeouts;

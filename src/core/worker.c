@@ -135,6 +135,19 @@ static void reap_all(struct tako__worker *w)
 	}
 }
 
+/* Connections that others passed to a worker whose loop broke: on their way is on their way, and
+ * whoever sends one is about to have done so. */
+static void take_arrivals(struct tako__worker *w)
+{
+	const struct timespec pause = {.tv_nsec = CLOSE_TURN_NS};
+
+	tako__balance_end(w);
+	for (unsigned i = 0; i < CLOSE_TURNS_MAX && tako__balance_arriving(w); i++) {
+		if (!tako__mailbox_drain(&w->mailbox))
+			nanosleep(&pause, NULL);
+	}
+}
+
 /* Only from an opened worker whose connections are gone, or that never ran. */
 void tako__worker_close(struct tako__worker *w)
 {
@@ -142,6 +155,7 @@ void tako__worker_close(struct tako__worker *w)
 		return;
 	for (unsigned i = 0; i < w->listener_count; i++)
 		tako__listener_close(&w->listeners[i]);
+	take_arrivals(w);
 	reap_all(w);
 	atomic_store(&w->wake_loop, NULL);
 	if (w->exchange_count || w->offload_count) {
@@ -209,6 +223,7 @@ static void begin_drain(struct tako__worker *w)
 	uint32_t drain_ms = atomic_load(&w->srv->drain_ms);
 
 	w->state = TAKO__DRAINING;
+	tako__balance_end(w);
 	for (unsigned i = 0; i < w->listener_count; i++)
 		tako__listener_close(&w->listeners[i]);
 	TAKO__LIST_EACH(at, &w->conn_list)
@@ -245,7 +260,7 @@ static bool is_over(const struct tako__worker *w)
 		if (w->listeners[i].open)
 			return false;
 	}
-	if (w->conn_count)
+	if (w->conn_count || tako__balance_arriving(w))
 		return false;
 	return w->abandoned || (!w->exchange_count && !w->offload_count);
 }

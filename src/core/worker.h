@@ -12,6 +12,7 @@
 #include <tako/server.h>
 #include <tako/sys/runtime.h>
 
+#include "core/balance.h"
 #include "core/clock.h"
 #include "core/conn.h"
 #include "core/exchange.h"
@@ -81,7 +82,8 @@ struct tako__worker {
 	unsigned listener_count;
 	unsigned conn_count;
 	unsigned exchange_count;
-	unsigned offload_count;     /* jobs that will mail us */
+	unsigned offload_count; /* jobs that will mail us */
+	struct tako__balance balance;
 	struct tako__field *fields; /* the parser's scratch, srv->cfg.max_header_count of them */
 	char *common;               /* "Server: …\r\nDate: …\r\n", renewed each second */
 	uint32_t common_n;

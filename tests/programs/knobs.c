@@ -42,10 +42,23 @@ static int stats(tako_req *req, tako_res *res, void *arg)
 	                     "accepted %" PRIu64 "\nopen %" PRIu64 "\nrefused %" PRIu64
 	                     "\naccept_errors %" PRIu64 "\nrequests %" PRIu64 "\nactive %" PRIu64
 	                     "\naborted %" PRIu64 "\ntimeouts %" PRIu64 "\n4xx %" PRIu64
-	                     "\nreceived_bytes %" PRIu64 "\nsent_bytes %" PRIu64 "\n",
+	                     "\nreceived_bytes %" PRIu64 "\nsent_bytes %" PRIu64 "\nmoved %" PRIu64
+	                     "\n",
 	                     s.connections_accepted, s.connections_open, s.connections_refused,
 	                     s.accept_errors, s.requests, s.requests_active, s.aborted, s.timeouts,
-	                     s.responses_4xx, s.received_bytes, s.sent_bytes);
+	                     s.responses_4xx, s.received_bytes, s.sent_bytes, s.connections_moved);
+}
+
+/* Which worker serves this connection: each thread has the number in which it came here. */
+static int worker(tako_req *req, tako_res *res, void *arg)
+{
+	static _Thread_local unsigned number;
+	static atomic_uint workers;
+
+	(void)req, (void)arg;
+	if (!number)
+		number = atomic_fetch_add(&workers, 1) + 1;
+	return tako_res_text(res, 200, "%u\n", number);
 }
 
 static int send_big(tako_req *req, tako_res *res, void *arg)
@@ -221,6 +234,7 @@ static tako_router *make_router(void)
 	tako_get(r, "/", hello, NULL);
 	tako_get(r, "/hello", hello, NULL);
 	tako_get(r, "/stats", stats, NULL);
+	tako_get(r, "/worker", worker, NULL);
 	tako_get(r, "/big", send_big, NULL);
 	tako_post(r, "/whole", whole, NULL);
 	tako_post(r, "/sink", sink, NULL);

@@ -85,6 +85,7 @@ static const struct program_knob program_knobs[] = {
 	KNOB(h3_datagrams),
 	KNOB(h3_retry),
 	KNOB(h3_goaway_grace_ms),
+	KNOB(accept_balance),
 };
 #undef KNOB
 

@@ -86,6 +86,8 @@ static const struct row rows[] = {
 	ROW(h3_datagrams, ABSENT),
 	ROW(h3_retry, ABSENT),
 	ROW(h3_goaway_grace_ms, ABSENT),
+	ROW(accept_balance, U32_OFF, 0, 0, 0),
+	ROW(reserved, U32, 0, 0, 0),
 };
 
 enum { ROWS = sizeof rows / sizeof rows[0] };
