@@ -108,7 +108,8 @@ class Browser:
         os.close(self._out)
 
 
-OUTPUTS = """Object.fromEntries([...document.querySelectorAll("article")].map((card) => [card.id, {
+#: Nothing before the page is there: cards without their parts are not what is looked for.
+OUTPUTS = """document.readyState !== "complete" ? {} : Object.fromEntries([...document.querySelectorAll("article")].map((card) => [card.id, {
     text: card.querySelector(".out").textContent,
     badges: [...card.querySelectorAll(".out .badge")].map((badge) => parseInt(badge.textContent)),
     bad: [...card.querySelectorAll(".bad")].map((node) => node.textContent),
