@@ -346,7 +346,10 @@ void sim_app_begin(struct sim_app *app, uint64_t seed)
 tako_router *sim_app_router(struct sim_app *app)
 {
 	tako_router *r = tako_router_new();
+	tako_router *within = tako_group(r, "/within");
 
+	tako_timeout(within, SIM_WITHIN_MS);
+	tako_get(within, "/defer/{n:u64}", defer, app);
 	tako_before(r, TAKO_PHASE_EARLY, promise_end, app);
 	tako_get(r, "/text/{n:u64}", text, app);
 	tako_get(r, "/pieces/{n:u64}", pieces, app);

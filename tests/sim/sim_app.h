@@ -12,6 +12,7 @@
  *   GET  /short/{n}            … from a file that has only half of them
  *   GET  /later/{ms}/{n}       "text n", so much later
  *   GET  /defer/{n}            "text n", when sim_app_turn() says so
+ *   GET  /within/defer/{n}     the same, but 503 after SIM_WITHIN_MS
  *   GET  /hint/{n}             "text n" after a 103
  *   GET  /hang                 nothing, ever
  *   POST /echo                 the body as it comes, and the trailer X-Sum
@@ -28,6 +29,7 @@
 enum {
 	SIM_PATTERN_BYTES = 1 << 20, /* of each pattern at most */
 	SIM_DEFERRED_MAX = 64,
+	SIM_WITHIN_MS = 100,
 	SIM_PIECE_BYTES = 4096, /* of one write at most */
 };
 

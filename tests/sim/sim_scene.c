@@ -10,6 +10,7 @@ void sim_scene_begin(struct sim_scene *s, uint64_t seed, const struct sim_option
                      const tako_server_config *cfg)
 {
 	struct sim_options drawn;
+	tako_router *router;
 	struct sim_rand r;
 
 	/* Its own chance, so that a choice of the test does not change the network's. */
@@ -19,7 +20,10 @@ void sim_scene_begin(struct sim_scene *s, uint64_t seed, const struct sim_option
 	s->body_bytes_max = 0;
 	sim_app_begin(&s->app, seed);
 	sim_server_begin(&s->server, seed, options ? options : &drawn);
-	sim_server_start(&s->server, sim_app_router(&s->app), cfg, NULL);
+	router = sim_app_router(&s->app);
+	if (s->files)
+		tako_static(router, "/files", s->files);
+	sim_server_start(&s->server, router, cfg, NULL);
 }
 
 struct sim_script *sim_scene_client(struct sim_scene *s)

@@ -16,6 +16,7 @@ struct sim_scene {
 	struct sim_app app;
 	struct sim_script clients[SIM_CLIENTS_MAX];
 	unsigned count;
+	const char *files;     /* a directory to serve at /files, set before the beginning */
 	size_t body_bytes_max; /* of what talkers ask for; 0: 64 KiB */
 };
 

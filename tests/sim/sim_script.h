@@ -14,9 +14,11 @@
 struct sim_expect {
 	int status;
 	bool head_only;
-	bool text;     /* "text <key>" */
-	uint64_t key;  /* of the pattern */
-	size_t body_n; /* of it */
+	bool text;      /* "text <key>" */
+	uint64_t key;   /* of the pattern */
+	size_t body_at; /* from here on */
+	size_t body_n;
+	bool any_body; /* the test looks at it itself */
 	const char *literal;
 	bool trailer; /* X-Sum: <key> */
 	bool hint;    /* one 103 comes before it */

@@ -156,12 +156,14 @@ static void last_moment(uint64_t seed)
 }
 
 /* A connection that closes for reasons of its own in the turn of the stop is left alone: its
- * descriptor may be another's. */
+ * descriptor may be another's.  Nor is a listener resumed that closes, when those who leave make
+ * room below the ceiling. */
 static void closing(uint64_t seed)
 {
+	static const tako_server_config cfg = {.size = sizeof cfg, .max_connections = 5};
 	struct sim_options slow = {.close_turns_max = 20};
 
-	sim_scene_begin(&scene, seed, &slow, NULL);
+	sim_scene_begin(&scene, seed, &slow, &cfg);
 	for (unsigned i = 0; i < 5; i++)
 		sim_scene_client(&scene);
 	turns(3);

@@ -41,6 +41,20 @@ static void transcripts(uint64_t seed)
 	sim_scene_end(&scene);
 }
 
+/* A seed that failed once fails again. */
+static void same_seed_same_run(uint64_t seed)
+{
+	struct sim first;
+
+	transcripts(seed);
+	first = scene.server.sim;
+	transcripts(seed);
+	assert_int_equal(scene.server.sim.turns, first.turns);
+	assert_int_equal(sim_now(&scene.server.sim), sim_now(&first));
+	assert_int_equal(scene.server.sim.sent_bytes, first.sent_bytes);
+	assert_true(scene.server.sim.rand.state == first.rand.state);
+}
+
 /* What cannot be a request is refused in the same words however it is cut up, answers before it
  * come first, and what follows it does not keep the refusal from arriving. */
 static void malformed(uint64_t seed)
@@ -305,8 +319,8 @@ static void back_pressure(uint64_t seed)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		SIM_TEST(transcripts), SIM_TEST(malformed),     SIM_TEST(mutations),
-		SIM_TEST(continues),   SIM_TEST(back_pressure),
+		SIM_TEST(transcripts), SIM_TEST(same_seed_same_run), SIM_TEST(malformed),
+		SIM_TEST(mutations),   SIM_TEST(continues),          SIM_TEST(back_pressure),
 	};
 
 	sim_alloc_install();

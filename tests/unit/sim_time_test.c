@@ -354,12 +354,38 @@ static void later(uint64_t seed)
 	sim_scene_end(&scene);
 }
 
+/* Who does not answer in time is answered for, and the connection goes on without him. */
+static void route_timeout(uint64_t seed)
+{
+	static const struct sim_expect late = {.status = 503,
+	                                       .literal = "503 Service Unavailable\n"};
+	uint64_t since;
+
+	cfg = (tako_server_config){.size = sizeof cfg};
+	begin(seed, NULL);
+	pass_any(1000);
+	sim_script_get(client, "/within/defer/1", late);
+	since = now();
+	await(true);
+	assert_passed(since, SIM_WITHIN_MS, 0);
+	sim_script_get(client, "/within/defer/2", late);
+	since = now();
+	sim_script_get(client, "/text/3",
+	               (struct sim_expect){.status = 200, .text = true, .key = 3});
+	await(true);
+	assert_true(now() - since >= SIM_WITHIN_MS * SIM_MS);
+	assert_timeouts(2);
+	sim_script_check(client, true);
+	sim_scene_end(&scene);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		SIM_TEST(first_request), SIM_TEST(keep_alive), SIM_TEST(head),
 		SIM_TEST(body),          SIM_TEST(body_rate),  SIM_TEST(deaf_reader),
 		SIM_TEST(slow_reader),   SIM_TEST(linger),     SIM_TEST(later),
+		SIM_TEST(route_timeout),
 	};
 
 	sim_alloc_install();
