@@ -199,6 +199,7 @@ static int with_length(tako_req *req, tako_res *res, void *arg)
 
 struct late {
 	struct sim_app *app;
+	tako_req *req;
 	int n;
 };
 
@@ -312,6 +313,40 @@ static int echo(tako_req *req, tako_res *res, void *arg)
 	return tako_req_on_body(req, echo_body, arg);
 }
 
+static void go_on(tako_res *res, void *arg)
+{
+	struct late *l = arg;
+
+	(void)res;
+	l->app->timers_ran++;
+	tako_req_resume(l->req);
+}
+
+static int slow_body(tako_req *req, tako_res *res, tako_str data, bool end, void *arg)
+{
+	struct sim_app *app = arg;
+	struct late *l;
+	int rc = echo_body(req, res, data, end, app);
+
+	if (rc < 0 || end || !sim_rand_chance(&app->rand, 300))
+		return rc;
+	l = tako_req_alloc(req, sizeof *l);
+	if (!l)
+		return TAKO_ENOMEM;
+	*l = (struct late){.app = app, .req = req};
+	rc = tako_res_after(res, (uint32_t)sim_rand_below(&app->rand, 10), go_on, l);
+	app->timers += rc == 0;
+	if (rc == 0)
+		tako_req_pause(req);
+	return rc;
+}
+
+static int slow(tako_req *req, tako_res *res, void *arg)
+{
+	(void)res;
+	return tako_req_on_body(req, slow_body, arg);
+}
+
 static int whole_body(tako_req *req, tako_res *res, tako_str data, bool end, void *arg)
 {
 	(void)req;
@@ -362,6 +397,7 @@ tako_router *sim_app_router(struct sim_app *app)
 	tako_get(r, "/hint/{n:u64}", hint, app);
 	tako_get(r, "/hang", hang, app);
 	tako_post(r, "/echo", echo, app);
+	tako_post(r, "/slow", slow, app);
 	tako_post(r, "/whole", whole, app);
 	tako_post(r, "/ignore", ignore, app);
 	return r;

@@ -16,6 +16,7 @@
  *   GET  /hint/{n}             "text n" after a 103
  *   GET  /hang                 nothing, ever
  *   POST /echo                 the body as it comes, and the trailer X-Sum
+ *   POST /slow                 the same, with pauses
  *   POST /whole                the body
  *   POST /ignore               "ignored", the body unread
  */

@@ -134,7 +134,7 @@ static void add_body(struct sim_script *c, const char *path, struct sim_expect e
 	e.key = sim_rand_below(r, 1000000);
 	/* An answer that nobody expected the body for ends the connection. */
 	e.may_100 = !e.old && !ignored && sim_rand_chance(r, 200);
-	e.trailer = chunked && strcmp(path, "/echo") == 0 && sim_rand_chance(r, 500);
+	e.trailer = chunked && !ignored && strcmp(path, "/whole") != 0 && sim_rand_chance(r, 500);
 	if (ignored)
 		e.literal = "ignored";
 	else
@@ -160,7 +160,7 @@ static void add_any(struct sim_script *c, struct sim_expect e)
 {
 	static const char *const texts[] = {"/text/", "/text/", "/defer/", "/hint/"};
 	static const char *const patterns[] = {"/length/", "/file/", "/pieces/", "/lent/"};
-	static const char *const bodies[] = {"/whole", "/ignore", "/echo"};
+	static const char *const bodies[] = {"/whole", "/ignore", "/echo", "/slow"};
 	/* Of unknown length: in HTTP/1.0 the end of the connection is their end. */
 	unsigned framed = e.old && !e.close;
 	struct sim_rand *r = rand_of(c);
@@ -186,7 +186,7 @@ static void add_any(struct sim_script *c, struct sim_expect e)
 		break;
 	case 5:
 	case 6:
-		add_body(c, bodies[sim_rand_below(r, framed ? 2 : 3)], e);
+		add_body(c, bodies[sim_rand_below(r, framed ? 2 : 4)], e);
 		break;
 	default:
 		path = texts[sim_rand_below(r, 4)];

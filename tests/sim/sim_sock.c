@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * One socket of the simulated runtime: what it receives, sends, accepts, and how it ends.  Each
- * delivery is a block of its own that is dirtied and freed behind the call, so that who keeps
- * borrowed bytes is found out; each send is compared with what it was when it was begun.
+ * One socket of the simulated runtime: what it receives, accepts, and how it ends; sim_send.c has
+ * what it sends.  Each delivery is a block of its own that is dirtied and freed behind the call, so
+ * that who keeps borrowed bytes is found out.
  */
 #include "sim/sim_sock.h"
 
@@ -14,24 +14,7 @@
 
 enum {
 	ROUNDS_MAX = 4,
-	IOV_MAX_COUNT = 8,
-	FILE_SLICE_BYTES = 64 << 10,
 	QUEUE_MAX = 1 << 20, /* longer than any: it goes round in circles */
-};
-
-struct sim_sock {
-	struct sim *sim;
-	struct tako_sock *user;
-	struct sim_link *link; /* NULL: it listens */
-	int fd;
-	char *flight; /* begun and not completed: the bytes as they were then */
-	size_t flight_n;
-	unsigned close_turns;
-	bool dirty;  /* flush() was called, and not all has left */
-	bool failed; /* nothing can be sent any more */
-	bool shut;
-	bool rst;
-	bool torn; /* nothing happens any more but on_closed() */
 };
 
 /* ---- Who is it? ---------------------------------------------------------------------- */
@@ -165,139 +148,6 @@ static void receive_once(struct sim_sock *k)
 		deliver_end(k, TAKO_ECLOSED);
 }
 
-/* ---- Sending --------------------------------------------------------------------------------- */
-
-static bool may_send(const struct sim_sock *k)
-{
-	if (k->torn || (k->user->flags & TAKO_SOCK_CLOSING))
-		return false;
-	if (k->flight)
-		return true;
-	return k->dirty && k->user->head &&
-	       (k->failed || k->link->server_reset || !k->user->queued_bytes ||
-	        sim_link_room(k->link));
-}
-
-static void land(struct sim_sock *k)
-{
-	free(k->flight);
-	k->flight = NULL;
-	k->flight_n = 0;
-}
-
-static void fail(struct sim_sock *k)
-{
-	land(k);
-	k->failed = true;
-	k->dirty = false;
-	tako_sock_fail(k->user, TAKO_ECLOSED);
-}
-
-static size_t copy_memory(const struct tako_sock *s, char *to, size_t n)
-{
-	struct iovec iov[IOV_MAX_COUNT];
-	size_t bytes;
-	size_t done = 0;
-	unsigned count = tako_sock_gather(s, iov, IOV_MAX_COUNT, &bytes);
-
-	for (unsigned i = 0; i < count && done < n; i++) {
-		size_t step = iov[i].iov_len < n - done ? iov[i].iov_len : n - done;
-
-		if (step)
-			memcpy(to + done, iov[i].iov_base, step);
-		done += step;
-	}
-	return done;
-}
-
-/* Rule 2, the sender's half: the bytes are his, but unchanged until done() runs. */
-static void compare(struct sim_sock *k)
-{
-	char *now;
-
-	if (!k->user->head || k->user->head->file_fd >= 0)
-		return;
-	now = malloc(k->flight_n);
-	if (!now)
-		abort();
-	if (copy_memory(k->user, now, k->flight_n) != k->flight_n ||
-	    memcmp(now, k->flight, k->flight_n) != 0)
-		sim_violation(k->sim, "bytes changed while they were being sent");
-	free(now);
-}
-
-static void complete(struct sim_sock *k)
-{
-	size_t n = k->flight_n;
-
-	compare(k);
-	land(k);
-	tako_sock_advance(k->user, n);
-	if (!k->user->head)
-		k->dirty = false;
-}
-
-static size_t choose_send(struct sim_sock *k)
-{
-	size_t room = sim_link_room(k->link);
-	size_t max = k->sim->options.send_bytes_max;
-	size_t wanted = FILE_SLICE_BYTES;
-
-	if (k->user->head->file_fd < 0) {
-		struct iovec iov[IOV_MAX_COUNT];
-
-		tako_sock_gather(k->user, iov, IOV_MAX_COUNT, &wanted);
-	} else if (k->user->head->n < wanted) {
-		wanted = (size_t)k->user->head->n;
-	}
-	wanted = wanted < room ? wanted : room;
-	if (max && wanted)
-		wanted = sim_rand_size(&k->sim->rand, wanted < max ? wanted : max);
-	return wanted;
-}
-
-/* False: the file is shorter than was said. */
-static bool begin_send(struct sim_sock *k, size_t n)
-{
-	struct tako_send *op = k->user->head;
-	ssize_t got = (ssize_t)n;
-
-	k->flight = malloc(n + 1);
-	if (!k->flight)
-		abort();
-	if (op->file_fd < 0)
-		(void)copy_memory(k->user, k->flight, n);
-	else
-		got = pread(op->file_fd, k->flight, n, (off_t)op->file_pos);
-	if (got < 0 || (got == 0 && n))
-		return false;
-	k->flight_n = (size_t)got;
-	sim_link_write(k->link, k->flight, k->flight_n);
-	k->sim->sent_bytes += k->flight_n;
-	return true;
-}
-
-/* False: no more now. */
-static bool send_once(struct sim_sock *k)
-{
-	if (k->link->server_reset || k->failed) {
-		fail(k);
-		return false;
-	}
-	if (k->flight)
-		complete(k);
-	if (!may_send(k) || k->link->server_reset)
-		return false;
-	if (!begin_send(k, choose_send(k))) {
-		fail(k);
-		return false;
-	}
-	if (chance(k, k->sim->options.late_send_permille))
-		return false;
-	complete(k);
-	return true;
-}
-
 /* ---- Accepting ----------------------------------------------------------------------------------- */
 
 static bool backlog(const struct sim *sim)
@@ -368,7 +218,7 @@ static void tear_down(struct sim_sock *k)
 			accept_once(k);
 		k->sim->net.listening = false;
 	} else {
-		land(k);
+		sim_sock_land(k);
 		tako_sock_fail(k->user, TAKO_ECLOSED);
 		sim_link_close(k->link, k->rst);
 		close(k->fd);
@@ -399,13 +249,7 @@ bool sim_sock_ready(const struct sim_sock *k)
 {
 	if (k->torn || (k->user->flags & TAKO_SOCK_CLOSING))
 		return true;
-	return k->link ? may_receive(k) || may_send(k) : may_accept(k);
-}
-
-static void send_some(struct sim_sock *k)
-{
-	while (may_send(k) && send_once(k))
-		;
+	return k->link ? may_receive(k) || sim_sock_may_send(k) : may_accept(k);
 }
 
 static void receive_some(struct sim_sock *k)
@@ -414,7 +258,7 @@ static void receive_some(struct sim_sock *k)
 		receive_once(k);
 		/* What a delivery queued may leave right behind it, or with what follows. */
 		if (chance(k, 500))
-			send_some(k);
+			sim_sock_send(k);
 	}
 }
 
@@ -427,9 +271,9 @@ void sim_sock_service(struct sim_sock *k)
 			accept_once(k);
 	} else if (chance(k, 500)) {
 		receive_some(k);
-		send_some(k);
+		sim_sock_send(k);
 	} else {
-		send_some(k);
+		sim_sock_send(k);
 		receive_some(k);
 	}
 	if (k->user->flags & TAKO_SOCK_CLOSING)

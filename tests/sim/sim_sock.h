@@ -8,6 +8,21 @@
 #include "core/base.h"
 #include "sim/sim_runtime.h"
 
+struct sim_sock {
+	struct sim *sim;
+	struct tako_sock *user;
+	struct sim_link *link; /* NULL: it listens */
+	int fd;
+	char *flight; /* begun and not completed: the bytes as they were then */
+	size_t flight_n;
+	unsigned close_turns;
+	bool dirty;  /* flush() was called, and not all has left */
+	bool failed; /* nothing can be sent any more */
+	bool shut;
+	bool rst;
+	bool torn; /* nothing happens any more but on_closed() */
+};
+
 /* Note down that the user broke the contract; the first text is kept. */
 void sim_violation(struct sim *sim, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
@@ -20,6 +35,10 @@ void sim_sock_free(struct sim_sock *k);
 /* Would a service do anything? */
 bool sim_sock_ready(const struct sim_sock *k);
 void sim_sock_service(struct sim_sock *k);
+/* The sending half: would it do anything, do it, and give up what is under way. */
+bool sim_sock_may_send(const struct sim_sock *k);
+void sim_sock_send(struct sim_sock *k);
+void sim_sock_land(struct sim_sock *k);
 /* Torn down, and its time has come. */
 bool sim_sock_over(struct sim_sock *k);
 /* Calls on_closed() and frees. */

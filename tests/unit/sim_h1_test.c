@@ -123,6 +123,28 @@ static void malformed(uint64_t seed)
 	sim_scene_end(&scene);
 }
 
+/* The server says when it is enough: that answer arrives whole, though the client talks on. */
+static void request_count(uint64_t seed)
+{
+	static const struct sim_expect seven = {.status = 200, .text = true, .key = 7};
+	tako_server_config cfg = patient;
+	struct sim_script *c;
+	unsigned asked;
+
+	cfg.keepalive_request_count = (uint32_t)(seed % 10 + 1);
+	sim_scene_begin(&scene, seed, NULL, &cfg);
+	c = sim_scene_client(&scene);
+	sim_peer_draw(&c->peer);
+	asked = cfg.keepalive_request_count + (unsigned)sim_rand_below(rand_of(), 30);
+	for (unsigned i = 0; i < asked; i++)
+		sim_script_get(c, "/text/7", seven);
+	c->count = cfg.keepalive_request_count;
+	c->expect[c->count - 1].close = true;
+	assert_true(sim_scene_play(&scene));
+	sim_script_check(c, true);
+	sim_scene_end(&scene);
+}
+
 /* ---- The same bytes, whole and in pieces ------------------------------------------------ */
 
 struct answers {
@@ -319,8 +341,9 @@ static void back_pressure(uint64_t seed)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		SIM_TEST(transcripts), SIM_TEST(same_seed_same_run), SIM_TEST(malformed),
-		SIM_TEST(mutations),   SIM_TEST(continues),          SIM_TEST(back_pressure),
+		SIM_TEST(transcripts),   SIM_TEST(same_seed_same_run), SIM_TEST(malformed),
+		SIM_TEST(request_count), SIM_TEST(mutations),          SIM_TEST(continues),
+		SIM_TEST(back_pressure),
 	};
 
 	sim_alloc_install();
