@@ -4,6 +4,7 @@
 A process that ends with another status than expected, or with a sanitizer's report, fails the
 test that used it.
 """
+import functools
 import os
 import re
 import resource
@@ -56,7 +57,7 @@ def program(name):
 class Server:
     """A running program that listens on self.addr."""
 
-    def __init__(self, argv, addr, nofile=None, ready_path="/healthz", cwd=None):
+    def __init__(self, argv, addr, nofile=None, ready_path="/healthz", cwd=None, env=None):
         self.addr = addr
         self.name = os.path.basename(argv[0])
         self._checked = False
@@ -65,7 +66,8 @@ class Server:
         limit = (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (nofile, nofile))) \
             if nofile else None
         self.proc = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=self._out,
-                                     stderr=self._err, preexec_fn=limit, cwd=cwd)
+                                     stderr=self._err, preexec_fn=limit, cwd=cwd,
+                                     env={**os.environ, **(env or {})})
         self.pid = self.proc.pid
         try:
             if ready_path:
@@ -175,10 +177,10 @@ class Server:
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
 
-def showcase(files, *args):
+def showcase(files, *args, **kw):
     port = free_port()
     return Server([program("examples/showcase"), "--http", f"127.0.0.1:{port}", "--workers", "2",
-                   "--quiet", "--files", str(files), *args], ("127.0.0.1", port))
+                   "--quiet", "--files", str(files), *args], ("127.0.0.1", port), **kw)
 
 
 def launch(name, *args, host="127.0.0.1", **kw):
@@ -192,7 +194,7 @@ def launch(name, *args, host="127.0.0.1", **kw):
 
 def knobs(**settings):
     """tests/programs/knobs.c with these fields of its config."""
-    kw = {k: settings.pop(k) for k in ("host", "nofile", "ready_path") if k in settings}
+    kw = {k: settings.pop(k) for k in ("host", "nofile", "ready_path", "env") if k in settings}
     settings.setdefault("worker_count", 1)
     return launch("knobs", *(f"{k}={v}" for k, v in settings.items()), **kw)
 
@@ -204,6 +206,22 @@ def stats(server):
     return {k: int(v) for k, v in (line.split() for line in text.splitlines())}
 
 
+def runtimes():
+    """The runtimes that the tests can choose between: one, if the environment has chosen already."""
+    chosen = os.environ.get("TAKO_RUNTIME")
+    return [chosen] if chosen else [name for name in ("epoll", "io_uring") if _runs_on(name)]
+
+
+@functools.lru_cache(maxsize=None)
+def _runs_on(name):
+    """Whether this build and this machine have that runtime."""
+    try:
+        with knobs(env={"TAKO_RUNTIME": name}) as s, Wire(s.addr) as w:
+            return w.get("/runtime", "Connection: close").body.decode() == name
+    except AssertionError:
+        return False
+
+
 def run_refused(argv, timeout=START_S):
     """Run a program that is expected to end by itself; its result, checked for reports."""
     r = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True,
@@ -212,5 +230,5 @@ def run_refused(argv, timeout=START_S):
     return r
 
 
-__all__ = ["BUILD", "SAN", "Server", "free_port", "knobs", "program", "run_refused", "showcase",
-           "launch", "stats"]
+__all__ = ["BUILD", "SAN", "Server", "free_port", "knobs", "program", "run_refused", "runtimes",
+           "showcase", "launch", "stats"]

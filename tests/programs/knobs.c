@@ -61,6 +61,15 @@ static int worker(tako_req *req, tako_res *res, void *arg)
 	return tako_res_text(res, 200, "%u\n", number);
 }
 
+static int runtime(tako_req *req, tako_res *res, void *arg)
+{
+	tako_stats s = {.size = sizeof(s)};
+	int rc = tako_server_stats(server, &s);
+
+	(void)req, (void)arg;
+	return rc < 0 ? rc : tako_res_text(res, 200, "%s", s.runtime);
+}
+
 static int send_big(tako_req *req, tako_res *res, void *arg)
 {
 	size_t n = (size_t)program_number(req, "bytes", 1024);
@@ -235,6 +244,7 @@ static tako_router *make_router(void)
 	tako_get(r, "/hello", hello, NULL);
 	tako_get(r, "/stats", stats, NULL);
 	tako_get(r, "/worker", worker, NULL);
+	tako_get(r, "/runtime", runtime, NULL);
 	tako_get(r, "/big", send_big, NULL);
 	tako_post(r, "/whole", whole, NULL);
 	tako_post(r, "/sink", sink, NULL);

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Servers of one process, one after the other on one port, on each runtime that the environment
+ * can name: the port is free as soon as the server has stopped, before it is freed.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <netinet/in.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <tako/tako.h>
+
+#include "unit/failalloc.h"
+
+enum { ROUNDS = 100, WORKERS = 2 };
+
+static const char hello_text[] = "GET / HTTP/1.1\r\nHost: t\r\n\r\n";
+
+static int hello(tako_req *req, tako_res *res, void *arg)
+{
+	(void)req;
+	(void)arg;
+	return tako_res_text(res, 200, "hello\n");
+}
+
+static tako_server *make(unsigned workers)
+{
+	tako_router *r = tako_router_new();
+	tako_server *srv = NULL;
+
+	tako_get(r, "/", hello, NULL);
+	if (tako_server_new(&srv, r, TAKO_SERVER_CONFIG(.worker_count = workers)) < 0)
+		srv = NULL;
+	tako_router_free(r);
+	return srv;
+}
+
+/* Below what the kernel gives to clients, so that none of them sits on it in between. */
+static uint16_t find_port(void)
+{
+	for (uint16_t port = (uint16_t)(20000 + getpid() % 10000); port < 32000; port++) {
+		tako_server *srv = make(1);
+		char addr[32];
+		int rc;
+
+		snprintf(addr, sizeof addr, "127.0.0.1:%u", port);
+		rc = tako_server_listen(srv, tako_http1(), addr, NULL);
+		tako_server_free(srv);
+		if (rc == 0)
+			return port;
+	}
+	return 0;
+}
+
+static int dial(uint16_t port)
+{
+	struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(port)};
+	struct timeval patience = {.tv_sec = 20};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	assert_true(fd >= 0);
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience), 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&at, sizeof at), 0);
+	return fd;
+}
+
+static void ask(int fd)
+{
+	assert_int_equal(write(fd, hello_text, sizeof hello_text - 1), sizeof hello_text - 1);
+}
+
+static void hear(int fd)
+{
+	char got[512];
+	ssize_t n = read(fd, got, sizeof got);
+
+	assert_true(n > 20);
+	assert_memory_equal(got, "HTTP/1.1 200 ", 13);
+	assert_memory_equal(got + n - 6, "hello\n", 6);
+}
+
+static void *run_it(void *arg)
+{
+	return tako_server_run(arg) == 0 ? arg : NULL;
+}
+
+static void *step_it(void *arg)
+{
+	int rc = tako_server_fd(arg);
+
+	while (rc >= 0 && (rc = tako_server_step(arg, TAKO_OFF)) == 1)
+		;
+	return rc == 0 ? arg : NULL;
+}
+
+/* A server that the next one finds in its way, if its port is not free. */
+static void one_round(uint16_t port, void *(*thread_fn)(void *), tako_server **before)
+{
+	tako_server *srv = make(thread_fn ? 1 : WORKERS);
+	pthread_t thread;
+	void *result;
+	char addr[32];
+	int fds[3];
+
+	snprintf(addr, sizeof addr, "127.0.0.1:%u", port);
+	assert_int_equal(tako_server_listen(srv, tako_http1(), addr, NULL), 0);
+	tako_server_free(*before);
+	if (thread_fn)
+		assert_int_equal(pthread_create(&thread, NULL, thread_fn, srv), 0);
+	else
+		assert_int_equal(tako_server_start(srv), 0);
+	for (int i = 0; i < 3; i++) {
+		fds[i] = dial(port);
+		if (i) {
+			ask(fds[i]);
+			hear(fds[i]);
+		}
+	}
+	/* Asked before the stop, heard after it. */
+	ask(fds[2]);
+	tako_server_stop(srv);
+	hear(fds[2]);
+	for (int i = 0; i < 3; i++)
+		close(fds[i]);
+	if (thread_fn) {
+		assert_int_equal(pthread_join(thread, &result), 0);
+		assert_ptr_equal(result, srv);
+	} else {
+		assert_int_equal(tako_server_wait(srv), 0);
+	}
+	*before = srv;
+}
+
+static void restart(const char *runtime)
+{
+	static void *(*const ways[])(void *) = {NULL, run_it, step_it};
+	uint16_t port = find_port();
+
+	assert_int_not_equal(port, 0);
+	print_message("%s\n", runtime);
+	for (size_t way = 0; way < sizeof ways / sizeof ways[0]; way++) {
+		tako_server *before = NULL;
+
+		for (int i = 0; i < ROUNDS; i++)
+			one_round(port, ways[way], &before);
+		tako_server_free(before);
+		assert_int_equal(failalloc_live(), 0);
+	}
+}
+
+/* Whether the environment can name it here. */
+static bool runs_on(const char *runtime)
+{
+	tako_stats stats = {.size = sizeof stats};
+	tako_server *srv = make(1);
+	bool ok = srv && tako_server_stats(srv, &stats) == 0 && strcmp(stats.runtime, runtime) == 0;
+
+	tako_server_free(srv);
+	return ok;
+}
+
+static void test_one_port_many_times(void **state)
+{
+	static const char *const names[] = {"epoll", "io_uring"};
+	const char *chosen = getenv("TAKO_RUNTIME");
+	unsigned tested = 0;
+
+	(void)state;
+	if (chosen && chosen[0]) {
+		assert_true(runs_on(chosen));
+		restart(chosen);
+		return;
+	}
+	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+		assert_int_equal(setenv("TAKO_RUNTIME", names[i], 1), 0);
+		if (runs_on(names[i])) {
+			restart(names[i]);
+			tested++;
+		}
+	}
+	unsetenv("TAKO_RUNTIME");
+	assert_true(tested > 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_one_port_many_times)};
+
+	if (failalloc_install() < 0)
+		return 1;
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
