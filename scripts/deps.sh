@@ -14,12 +14,16 @@ build   gcc                 the compiler
 build   libc6-dev           the C library'\''s headers
 build   make                this build
 build   pkgconf             finds libraries, and checks our own tako.pc
+build   libnghttp2-dev      HTTP/2
 build   nettle-dev          SHA-256 in the showcase'\''s /upload
 build   libcjson-dev        JSON in the showcase
 check   libcmocka-dev       unit tests
 check   python3             integration tests
 check   python3-pytest      integration tests
 check   curl                integration tests: a client that is not ours
+check   nghttp2-client      integration tests: nghttp, h2load
+check   python3-h2          integration tests: HTTP/2 frame by frame
+check  ?nodejs              integration tests: another HTTP/2 client
 check   wrk                 integration tests: load
 check   apache2-utils       integration tests: ab, an HTTP/1.0 client
 check   chromium            integration tests: a browser opens the page
@@ -31,6 +35,7 @@ check  ?libclang-rt-14-dev  its sanitizers and libFuzzer (a package of its own i
 check  ?llvm                names in its sanitizers'\'' reports
 check   libmicrohttpd-dev   the comparison programs in bench/ are compiled
 bench   wrk                 load generator
+bench   nghttp2-client      load generator for HTTP/2
 bench   nginx               peer
 bench   h2o                 peer
 bench   haproxy             peer

@@ -157,7 +157,7 @@ static int listen_all(tako_server *srv, const struct options *o)
 	int rc = 0;
 
 	for (size_t i = 0; rc == 0 && i < o->http_count; i++)
-		rc = tako_server_listen(srv, tako_http1(), o->http[i], NULL);
+		rc = tako_server_listen(srv, tako_http(), o->http[i], NULL);
 	return rc;
 }
 

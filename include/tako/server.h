@@ -95,18 +95,32 @@ typedef struct tako_server_config {
 					  * and dropped, a loop never waits */
 	uint32_t proxy_read_timeout_ms;     /* PROXY protocol: not in this build */
 	uint32_t tls_handshake_timeout_ms;  /* TLS: not in this build */
-	uint32_t h2_max_concurrent_streams; /* HTTP/2: not in this build, as all h2_ fields */
-	uint32_t h2_max_header_list_bytes;
-	uint32_t h2_max_send_buffer_bytes;
-	uint32_t h2_max_pending_reset_count;
-	uint32_t h2_keepalive_interval_ms;
-	uint32_t h3_max_bidi_streams; /* HTTP/3: not in this build, as all h3_ fields */
+	uint32_t h2_max_concurrent_streams; /* 0: 100 a connection */
+	uint32_t h2_max_header_list_bytes;  /* 0: 16 KiB of fields and 32 bytes for each; then
+					       * 431 */
+	uint32_t h2_max_send_buffer_bytes;  /* 0: 1 MiB of frames a connection that the socket
+					       * has not taken; then its streams wait */
+	uint32_t h2_max_pending_reset_count; /* 0: 50 requests a connection that the peer has
+					       * reset and that are still answered; then GOAWAY */
+	uint32_t h2_keepalive_interval_ms;   /* 0: none; a PING when nothing was heard for so long
+					       * while requests are answered */
+	uint32_t h3_max_bidi_streams;        /* HTTP/3: not in this build, as all h3_ fields */
 	uint32_t h3_max_uni_streams;
 	uint32_t h3_idle_timeout_ms;
 	uint32_t h3_congestion;
 	uint32_t h3_datagrams;
 	uint32_t h3_retry;
 	uint32_t h3_goaway_grace_ms;
+	uint32_t h2_keepalive_timeout_ms;    /* 0: 20000 for an answer to it */
+	uint32_t h2_stream_window_bytes;     /* 0: 256 KiB of a request's body that may wait */
+	uint32_t h2_connection_window_bytes; /* 0: 1 MiB of all of them; at least 65535 */
+	uint32_t h2_max_frame_bytes;         /* 0: 16 KiB received, which is the least */
+	uint32_t h2_header_table_bytes;      /* 0: 4 KiB of HPACK table for received fields */
+	uint32_t h2_max_continuation_count;  /* 0: 8 frames that a field block may go on in */
+	uint32_t h2_max_reset_count;   /* 0: 200 streams at once that end by an error, by the peer
+					 * or because of it, and as many again in 30 seconds */
+	uint32_t h2_max_control_count; /* 0: 1000 frames at once that bring nothing (SETTINGS,
+					 * PING, empty DATA, …), and as many in 30 seconds */
 	uint32_t accept_balance; /* 0: a worker passes a new connection to one that has fewer;
 				  * TAKO_OFF: each keeps what the kernel gives it */
 	uint32_t reserved;
@@ -132,6 +146,13 @@ typedef struct tako_listen_config {
 
 /* HTTP/1.1 and 1.0 over TCP (RFC 9112).  Static; never freed.  [any] */
 TAKO_API const tako_transport *tako_http1(void);
+
+/* HTTP/2 over TCP, by prior knowledge (RFC 9113 section 3.3).  Static; never freed.  [any] */
+TAKO_API const tako_transport *tako_h2c(void);
+
+/* Either of them on one port: a connection that begins with HTTP/2's preface is HTTP/2, every other
+ * one HTTP/1.  Static; never freed.  [any] */
+TAKO_API const tako_transport *tako_http(void);
 
 /* h2 or http/1.1 over TLS, by ALPN.  Not in this build: tako_server_listen() refuses it with
  * TAKO_ENOTSUP.  [any] */

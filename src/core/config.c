@@ -33,6 +33,19 @@ static void fill_defaults(tako_server_config *c)
 		{&c->offload_thread_count, 4},
 		{&c->offload_queue_count, 1024},
 		{&c->access_log_queue_bytes, 256u << 10},
+		{&c->h2_max_concurrent_streams, 100},
+		{&c->h2_max_header_list_bytes, 16u << 10},
+		{&c->h2_max_send_buffer_bytes, 1u << 20},
+		{&c->h2_max_pending_reset_count, 50},
+		{&c->h2_keepalive_interval_ms, TAKO_OFF},
+		{&c->h2_keepalive_timeout_ms, 20000},
+		{&c->h2_stream_window_bytes, 256u << 10},
+		{&c->h2_connection_window_bytes, 1u << 20},
+		{&c->h2_max_frame_bytes, 16u << 10},
+		{&c->h2_header_table_bytes, 4096},
+		{&c->h2_max_continuation_count, 8},
+		{&c->h2_max_reset_count, 200},
+		{&c->h2_max_control_count, 1000},
 	};
 
 	for (size_t i = 0; i < TAKO__COUNT(defaults); i++) {
@@ -68,11 +81,6 @@ static int refuse_absent(const tako_server_config *c)
 	} absent[] = {
 		{"proxy_read_timeout_ms", c->proxy_read_timeout_ms, "PROXY protocol"},
 		{"tls_handshake_timeout_ms", c->tls_handshake_timeout_ms, "TLS"},
-		{"h2_max_concurrent_streams", c->h2_max_concurrent_streams, "HTTP/2"},
-		{"h2_max_header_list_bytes", c->h2_max_header_list_bytes, "HTTP/2"},
-		{"h2_max_send_buffer_bytes", c->h2_max_send_buffer_bytes, "HTTP/2"},
-		{"h2_max_pending_reset_count", c->h2_max_pending_reset_count, "HTTP/2"},
-		{"h2_keepalive_interval_ms", c->h2_keepalive_interval_ms, "HTTP/2"},
 		{"h3_max_bidi_streams", c->h3_max_bidi_streams, "HTTP/3"},
 		{"h3_max_uni_streams", c->h3_max_uni_streams, "HTTP/3"},
 		{"h3_idle_timeout_ms", c->h3_idle_timeout_ms, "HTTP/3"},
@@ -112,6 +120,30 @@ static int check_ranges(const struct range *r, size_t count)
 	return 0;
 }
 
+/* RFC 9113 section 6.5.2 has the bounds of what a peer is told. */
+static int check_h2(const tako_server_config *c)
+{
+	const struct range ranges[] = {
+		{"h2_max_concurrent_streams", c->h2_max_concurrent_streams, 1, 1u << 20, false},
+		{"h2_max_header_list_bytes", c->h2_max_header_list_bytes, 256, 1u << 20, false},
+		{"h2_max_send_buffer_bytes", c->h2_max_send_buffer_bytes, 16u << 10, 1u << 30,
+	         false},
+		{"h2_max_pending_reset_count", c->h2_max_pending_reset_count, 1, 1u << 20, true},
+		{"h2_keepalive_interval_ms", c->h2_keepalive_interval_ms, 1, INT32_MAX, true},
+		{"h2_keepalive_timeout_ms", c->h2_keepalive_timeout_ms, 1, INT32_MAX, false},
+		{"h2_stream_window_bytes", c->h2_stream_window_bytes, 1, INT32_MAX, false},
+		{"h2_connection_window_bytes", c->h2_connection_window_bytes, 65535, INT32_MAX,
+	         false},
+		{"h2_max_frame_bytes", c->h2_max_frame_bytes, 16u << 10, (1u << 24) - 1, false},
+		{"h2_header_table_bytes", c->h2_header_table_bytes, 1, 1u << 20, false},
+		{"h2_max_continuation_count", c->h2_max_continuation_count, 1, 1000, false},
+		{"h2_max_reset_count", c->h2_max_reset_count, 1, 1u << 30, true},
+		{"h2_max_control_count", c->h2_max_control_count, 16, 1u << 30, true},
+	};
+
+	return check_ranges(ranges, TAKO__COUNT(ranges));
+}
+
 static int check(const tako_server_config *c)
 {
 	const struct range ranges[] = {
@@ -143,6 +175,8 @@ static int check(const tako_server_config *c)
 	};
 	int rc = check_ranges(ranges, TAKO__COUNT(ranges));
 
+	if (rc == 0)
+		rc = check_h2(c);
 	if (rc == 0 && c->write_high_bytes < 4096)
 		rc = tako__fail(TAKO_EINVAL, "write_high_bytes is below 4096");
 	if (rc == 0 && c->max_line_bytes > c->max_head_bytes)

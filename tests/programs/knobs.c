@@ -3,7 +3,7 @@
  * A server for the tests of limits, timeouts and the end of a server's life: every field of
  * tako_server_config is a name=value argument, and the routes take as long, or send as much, as
  * the query says.  Further arguments: listen=ADDR (any number), backlog=N, cert_file=F, key_file=F,
- * proxy_protocol=1, mode=run|start|step.
+ * proxy_protocol=1, mode=run|start|step, transport=http|h2c|http1.
  */
 #include "program.h"
 
@@ -290,6 +290,7 @@ struct args {
 	const char *addrs[MAX_LISTENERS];
 	size_t addr_count;
 	const char *mode;
+	const tako_transport *transport;
 };
 
 static bool parse(struct args *a, const char *arg)
@@ -307,7 +308,7 @@ static bool parse(struct args *a, const char *arg)
 	else if (strncmp(arg, "proxy_protocol=", 15) == 0)
 		a->listen.proxy_protocol = (uint32_t)strtoul(arg + 15, NULL, 10);
 	else
-		return program_set(&a->cfg, arg);
+		return program_transport(&a->transport, arg) || program_set(&a->cfg, arg);
 	return true;
 }
 
@@ -321,7 +322,7 @@ static int run(const struct args *a)
 	if (rc < 0)
 		return program_refused("tako_server_new", rc);
 	for (size_t i = 0; i < a->addr_count; i++) {
-		rc = tako_server_listen(server, tako_http1(), a->addrs[i], &a->listen);
+		rc = tako_server_listen(server, a->transport, a->addrs[i], &a->listen);
 		if (rc < 0)
 			return program_refused("tako_server_listen", rc);
 	}
@@ -346,7 +347,8 @@ int main(int argc, char **argv)
 {
 	struct args a = {.cfg = {.size = sizeof(a.cfg)},
 	                 .listen = {.size = sizeof(a.listen)},
-	                 .mode = "run"};
+	                 .mode = "run",
+	                 .transport = tako_http()};
 
 	for (int i = 1; i < argc; i++) {
 		if (!parse(&a, argv[i])) {

@@ -78,6 +78,14 @@ static const struct program_knob program_knobs[] = {
 	KNOB(h2_max_send_buffer_bytes),
 	KNOB(h2_max_pending_reset_count),
 	KNOB(h2_keepalive_interval_ms),
+	KNOB(h2_keepalive_timeout_ms),
+	KNOB(h2_stream_window_bytes),
+	KNOB(h2_connection_window_bytes),
+	KNOB(h2_max_frame_bytes),
+	KNOB(h2_header_table_bytes),
+	KNOB(h2_max_continuation_count),
+	KNOB(h2_max_reset_count),
+	KNOB(h2_max_control_count),
 	KNOB(h3_max_bidi_streams),
 	KNOB(h3_max_uni_streams),
 	KNOB(h3_idle_timeout_ms),
@@ -114,6 +122,20 @@ static inline bool program_set(tako_server_config *cfg, const char *arg)
 		return true;
 	}
 	return false;
+}
+
+/* "transport=http" and the like.  False: it is none of those. */
+static inline bool program_transport(const tako_transport **t, const char *arg)
+{
+	if (strcmp(arg, "transport=http1") == 0)
+		*t = tako_http1();
+	else if (strcmp(arg, "transport=h2c") == 0)
+		*t = tako_h2c();
+	else if (strcmp(arg, "transport=http") == 0)
+		*t = tako_http();
+	else
+		return false;
+	return true;
 }
 
 /* A number of the query, or `otherwise`. */

@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Response bodies between their writer and the connection.  A stream keeps ops; each DATA frame
+ * takes a slice of them.  Small ones are copied behind the frame's head into the connection's
+ * output; of others the connection sends the head and then the bytes from where they are, be that
+ * memory or a file, and the op is done when its last slice is.
+ */
+#include "transports/h2/h2.h"
+
+#include "core/worker.h"
+
+enum {
+	SLICES_MASK = 0x7fffffff, /* of op->reserved: slices on their way */
+	LEND_BYTES = 1024,        /* lent memory below this is cheaper copied */
+	OWN_BYTES = 2048,         /* the least that is taken for copies */
+};
+#define OP_CUT 0x80000000u /* … and some of it never will be */
+
+/* Bytes that were copied, where the stream's own room was not enough. */
+struct own {
+	struct tako_send op;
+	size_t cap;
+	char data[];
+};
+
+/* A frame's head, a part of its payload, or both; in the connection's queue. */
+struct slice {
+	struct tako_send head;
+	struct tako_send body;
+	struct tako_send *of;
+	struct tako__conn *c;
+	struct tako__pool *pool;
+	char head_data[TAKO__H2_FRAME_HEAD_BYTES];
+};
+
+_Static_assert(sizeof(struct slice) <= 192, "slices are small");
+
+/* ---- The queue ------------------------------------------------------------------------ */
+
+static void own_done(struct tako_send *op, int err)
+{
+	struct own *o = TAKO__CONTAINER(op, struct own, op);
+
+	(void)err;
+	tako__free(o, sizeof *o + o->cap);
+}
+
+static void inline_done(struct tako_send *op, int err)
+{
+	(void)err;
+	TAKO__CONTAINER(op, struct tako__h2_stream, inline_op)->flags &= ~TAKO__H2S_INLINE;
+}
+
+/* The op is unframed no more: done, unless slices of it are on their way. */
+static void finish_op(struct tako_send *op, int err)
+{
+	if (op->n || (op->reserved & SLICES_MASK))
+		return;
+	if (op->reserved & OP_CUT)
+		err = TAKO_ECLOSED;
+	op->reserved = 0;
+	op->done(op, err);
+}
+
+static void push(struct tako__h2_stream *s, struct tako_send *op)
+{
+	op->next = NULL;
+	op->reserved = 0;
+	if (s->tail)
+		s->tail->next = op;
+	else
+		s->head = op;
+	s->tail = op;
+}
+
+static void pop(struct tako__h2_stream *s)
+{
+	struct tako_send *op = s->head;
+
+	s->head = op->next;
+	if (!s->head)
+		s->tail = NULL;
+	op->next = NULL;
+	finish_op(op, 0);
+}
+
+/* There is DATA again. */
+static void wake(struct tako__h2_stream *s)
+{
+	if (!(s->flags & TAKO__H2S_DEFERRED))
+		return;
+	s->flags &= ~TAKO__H2S_DEFERRED;
+	/* Without memory it stays deferred, and the write timeout ends it. */
+	if (nghttp2_session_resume_data(s->h->session, s->id) != 0)
+		s->flags |= TAKO__H2S_DEFERRED;
+}
+
+void tako__h2_queue_op(struct tako__h2_stream *s, struct tako_send *op)
+{
+	s->queued_bytes += op->n;
+	push(s, op);
+	wake(s);
+}
+
+/* Behind what the last copy left of its block. */
+static size_t append(struct tako__h2_stream *s, const char *p, size_t n)
+{
+	struct tako_send *op = s->tail;
+	char *end;
+	size_t room;
+
+	if (!op || op->done != own_done || op->reserved)
+		return 0;
+	end = (char *)(uintptr_t)op->p + op->n;
+	room = (size_t)(TAKO__CONTAINER(op, struct own, op)->data +
+	                TAKO__CONTAINER(op, struct own, op)->cap - end);
+	n = n < room ? n : room;
+	memcpy(end, p, n);
+	op->n += n;
+	s->queued_bytes += n;
+	return n;
+}
+
+int tako__h2_queue_copy(struct tako__h2_stream *s, const char *p, size_t n)
+{
+	size_t cap;
+	struct own *o;
+
+	if (TAKO__LIKELY(!s->head && n <= TAKO__H2_INLINE_BYTES &&
+	                 !(s->flags & TAKO__H2S_INLINE))) {
+		memcpy(s->inline_data, p, n);
+		s->flags |= TAKO__H2S_INLINE;
+		s->inline_op = (struct tako_send){
+			.done = inline_done, .p = s->inline_data, .n = n, .file_fd = -1};
+		tako__h2_queue_op(s, &s->inline_op);
+		return 0;
+	}
+	cap = append(s, p, n);
+	p += cap;
+	n -= cap;
+	wake(s);
+	if (!n)
+		return 0;
+	cap = n < OWN_BYTES ? OWN_BYTES : n;
+	o = tako__alloc(sizeof *o + cap);
+	if (!o)
+		return TAKO_ENOMEM;
+	memcpy(o->data, p, n);
+	o->cap = cap;
+	o->op = (struct tako_send){.done = own_done, .p = o->data, .n = n, .file_fd = -1};
+	tako__h2_queue_op(s, &o->op);
+	return 0;
+}
+
+void tako__h2_queue_drop(struct tako__h2_stream *s)
+{
+	while (s->head) {
+		s->head->n = 0;
+		s->head->reserved |= OP_CUT;
+		pop(s);
+	}
+	s->queued_bytes = 0;
+}
+
+/* ---- Frames ----------------------------------------------------------------------------- */
+
+ssize_t tako__h2_data_read(nghttp2_session *session, int32_t id, uint8_t *buf, size_t n,
+                           uint32_t *flags, nghttp2_data_source *source, void *arg)
+{
+	struct tako__h2_stream *s = source->ptr;
+
+	(void)buf, (void)arg;
+	if (n > s->queued_bytes)
+		n = (size_t)s->queued_bytes;
+	if ((!n && !(s->flags & TAKO__H2S_ENDED)) || (s->flags & TAKO__H2S_CUT)) {
+		s->flags |= TAKO__H2S_DEFERRED;
+		return NGHTTP2_ERR_DEFERRED;
+	}
+	*flags |= NGHTTP2_DATA_FLAG_NO_COPY;
+	if (n < s->queued_bytes || !(s->flags & TAKO__H2S_ENDED))
+		return (ssize_t)n;
+	*flags |= NGHTTP2_DATA_FLAG_EOF;
+	s->flags |= TAKO__H2S_FINAL;
+	if (s->trailers) {
+		/* The end of the stream is theirs. */
+		*flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+		if (nghttp2_submit_trailer(session, id, s->trailers->nva, s->trailers->count) != 0)
+			return NGHTTP2_ERR_CALLBACK_FAILURE;
+	}
+	if (!(s->flags & TAKO__H2S_RECEIVED))
+		tako__h2_stream_later(s);
+	return (ssize_t)n;
+}
+
+static void put_slice(struct slice *sl, int err)
+{
+	struct tako_send *op = sl->of;
+	struct tako__conn *c = sl->c;
+
+	tako__pool_put(sl->pool, sl);
+	op->reserved--;
+	if (err < 0)
+		op->reserved |= OP_CUT;
+	finish_op(op, err);
+	if (err == 0)
+		tako__conn_written(c);
+}
+
+static void body_done(struct tako_send *op, int err)
+{
+	put_slice(TAKO__CONTAINER(op, struct slice, body), err);
+}
+
+/* The body that follows it in the queue is what counts. */
+static void head_done(struct tako_send *op, int err)
+{
+	(void)op, (void)err;
+}
+
+static bool is_copied(const struct tako_send *op, size_t n)
+{
+	if (op->file_fd >= 0)
+		return false;
+	if (op->done == own_done)
+		return TAKO__CONTAINER(op, struct own, op)->cap <= TAKO__H2_COPY_BYTES;
+	return op->done == inline_done || n <= LEND_BYTES;
+}
+
+static int copy_out(struct tako__conn *c, const uint8_t *head, struct tako_send *op, size_t n)
+{
+	size_t head_n = head ? TAKO__H2_FRAME_HEAD_BYTES : 0;
+	char *to = tako__conn_reserve(c, head_n + n);
+
+	if (!to)
+		return TAKO_ENOMEM;
+	if (head)
+		memcpy(to, head, head_n);
+	memcpy(to + head_n, op->p, n);
+	tako__conn_commit(c, head_n + n);
+	return 0;
+}
+
+static int slice_out(struct tako__h2 *h, const uint8_t *head, struct tako_send *op, size_t n)
+{
+	struct slice *sl = tako__pool_get(&h->local->slices);
+
+	if (!sl)
+		return TAKO_ENOMEM;
+	sl->of = op;
+	sl->c = h->c;
+	sl->pool = &h->local->slices;
+	sl->body = *op;
+	sl->body.reserved = 0;
+	sl->body.n = n;
+	sl->body.done = body_done;
+	op->reserved++;
+	if (head) {
+		memcpy(sl->head_data, head, TAKO__H2_FRAME_HEAD_BYTES);
+		sl->head = (struct tako_send){.done = head_done,
+		                              .p = sl->head_data,
+		                              .n = TAKO__H2_FRAME_HEAD_BYTES,
+		                              .file_fd = -1};
+		tako__conn_send(h->c, &sl->head);
+	}
+	return tako__conn_send(h->c, &sl->body);
+}
+
+/* The next part of the payload, which is in one op; `head` goes before it. */
+static int part_out(struct tako__h2_stream *s, const uint8_t *head, size_t n)
+{
+	struct tako_send *op = s->head;
+	int rc = is_copied(op, n) ? copy_out(s->h->c, head, op, n) : slice_out(s->h, head, op, n);
+
+	if (rc < 0)
+		return rc;
+	if (op->file_fd < 0)
+		op->p += n;
+	else
+		op->file_pos += (int64_t)n;
+	op->n -= n;
+	s->queued_bytes -= n;
+	s->sent_bytes += n;
+	if (!op->n)
+		pop(s);
+	return 0;
+}
+
+int tako__h2_data_send(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *head,
+                       size_t n, nghttp2_data_source *source, void *arg)
+{
+	struct tako__h2_stream *s = source->ptr;
+	struct tako__h2 *h = arg;
+
+	(void)session, (void)frame;
+	/* What the peer grants us later is worth that much of its frames. */
+	tako__h2_bucket_earn(&h->limits.control, 2 + (uint32_t)n / 1024);
+	if (!n)
+		return tako__conn_write(h->c, (const char *)head, TAKO__H2_FRAME_HEAD_BYTES) < 0
+		               ? NGHTTP2_ERR_CALLBACK_FAILURE
+		               : 0;
+	while (n) {
+		size_t step = s->head->n < n ? (size_t)s->head->n : n;
+
+		if (part_out(s, head, step) < 0)
+			return NGHTTP2_ERR_CALLBACK_FAILURE;
+		head = NULL;
+		n -= step;
+	}
+	if (s->x && s->x->drain_fn) {
+		s->flags |= TAKO__H2S_SHRUNK;
+		tako__h2_stream_later(s);
+	}
+	return 0;
+}

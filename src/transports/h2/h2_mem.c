@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * See h2_mem.h.  The library says no size when it frees, so a word in front of each block does.
+ */
+#include "transports/h2/h2_mem.h"
+
+#include <stdint.h>
+#include <string.h>
+
+#include "core/base.h"
+
+enum {
+	STEP_BYTES = 64, /* classes are 64, 128, … 512 bytes with the head */
+	HEAD_BYTES = 16, /* keeps what follows aligned */
+	KEPT = 512,      /* free blocks of each */
+};
+
+struct head {
+	size_t bytes; /* of the block, this included */
+};
+
+_Static_assert(sizeof(struct head) <= HEAD_BYTES, "fits before a block");
+
+static struct tako__pool *pool_for(struct tako__h2_mem *m, size_t bytes)
+{
+	size_t class = (bytes + STEP_BYTES - 1) / STEP_BYTES;
+
+	return class <= TAKO__H2_MEM_CLASSES ? &m->pools[class - 1] : NULL;
+}
+
+static struct head *head_of(void *p)
+{
+	return (struct head *)(void *)((char *)p - HEAD_BYTES);
+}
+
+static void *get(size_t n, void *arg)
+{
+	struct tako__h2_mem *m = arg;
+	size_t bytes = n + HEAD_BYTES;
+	struct tako__pool *pool;
+	struct head *h;
+
+	if (bytes < n)
+		return NULL;
+	pool = pool_for(m, bytes);
+	if (TAKO__LIKELY(pool != NULL)) {
+		bytes = pool->block_bytes;
+		h = tako__pool_get(pool);
+	} else {
+		h = tako__alloc(bytes);
+	}
+	if (!h)
+		return NULL;
+	h->bytes = bytes;
+	return (char *)h + HEAD_BYTES;
+}
+
+static void put(void *p, void *arg)
+{
+	struct tako__h2_mem *m = arg;
+	struct tako__pool *pool;
+
+	if (!p)
+		return;
+	pool = pool_for(m, head_of(p)->bytes);
+	if (TAKO__LIKELY(pool != NULL))
+		tako__pool_put(pool, head_of(p));
+	else
+		tako__free(head_of(p), head_of(p)->bytes);
+}
+
+static void *get_zeroed(size_t count, size_t n, void *arg)
+{
+	void *p = n && count > SIZE_MAX / n ? NULL : get(count * n, arg);
+
+	return p ? memset(p, 0, count * n) : NULL;
+}
+
+static void *resize(void *p, size_t n, void *arg)
+{
+	size_t have = p ? head_of(p)->bytes - HEAD_BYTES : 0;
+	void *grown;
+
+	if (p && n <= have)
+		return p;
+	grown = get(n, arg);
+	if (!grown)
+		return NULL;
+	if (p)
+		memcpy(grown, p, have);
+	put(p, arg);
+	return grown;
+}
+
+void tako__h2_mem_init(struct tako__h2_mem *m)
+{
+	m->mem = (nghttp2_mem){m, get, put, get_zeroed, resize};
+	for (size_t i = 0; i < TAKO__H2_MEM_CLASSES; i++)
+		tako__pool_init(&m->pools[i], (i + 1) * STEP_BYTES, KEPT);
+}
+
+void tako__h2_mem_fini(struct tako__h2_mem *m)
+{
+	for (size_t i = 0; i < TAKO__H2_MEM_CLASSES; i++)
+		tako__pool_fini(&m->pools[i]);
+}
