@@ -11,6 +11,7 @@ import http.client
 import json
 import os
 import random
+import re
 import resource
 import signal
 import socket
@@ -217,6 +218,41 @@ class Load:
             self.child.kill()
             self.child.wait()
         self.child.stdout.close()
+
+
+class H2load:
+    """nghttp2's generator: one thread, any number of streams on each connection."""
+
+    def __init__(self, port, workload, cpu):
+        self.argv = ["h2load", "-c", str(workload.connections), *workload.args]
+        self.url = f"http://127.0.0.1:{port}{workload.path}"
+        self.cpu = cpu
+
+    def run(self, requests):
+        begin = time.monotonic()
+        try:
+            done = subprocess.run([*self.argv, "-n", str(requests), self.url], text=True, check=False,
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                  preexec_fn=prepare(self.cpu), timeout=LOAD_TIMEOUT_S)
+        except (OSError, subprocess.TimeoutExpired) as e:
+            raise Failed(f"h2load: {e}") from e
+        seconds = time.monotonic() - begin
+        found = re.search(r"(\d+) succeeded, (\d+) failed, (\d+) errored", done.stdout)
+        if not found:
+            raise Failed(f"h2load: {done.stdout.strip()[-200:]}")
+        good, failed, errored = map(int, found.groups())
+        return {"requests": good, "errors": failed + errored, "seconds": seconds,
+                "rps": good / seconds}
+
+    @staticmethod
+    def verify(port, path, want):
+        try:
+            done = subprocess.run(["nghttp", "--no-dep", f"http://127.0.0.1:{port}{path}"],
+                                  capture_output=True, timeout=10, check=False)
+        except (OSError, subprocess.TimeoutExpired) as e:
+            raise Failed(f"nghttp: {e}") from e
+        if done.stdout != want:
+            raise Failed(f"{path} over HTTP/2: {len(done.stdout)} bytes that are not the ones expected")
 
 
 def fetch(port, method, path, body=None):

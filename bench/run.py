@@ -31,7 +31,7 @@ class Workload:
                  connections=64, args=(), layout=None, bar=None, beats=()):
         self.name = name
         self.title = title
-        self.kind = kind            # plain, close, file, post or idle
+        self.kind = kind            # plain, close, file, post, idle, or h2: h2load's
         self.path = path
         self.requests = requests    # per round; a slow server is cut by --seconds first
         self.warmup = warmup
@@ -60,6 +60,12 @@ WORKLOADS = [
              beats=("lighttpd",)),
     Workload("post", "POST of 64 KiB, 16 connections", kind="post", path="/count", requests=40000,
              warmup=1000, connections=16, args=["--post", str(servers.POST_BYTES)], bar=1.08),
+    Workload("h2c", "13 bytes over HTTP/2, 100 streams on each of 8 connections", kind="h2",
+             requests=800000, warmup=8000, connections=8, args=["-m", "100"], bar=1.15,
+             beats=("h2o", "haproxy")),
+    Workload("h2c-one", "the same, one stream on each of 64 connections", kind="h2",
+             requests=150000, warmup=6400, connections=64, args=["-m", "1"], bar=1.15,
+             beats=("h2o", "haproxy")),
     Workload("idle", "user memory of idle connections, each after one request", kind="idle",
              connections=10000, args=["--mode", "idle"]),
 ]
@@ -91,6 +97,9 @@ class Bench:
 
     def verify(self, server, workload, port):
         """A server that answers something else is not compared."""
+        if workload.kind == "h2":
+            measure.H2load.verify(port, workload.path, servers.HELLO)
+            return
         if workload.kind == "post":
             got = measure.fetch(port, "POST", "/count", b"x" * servers.POST_BYTES)
             want = (200, str(servers.POST_BYTES).encode() if server.counts_body else got[1])
@@ -115,6 +124,8 @@ class Bench:
         cpu = self.opts.server_cpu if shared else self.opts.load_cpu
         port = measure.free_port()
         process = self.start(server, workload, port)
+        if workload.kind == "h2":
+            return self.h2_sample(process, workload, port, cpu)
         try:
             before_memory = process.memory_bytes()
             load = measure.Load(self.load, self.load_args(workload, port), cpu, shared)
@@ -130,12 +141,20 @@ class Bench:
         finally:
             process.stop()
 
+    def h2_sample(self, process, workload, port, cpu):
+        """Its generator has no signal for the end of its preparations, so a short run is the warm-up and
+        connecting is counted, once in many thousand requests."""
+        try:
+            load = measure.H2load(port, workload, cpu)
+            load.run(workload.warmup)
+            before = process.cpu_ns()
+            sample = load.run(self.opts.requests or workload.requests)
+            return self.share_cpu(sample, before, process.cpu_ns())
+        finally:
+            process.stop()
+
     @staticmethod
-    def cpu_sample(process, load):
-        before = process.cpu_ns()
-        load.go()
-        sample = load.result()
-        after = process.cpu_ns()
+    def share_cpu(sample, before, after):
         if not sample["requests"]:
             raise Failed("no request was answered")
         on = after[0] - before[0]
@@ -143,6 +162,13 @@ class Bench:
         sample["busy"] = on / 1e9 / sample["seconds"]
         sample["waited"] = (after[1] - before[1]) / max(on, 1)
         return sample
+
+    @staticmethod
+    def cpu_sample(process, load):
+        before = process.cpu_ns()
+        load.go()
+        sample = load.result()
+        return Bench.share_cpu(sample, before, process.cpu_ns())
 
     def syscall_sample(self, process, load):
         counter = self.counter(process.pids())
@@ -209,6 +235,15 @@ def median(result, key):
     return statistics.median(s[key] for s in result["samples"])
 
 
+def latency(result, key):
+    """h2load has no percentiles."""
+    return f"{median(result, key):>9,.0f}" if key in result["samples"][0] else f"{'-':>9}"
+
+
+def base_of(results):
+    return results.get("ceiling") or results.get("ceiling-h2")
+
+
 def ratios(result, base):
     """Of CPU per request, round by round: both halves saw the same machine."""
     theirs = dict(zip(base["rounds"], base["samples"]))
@@ -234,7 +269,7 @@ def notes_on(result, shared):
 
 
 def print_load_table(results, shared):
-    base = results.get("ceiling")
+    base = base_of(results)
     say(f"{'':15}{'CPU µs/req':>10}{'x ceiling':>11}{'(min-max)':>14}{'req/s':>11}{'busy':>6}"
         f"{'p50 µs':>9}{'p99 µs':>9}")
     for name, result in results.items():
@@ -248,7 +283,7 @@ def print_load_table(results, shared):
         busy = "-" if shared else f"{median(result, 'busy'):.0%}"
         say(f"{name:15}{median(result, 'cpu_us'):>10.3f}{ratio:>11}{spread:>14}"
             f"{median(result, 'rps'):>11,.0f}{busy:>6}"
-            f"{median(result, 'p50_us'):>9,.0f}{median(result, 'p99_us'):>9,.0f}"
+            f"{latency(result, 'p50_us')}{latency(result, 'p99_us')}"
             f"  {', '.join(notes_on(result, shared))}".rstrip())
 
 
@@ -280,7 +315,7 @@ def verdicts(workload, results):
     if tako["failed"] or any(s["errors"] for s in tako["samples"]):
         return [(False, "it did not get through")]
     found = []
-    base = results.get("ceiling")
+    base = base_of(results)
     if workload.bar and base and base["samples"]:
         ratio = statistics.median(ratios(tako, base))
         found.append((ratio <= workload.bar, f"{ratio:.3f} x ceiling, bar {workload.bar:.2f}"))
@@ -350,7 +385,7 @@ def run_all(opts, bench, chosen, contenders):
     report = {"machine": machine(), "workloads": {}}
     missed = 0
     for workload in chosen:
-        if opts.syscalls and workload.kind == "idle":
+        if opts.syscalls and workload.kind in ("idle", "h2"):
             continue
         shared = bench.shared(workload)
         say(f"\n{workload.name}: {workload.title}"

@@ -60,6 +60,9 @@ class Ceiling(Built):
     program = "bench/ceiling_epoll"
     counts_body = False
 
+    def skip(self, workload):
+        return "" if workload.kind == "h2" else None
+
     def mode(self, workload):
         return {"close": ["close"], "post": ["post", str(POST_BYTES)],
                 "file": ["file", os.path.join(self.www, "files/1m.bin")]}.get(
@@ -78,6 +81,18 @@ class CeilingFin(Ceiling):
 
     def mode(self, workload):
         return ["close-fin"]
+
+
+class CeilingH2(Built):
+    """What nghttp2 itself costs, in a loop that does nothing else."""
+    name = "ceiling-h2"
+    program = "bench/ceiling_h2c"
+
+    def skip(self, workload):
+        return None if workload.kind == "h2" else ""
+
+    def command(self, workload, port):
+        return [self.find(), "--port", str(port)]
 
 
 class Tako(Built):
@@ -134,7 +149,7 @@ http {{
     uwsgi_temp_path {self.tmp}/nginx-uwsgi;
     scgi_temp_path {self.tmp}/nginx-scgi;
     server {{
-        listen 127.0.0.1:{port} backlog=4096;
+        listen 127.0.0.1:{port} backlog=4096{" http2" if workload.kind == "h2" else ""};
         root {self.www};
         location = /plaintext {{ return 200 "{HELLO.decode()}"; }}
         location = /count {{ {count} }}
@@ -160,6 +175,7 @@ max-connections: {MAX_CONNECTIONS}
 pid-file: {self.tmp}/h2o.pid
 error-log: {self.tmp}/h2o.err
 http1-request-timeout: 300
+http2-idle-timeout: 300
 file.send-gzip: OFF
 file.mime.setdefaulttype: text/plain
 listen:
@@ -204,7 +220,7 @@ defaults
     timeout connect 5s
     timeout server 300s
 frontend bench
-    bind 127.0.0.1:{port} backlog 4096
+    bind 127.0.0.1:{port} backlog 4096{" proto h2" if workload.kind == "h2" else ""}
     http-request return status 200 content-type text/plain string "{HELLO.decode()}" if {{ path /plaintext }}
     http-request wait-for-body time 60s at-least {POST_BYTES} if {{ path /count }}
     http-request return status 200 content-type text/plain lf-string "%[req.body_size]" if {{ path /count }}
@@ -217,6 +233,8 @@ class Lighttpd(Server):
     program = "lighttpd"
 
     def skip(self, workload):
+        if workload.kind == "h2":
+            return "is not compared over HTTP/2"
         # It would answer with the static file and close the connection.
         return "has nothing built in that reads a body" if workload.kind == "post" else None
 
@@ -246,13 +264,16 @@ class Mhd(Built):
     name = "libmicrohttpd"
     program = "bench/mhd"
 
+    def skip(self, workload):
+        return "has no HTTP/2" if workload.kind == "h2" else None
+
     def command(self, workload, port):
         # A connection's memory bounds its read size, so a larger one helps uploads and hurts idling.
         memory = 256 * 1024 if workload.kind == "post" else 32 * 1024
         return [self.find(), str(port), os.path.join(self.www, "files"), str(memory)]
 
 
-ALL = [Ceiling, CeilingFin, Tako, Nginx, H2o, Haproxy, Lighttpd, Mhd]
+ALL = [Ceiling, CeilingFin, CeilingH2, Tako, Nginx, H2o, Haproxy, Lighttpd, Mhd]
 
 
 def make_www(tmp):

@@ -167,7 +167,9 @@ static void arm(struct tako__h2 *h)
 static void go_on(struct tako__h2 *h)
 {
 	if (TAKO__UNLIKELY(h->why && !h->over))
-		tako__h2_terminate(h, NGHTTP2_ENHANCE_YOUR_CALM, h->why);
+		tako__h2_terminate(
+			h, h->limits.wrong ? NGHTTP2_PROTOCOL_ERROR : NGHTTP2_ENHANCE_YOUR_CALM,
+			h->why);
 	pump(h);
 	arm(h);
 }

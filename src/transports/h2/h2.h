@@ -19,6 +19,7 @@
 extern const struct tako__proto_ops tako__h2_ops;
 
 enum {
+	TAKO__H2_UPDATED_MAX = 8,
 	/* Of a response's body inside its stream's own block: most answers need no other. */
 	TAKO__H2_INLINE_BYTES = 256,
 	/* Waiting bodies are copied into frames up to this; longer ones are sent from where they
@@ -110,13 +111,15 @@ struct tako__h2 {
 	struct tako__h2_head head;
 	struct tako__h2_limits limits;
 	uint32_t stream_count;
-	uint32_t reset_count; /* of `closed`, those that the peer has given up */
-	uint64_t idle_ns;     /* since when there are no streams */
-	uint64_t wait_ns;     /* an incomplete frame or block: since then */
-	uint64_t heard_ns;    /* when bytes last came */
-	uint64_t ping_ns;     /* an unanswered keep-alive PING was sent */
-	uint64_t notice_ns;   /* the drain's first GOAWAY was */
-	const char *why;      /* the peer has asked too much: what of */
+	uint32_t reset_count;                  /* of `closed`, those that the peer has given up */
+	uint64_t idle_ns;                      /* since when there are no streams */
+	uint64_t wait_ns;                      /* an incomplete frame or block: since then */
+	uint64_t heard_ns;                     /* when bytes last came */
+	uint64_t ping_ns;                      /* an unanswered keep-alive PING was sent */
+	uint64_t notice_ns;                    /* the drain's first GOAWAY was */
+	int32_t updated[TAKO__H2_UPDATED_MAX]; /* streams whose PRIORITY_UPDATE came first */
+	uint32_t updated_count;
+	const char *why; /* the peer has asked too much: what of */
 	enum tako__h2_drain drain;
 	bool busy; /* inside the library, or the pump: the other end of it looks again */
 	bool eof;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * See h2_limits.h.  Wrong frames are none of its business: it lets them pass to who refuses
- * them by the book.  Two of them it must bound itself, since they are not refused before they
- * are complete: a field block that never ends, and a frame larger than we allow.
+ * them by the book.  Three of them it must bound itself, since they are not refused before they
+ * are complete: a field block that never ends, a frame larger than we allow, and the one that
+ * is ignored where it has to be refused.
  */
 #include "transports/h2/h2_limits.h"
 
@@ -94,6 +95,12 @@ static bool block_goes_on(struct tako__h2_limits *l, uint8_t type, uint32_t n)
 	return true;
 }
 
+/* Without a tree of streams the library does not look at them at all (RFC 9113 section 6.3). */
+static bool on_stream_0(const uint8_t *head)
+{
+	return !((head[5] & 0x7f) | head[6] | head[7] | head[8]);
+}
+
 /* The head of a frame is complete.  False: this one is not processed. */
 static bool begin_frame(struct tako__h2_limits *l, const uint8_t *head, uint64_t now_ns)
 {
@@ -110,6 +117,11 @@ static bool begin_frame(struct tako__h2_limits *l, const uint8_t *head, uint64_t
 		if (!block_goes_on(l, type, n))
 			return false;
 		l->in_block = !(flags & END_HEADERS);
+	}
+	if (type == PRIORITY && on_stream_0(head)) {
+		l->wrong = true;
+		l->why = "PRIORITY on stream 0";
+		return false;
 	}
 	if (type == CONTINUATION || is_free(type, flags, n) ||
 	    tako__h2_bucket_take(&l->control, now_ns))

@@ -50,11 +50,12 @@ struct tako__h2_limits {
 	uint8_t type;      /* of the frame whose payload is skipped */
 	bool in_block;     /* a field block has begun and not ended */
 	uint8_t head[TAKO__H2_FRAME_HEAD_BYTES];
-	const char *why; /* what was too much: NULL until something is */
+	bool wrong;      /* no flood: a frame that must be refused and would be ignored */
+	const char *why; /* what was too much, or wrong: NULL until something is */
 };
 
 /* Look at p[0..n), received now.  Returns how much of it may be processed: all, or what comes
- * before the frame that is one too many, and l->why says of what. */
+ * before the frame that is one too many, and l->why says which. */
 size_t tako__h2_limits_scan(struct tako__h2_limits *l, const char *p, size_t n, uint64_t now_ns);
 
 /* Something other than a body has begun and not ended: a frame, a field block, the preface. */

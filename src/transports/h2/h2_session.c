@@ -101,6 +101,16 @@ static void on_headers(struct tako__h2 *h, const nghttp2_frame *frame)
 		tako__h2_stream_end(s);
 }
 
+/* The library has applied it.  One for a request that is still to come outweighs the field that
+ * the request brings (RFC 9218 section 7). */
+static void on_priority_update(struct tako__h2 *h, const nghttp2_ext_priority_update *u)
+{
+	if (u->stream_id == 0)
+		tako__h2_terminate(h, NGHTTP2_PROTOCOL_ERROR, "PRIORITY_UPDATE of stream 0");
+	else if (!find(h, u->stream_id))
+		h->updated[h->updated_count++ % TAKO__H2_UPDATED_MAX] = u->stream_id;
+}
+
 static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
 {
 	struct tako__h2 *h = arg;
@@ -117,6 +127,9 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
 		s = find(h, frame->hd.stream_id);
 		if (s)
 			tako__h2_stream_end(s);
+		return 0;
+	case NGHTTP2_PRIORITY_UPDATE:
+		on_priority_update(h, frame->ext.payload);
 		return 0;
 	case NGHTTP2_PING:
 		if (frame->hd.flags & NGHTTP2_FLAG_ACK)

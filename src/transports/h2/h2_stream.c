@@ -235,6 +235,10 @@ static void prioritise(struct tako__h2_stream *s, tako_str value)
 	struct tako__priority p = tako__priority_parse(value);
 	nghttp2_extpri pri = {.urgency = p.urgency, .inc = p.incremental};
 
+	for (size_t i = 0; i < TAKO__H2_UPDATED_MAX; i++) {
+		if (s->h->updated[i] == s->id)
+			return;
+	}
 	(void)nghttp2_session_change_extpri_stream_priority(s->h->session, s->id, &pri, 0);
 }
 
