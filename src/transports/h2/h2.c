@@ -31,6 +31,14 @@ static const tako_server_config *config(const struct tako__conn *c)
 
 /* ---- Output ----------------------------------------------------------------------------- */
 
+/* The drain's first GOAWAY has left: how long it takes to arrive is told by a PING, which would
+ * have overtaken it. */
+static void follow_goaway(struct tako__h2 *h)
+{
+	if (h->drain == TAKO__H2_NOTICED)
+		(void)nghttp2_submit_ping(h->session, NGHTTP2_FLAG_NONE, ping_drain);
+}
+
 /* Frames the library has ready, as long as the socket keeps up.  1: all of them; 0: it does not;
  * negative: it is broken. */
 static int collect(struct tako__h2 *h)
@@ -46,9 +54,12 @@ static int collect(struct tako__h2 *h)
 			return 1;
 		if (n < 0 || tako__conn_write(c, (const char *)p, (size_t)n) < 0)
 			return TAKO_ENOMEM;
+		if (TAKO__LIKELY(p[FRAME_TYPE_AT] != NGHTTP2_GOAWAY))
+			continue;
 		/* The last word; what else is ready was meant for a better peer. */
-		if (TAKO__UNLIKELY(h->over) && p[FRAME_TYPE_AT] == NGHTTP2_GOAWAY)
+		if (h->over)
 			return 1;
+		follow_goaway(h);
 	}
 	return 0;
 }
@@ -371,8 +382,7 @@ static void h2_drain(struct tako__conn *c)
 		return;
 	h->drain = TAKO__H2_NOTICED;
 	h->notice_ns = tako__now_ns(c->worker);
-	if (nghttp2_submit_shutdown_notice(h->session) != 0 ||
-	    nghttp2_submit_ping(h->session, NGHTTP2_FLAG_NONE, ping_drain) != 0)
+	if (nghttp2_submit_shutdown_notice(h->session) != 0)
 		last_goaway(h);
 	tako__conn_touch(c);
 }

@@ -306,9 +306,10 @@ int tako__h2_data_send(nghttp2_session *session, nghttp2_frame *frame, const uin
 		head = NULL;
 		n -= step;
 	}
-	if (s->x && s->x->drain_fn) {
+	if (s->x && s->x->drain_fn)
 		s->flags |= TAKO__H2S_SHRUNK;
+	/* The reader of an echo has waited for its writer. */
+	if ((s->flags & TAKO__H2S_SHRUNK) || s->stash)
 		tako__h2_stream_later(s);
-	}
 	return 0;
 }
