@@ -366,6 +366,8 @@ class H2Wire:
     """What tests of semantics use of wire.Wire, over HTTP/2: the same requests in, whole responses out.
     A test that looks at HTTP/1.1 itself has no use for it."""
 
+    version = 2
+
     def __init__(self, addr, **kw):
         self.h2 = H2(addr, **kw)
         self.stream = 1

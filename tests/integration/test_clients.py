@@ -106,8 +106,11 @@ def test_curl_offers_other_protocols(base):
     """Upgrade offers are declined by answering in HTTP/1.1."""
     r = curl("-v", "--http2", base + "/plaintext")
     assert r.returncode == 0 and r.stdout == b"Hello, World!" and b"HTTP/1.1 200" in r.stderr
-    r = curl("--http2-prior-knowledge", base + "/plaintext")
-    assert r.returncode != 0
+
+
+def test_curl_with_prior_knowledge(base):
+    r = curl("-v", "--http2-prior-knowledge", base + "/plaintext")
+    assert r.returncode == 0 and r.stdout == b"Hello, World!" and b"HTTP/2 200" in r.stderr
 
 
 def test_curl_through_absolute_form(base):

@@ -12,6 +12,7 @@ import collections
 
 import pytest
 
+import servers
 from wire import Wire, chunked
 
 CLOSED, OPEN, EITHER = "closed", "open", "either"
@@ -154,7 +155,6 @@ for v in (b"HTTP/1.10", b"HTTP/1.01", b"HTTP/01.1", b"HTTP/11", b"HTTP/1", b"HTT
           b"HTTP/1.x", b"HTTP/-1.1", b"HTTP/+1.1", b"HTTP/1.-1", b"HTTP/1.1x", b"HTTP/1.1.1",
           b"HTTP/1.1\x00", b"HTTP/\xb1.1", b"HTTP\\1.1", b"ICY/1.1", b"RTSP/1.0", b"HTTP/0x1.1"):
     line(b"GET /plaintext " + v, "9112 2.3")
-add("9113 3.4", "the preface of HTTP/2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", {400, 505})
 
 # Other protocols on this port.
 add("9112 3", "a TLS ClientHello",
@@ -663,3 +663,11 @@ def test_the_table_is_large_enough():
     assert len(ROWS) >= 200
     assert sum(r.after == CLOSED for r in ROWS) >= 150
     assert sum(r.after == OPEN for r in ROWS) >= 50
+
+
+def test_preface_where_only_http1_is_spoken():
+    """RFC 9113 section 3.4: not a request that a server of HTTP/1.1 could take for one."""
+    with servers.knobs(transport="http1") as s, s.connect() as w:
+        w.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+        assert w.response().status in (400, 505)
+        assert w.until_gone() == b""

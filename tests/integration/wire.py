@@ -79,6 +79,8 @@ def _parse_fields(lines):
 class Wire:
     """One connection."""
 
+    version = 1
+
     def __init__(self, addr, rcvbuf=None, source=None, timeout=TIMEOUT_S):
         host, port = addr
         family = socket.AF_INET6 if ":" in host else socket.AF_INET

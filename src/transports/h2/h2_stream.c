@@ -276,7 +276,7 @@ void tako__h2_stream_request(struct tako__h2_stream *s, bool end)
 	if (TAKO__UNLIKELY(head->priority.p))
 		prioritise(s, head->priority);
 	if (TAKO__LIKELY(status == 0)) {
-		tako__exchange_run(x);
+		tako__exchange_run(x, x->raw_path.p);
 		return;
 	}
 	if (status == TAKO__H2_MALFORMED) {
