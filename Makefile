@@ -73,12 +73,12 @@ pkg_libs = $(filter -%,$(1)) $(if $(pkg_names),$(shell pkg-config --libs $(pkg_n
 VERSION := $(shell sed -n 's/^.define TAKO_VERSION "\(.*\)"/\1/p' include/tako/base.h)
 SONAME := libtako.so.$(firstword $(subst ., ,$(VERSION)))
 
-# A transport that needs a library says so in src/transports/<name>/module.mk, with
+# A transport or runtime that needs a library says so in a module.mk in its directory, with
 #   LIB_LIBS += libnghttp2          what to compile and link with (also goes into tako.pc)
 #   LIB_SKIP += src/transports/h2/% leave these sources out
 LIB_LIBS :=
 LIB_SKIP :=
-include $(wildcard src/transports/*/module.mk)
+include $(wildcard src/transports/*/module.mk src/runtime-*/module.mk)
 LIB_CFLAGS = $(call pkg_cflags,$(LIB_LIBS))
 
 LIB_SRCS := $(filter-out $(LIB_SKIP),$(sort $(wildcard src/*.c src/*/*.c src/*/*/*.c)))

@@ -1,2 +1,3 @@
 # What the programs here link with beside tako itself.
 LIBS_mhd := libmicrohttpd
+LIBS_ceiling_uring := liburing

@@ -95,13 +95,28 @@ class CeilingH2(Built):
         return [self.find(), "--port", str(port)]
 
 
+class CeilingUring(Ceiling):
+    """A bare io_uring loop; a ceiling for keep-alive, and what a plain ring costs elsewhere."""
+    name = "ceiling-uring"
+    program = "bench/ceiling_uring"
+
+    def skip(self, workload):
+        return "" if workload.kind in ("file", "idle", "h2") else None
+
+
 class Tako(Built):
     name = "tako"
     program = "examples/showcase"
+    runtime = "epoll"
 
     def command(self, workload, port):
-        return [self.find(), "--http", f"127.0.0.1:{port}", "--workers", "1", "--quiet",
-                "--files", os.path.join(self.www, "files")]
+        return [self.find(), "--runtime", self.runtime, "--http", f"127.0.0.1:{port}",
+                "--workers", "1", "--quiet", "--files", os.path.join(self.www, "files")]
+
+
+class TakoUring(Tako):
+    name = "tako-uring"
+    runtime = "io_uring"
 
 
 class Nginx(Server):
@@ -273,7 +288,7 @@ class Mhd(Built):
         return [self.find(), str(port), os.path.join(self.www, "files"), str(memory)]
 
 
-ALL = [Ceiling, CeilingFin, CeilingH2, Tako, Nginx, H2o, Haproxy, Lighttpd, Mhd]
+ALL = [Ceiling, CeilingFin, CeilingUring, CeilingH2, Tako, TakoUring, Nginx, H2o, Haproxy, Lighttpd, Mhd]
 
 
 def make_www(tmp):

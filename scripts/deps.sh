@@ -15,6 +15,7 @@ build   libc6-dev           the C library'\''s headers
 build   make                this build
 build   pkgconf             finds libraries, and checks our own tako.pc
 build   libnghttp2-dev      HTTP/2
+build   liburing-dev        the io_uring runtime
 build   nettle-dev          SHA-256 in the showcase'\''s /upload
 build   libcjson-dev        JSON in the showcase
 check   libcmocka-dev       unit tests

@@ -29,11 +29,13 @@ static const char usage_text[] =
 	"                [--files DIR] [--quiet]\n"
 	"\n"
 	"  --http ADDR   127.0.0.1:8080, [::1]:8080, :8080, or port 0; may be repeated\n"
+	"  --runtime R   auto takes io_uring where it works, else epoll; or what the\n"
+	"                environment's TAKO_RUNTIME says\n"
 	"  --workers N   1 to 256; one per CPU when not given\n"
 	"  --files DIR   served below /files\n"
 	"  --quiet       no access log\n"
 	"\n"
-	"Not in this build: --runtime io_uring, --tls, --h3, --cert, --key.\n";
+	"Not in this build: --tls, --h3, --cert, --key.\n";
 
 static _Noreturn void refuse(const char *option, const char *why)
 {
@@ -44,8 +46,8 @@ static _Noreturn void refuse(const char *option, const char *why)
 static void set_runtime(struct options *o, const char *name)
 {
 	if (strcmp(name, "io_uring") == 0)
-		refuse("--runtime io_uring", "not in this build");
-	if (strcmp(name, "epoll") == 0)
+		o->runtime = tako_runtime_io_uring();
+	else if (strcmp(name, "epoll") == 0)
 		o->runtime = tako_runtime_epoll();
 	else if (strcmp(name, "auto") == 0)
 		o->runtime = NULL;
@@ -136,11 +138,17 @@ static void raise_file_limit(void)
 	}
 }
 
-/* One line a listener, whatever --quiet says: with port 0 it is the only way to know. */
+/* One line for the runtime and one a listener, whatever --quiet says: with port 0 it is the only
+ * way to know. */
 static int announce(const tako_server *srv, size_t listeners)
 {
+	tako_stats stats = {.size = sizeof stats};
 	char addr[64];
+	int err = tako_server_stats(srv, &stats);
 
+	if (err < 0)
+		return err;
+	printf("runtime %s (%s)\n", stats.runtime, stats.runtime_why);
 	for (size_t i = 0; i < listeners; i++) {
 		int rc = tako_server_local_addr(srv, i, addr, sizeof addr);
 

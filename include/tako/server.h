@@ -61,7 +61,8 @@ enum {
  * tako_server_new() or _listen() with TAKO_ENOTSUP and a sentence, never ignored. */
 typedef struct tako_server_config {
 	size_t size;                 /* sizeof the struct the caller was compiled with */
-	const tako_runtime *runtime; /* NULL: the best that this machine can */
+	const tako_runtime *runtime; /* NULL: the best that this machine can, io_uring before
+				      * epoll, unless the environment's TAKO_RUNTIME names one */
 	const char *server_header;   /* NULL: "tako"; "": no Server field */
 	tako_access_fn access_fn;    /* NULL: none */
 	void *access_arg;
@@ -121,9 +122,16 @@ typedef struct tako_server_config {
 					 * or because of it, and as many again in 30 seconds */
 	uint32_t h2_max_control_count; /* 0: 1000 frames at once that bring nothing (SETTINGS,
 					 * PING, empty DATA, …), and as many in 30 seconds */
-	uint32_t accept_balance; /* 0: a worker passes a new connection to one that has fewer;
+	uint32_t accept_balance;       /* 0: a worker passes a new connection to one that has fewer;
 				  * TAKO_OFF: each keeps what the kernel gives it */
-	uint32_t reserved;
+	/* For experts and for tests: what a loop receives into and sends at once.  The runtimes'
+	 * own choices were measured. */
+	uint32_t recv_buffer_bytes; /* 0: the runtime's choice; at most 1 MiB a receive */
+	uint32_t
+		recv_buffer_count; /* 0: the runtime's choice; at most 1024 of them, rounded up to a
+				      * power of two where the kernel wants that; also how many are
+				      * filled for one connection before others get their turn */
+	uint32_t send_max_bytes;   /* 0: no limit on what one call may send */
 } tako_server_config;
 
 /* TAKO_SERVER_CONFIG(.worker_count = 4): named arguments, size filled in.
@@ -158,18 +166,25 @@ TAKO_API const tako_transport *tako_http(void);
  * TAKO_ENOTSUP.  [any] */
 TAKO_API const tako_transport *tako_tls(void);
 
-/* The runtime over epoll(7): always there on Linux, and what NULL means in this build.
- * Static; never freed.  [any] */
+/* The runtime over epoll(7): works on every Linux.  Static; never freed.  [any] */
 TAKO_API const tako_runtime *tako_runtime_epoll(void);
+
+/* The runtime over io_uring(7): fewer system calls.  Needs Linux 6.1, and a sandbox that allows
+ * io_uring_setup(2); a server that was told to use it where it cannot work is refused with
+ * TAKO_ENOTSUP and the reason, one that was told nothing uses epoll.  Static; never freed.
+ * [any] */
+TAKO_API const tako_runtime *tako_runtime_io_uring(void);
 
 /* ---- Life of a server --------------------------------------------------------- */
 
 /* Make a server.  *out is set on success only.  Freezes `router` and takes a reference.
  * `cfg` is copied; NULL takes every default.  [setup]
- *   TAKO_EINVAL   a value out of range; or the router's own error
+ *   TAKO_EINVAL   a value out of range; or the router's own error; or TAKO_RUNTIME in the
+ *                 environment names no runtime
  *   TAKO_EEXIST   the router's: two routes collide
  *   TAKO_ENOTSUP  cfg->size is larger than this library's and a field it does not know is
  *                 set; or a setting this build has no use for; or the runtime cannot work
+ *                 here, the one that was asked for or any
  *   TAKO_ENOMEM, TAKO_ESYS */
 TAKO_API TAKO_CHECK int tako_server_new(tako_server **out, tako_router *router,
                                         const tako_server_config *cfg);
@@ -262,6 +277,8 @@ typedef struct tako_stats {
 	uint64_t sent_bytes;
 	uint64_t log_dropped;       /* access log lines that found no room */
 	uint64_t connections_moved; /* passed to a worker with fewer when accepted */
+	const char
+		*runtime_why; /* why that one: a line for a log; the server's, until it is freed */
 } tako_stats;
 
 /* Fill `out`, whose size field the caller has set.  Sums over the workers, each figure

@@ -166,12 +166,14 @@ static int check(const tako_server_config *c)
 		{"accept_backoff_max_ms", c->accept_backoff_max_ms, c->accept_backoff_min_ms,
 	         600000, false},
 		{"accept_balance", c->accept_balance, 0, 0, true},
-		{"reserved", c->reserved, 0, 0, false},
 		{"offload_thread_count", c->offload_thread_count, 1, 1024, false},
 		{"offload_queue_count", c->offload_queue_count, 1, 1u << 20, false},
 		{"access_log_fd", c->access_log_fd, 0, INT32_MAX, false},
 		{"access_log_format", c->access_log_format, 0, TAKO_LOG_JSON, false},
 		{"access_log_queue_bytes", c->access_log_queue_bytes, 4096, 1u << 30, false},
+		{"recv_buffer_bytes", c->recv_buffer_bytes, 0, 1u << 20, false},
+		{"recv_buffer_count", c->recv_buffer_count, 0, 1024, false},
+		{"send_max_bytes", c->send_max_bytes, 0, INT32_MAX, false},
 	};
 	int rc = check_ranges(ranges, TAKO__COUNT(ranges));
 

@@ -42,6 +42,20 @@ unsigned tako_sock_gather(const struct tako_sock *s, struct iovec *iov, unsigned
 	return count;
 }
 
+unsigned tako_sock_cut(struct iovec *iov, unsigned count, size_t max_bytes, size_t *bytes)
+{
+	size_t left = max_bytes;
+	unsigned i = 0;
+
+	if (*bytes <= max_bytes)
+		return count;
+	for (; i < count && iov[i].iov_len < left; i++)
+		left -= iov[i].iov_len;
+	iov[i].iov_len = left;
+	*bytes = max_bytes;
+	return i + 1;
+}
+
 static void pop_head(struct tako_sock *s, int err)
 {
 	struct tako_send *op = s->head;

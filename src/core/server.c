@@ -18,14 +18,53 @@
 
 /* ---- New and free ----------------------------------------------------------------------------- */
 
+/* One that somebody named: it, or nothing. */
+static int use_runtime(struct tako_server *srv, const tako_runtime *rt, const char *who)
+{
+	char why[96] = "";
+	int rc = rt->probe(why, sizeof why);
+
+	if (rc < 0)
+		return tako__fail(rc, "runtime %s: %s", rt->name, why[0] ? why : "it fails");
+	srv->rt = rt;
+	snprintf(srv->rt_why, sizeof srv->rt_why, "%s asked for it", who);
+	return 0;
+}
+
+/* The first that works; why not an earlier one is part of why. */
+static int use_best(struct tako_server *srv, const tako_runtime *const *all, size_t count)
+{
+	char why[96] = "";
+	int rc = 0;
+
+	snprintf(srv->rt_why, sizeof srv->rt_why, "the first choice works");
+	for (size_t i = 0; i < count; i++) {
+		rc = all[i]->probe(why, sizeof why);
+		if (rc == 0)
+			srv->rt = all[i];
+		/* Anything but a refusal says nothing about what this machine can. */
+		if (rc != TAKO_ENOTSUP)
+			return rc;
+		snprintf(srv->rt_why, sizeof srv->rt_why, "%s: %s", all[i]->name, why);
+	}
+	return tako__fail(rc, "no runtime works here; %s", srv->rt_why);
+}
+
 static int choose_runtime(struct tako_server *srv)
 {
-	char why[128] = "";
-	int rc;
+	const tako_runtime *const all[] = {tako_runtime_io_uring(), tako_runtime_epoll()};
+	const char *name = getenv("TAKO_RUNTIME");
 
-	srv->rt = srv->cfg.runtime ? srv->cfg.runtime : tako_runtime_epoll();
-	rc = srv->rt->probe(why, sizeof why);
-	return rc < 0 ? tako__fail(rc, "runtime %s: %s", srv->rt->name, why) : 0;
+	if (srv->cfg.runtime)
+		return use_runtime(srv, srv->cfg.runtime, "the program");
+	if (!name || !name[0])
+		return use_best(srv, all, TAKO__COUNT(all));
+	for (size_t i = 0; i < TAKO__COUNT(all); i++) {
+		if (strcmp(name, all[i]->name) == 0)
+			return use_runtime(srv, all[i], "TAKO_RUNTIME");
+	}
+	return tako__fail(TAKO_EINVAL, "TAKO_RUNTIME is \"%.32s\", not %s or %s", name,
+	                  all[0]->name, all[1]->name);
 }
 
 static int make_parts(struct tako_server *srv)

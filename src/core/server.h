@@ -35,6 +35,7 @@ struct tako_server {
 	tako_server_config cfg; /* every default filled in */
 	struct tako__table *routes;
 	const tako_runtime *rt;
+	char rt_why[128];             /* chosen */
 	struct tako__worker *workers; /* worker_count of them */
 	struct tako__address *addresses[TAKO__LISTENERS_MAX];
 	unsigned address_count;

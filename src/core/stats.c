@@ -74,6 +74,7 @@ int tako_server_stats(const tako_server *srv, tako_stats *out)
 	if (!srv || !out || out->size < sizeof(size_t) || out->size > sizeof(sum))
 		return tako__fail(TAKO_EINVAL, "tako_stats: size is not set");
 	sum.runtime = srv->rt->name;
+	sum.runtime_why = srv->rt_why;
 	for (unsigned i = 0; i < srv->worker_count; i++)
 		add_worker(&sum, &srv->workers[i].stats);
 	sum.log_dropped = tako__log_dropped(srv->log);

@@ -94,7 +94,12 @@ static void on_drain_timer(struct tako__timer *t, uint64_t now_ns);
 
 int tako__worker_open(struct tako__worker *w)
 {
-	struct tako_loop_config cfg = {.size = sizeof cfg};
+	struct tako_loop_config cfg = {
+		.size = sizeof cfg,
+		.recv_buffer_bytes = w->srv->cfg.recv_buffer_bytes,
+		.recv_buffer_count = w->srv->cfg.recv_buffer_count,
+		.send_max_bytes = w->srv->cfg.send_max_bytes,
+	};
 	int rc = w->srv->rt->open(&w->loop, &cfg);
 
 	if (rc < 0)

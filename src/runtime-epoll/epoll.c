@@ -29,7 +29,7 @@ enum {
 	ACCEPT_BUDGET = 64, /* a burst of connections must not starve those that are there */
 	BACKLOG_MAX = 65536,
 	RECV_ALIGN = 4096, /* the kernel copies whole pages fastest to whole pages */
-	RECV_BUDGET = 4,   /* buffers per socket and turn, for the same reason */
+	RECV_BUDGET = 4,   /* buffers, for the same reason */
 };
 
 static struct tako__epoll *loop_of(struct tako_sock *s)
@@ -206,7 +206,8 @@ static enum tako__epoll_sent try_send(struct tako_sock *s)
 {
 	if (TAKO__UNLIKELY(s->flags & SOCK_FAILED))
 		return SEND_BROKEN;
-	return s->flags & SOCK_PACKETS ? tako__epoll_dgram_send(s) : tako__epoll_send(s);
+	return s->flags & SOCK_PACKETS ? tako__epoll_dgram_send(s)
+	                               : tako__epoll_send(loop_of(s), s);
 }
 
 static void flush_now(struct tako_sock *s)
@@ -245,7 +246,7 @@ static void service_flow(struct tako__epoll *ep, struct tako_sock *s)
 	if (TAKO__UNLIKELY(s->flags & SOCK_FAILED))
 		tell_failure(s);
 	for (unsigned i = 0; may_receive(s); i++) {
-		if (i == RECV_BUDGET) {
+		if (i == ep->recv_budget) {
 			s->flags |= SOCK_AGAIN;
 			break;
 		}
@@ -363,6 +364,8 @@ static int epoll_open(struct tako_loop **out, const struct tako_loop_config *cfg
 	/* Large enough for a whole 64 KiB body and then some in one call.  Only the pages that
 	 * traffic reaches are ever touched, and there is one buffer a loop. */
 	ep->recv_bytes = cfg->recv_buffer_bytes ? cfg->recv_buffer_bytes : 256u << 10;
+	ep->recv_budget = cfg->recv_buffer_count ? cfg->recv_buffer_count : RECV_BUDGET;
+	ep->send_max = cfg->send_max_bytes ? cfg->send_max_bytes : SIZE_MAX;
 	ep->recv_block = tako__alloc(ep->recv_bytes + RECV_ALIGN);
 	ep->recv_buffer = (char *)(((uintptr_t)ep->recv_block + RECV_ALIGN - 1) &
 	                           ~(uintptr_t)(RECV_ALIGN - 1));

@@ -29,6 +29,8 @@ struct tako__epoll {
 	char *recv_block;
 	char *recv_buffer; /* in it, aligned */
 	size_t recv_bytes;
+	unsigned recv_budget; /* buffers per socket and turn */
+	size_t send_max;
 	struct tako_sock *current; /* the one whose callback is running */
 	struct tako_sock *work;
 	struct tako_sock *work_tail;
@@ -44,7 +46,7 @@ enum tako__epoll_sent {
 };
 
 /* Send what is queued: one call for all memory ops at the head, file ranges in slices. */
-enum tako__epoll_sent tako__epoll_send(struct tako_sock *s);
+enum tako__epoll_sent tako__epoll_send(struct tako__epoll *ep, struct tako_sock *s);
 
 /* ---- Datagrams ------------------------------------------------------------------ */
 

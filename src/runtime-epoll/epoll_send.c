@@ -16,12 +16,15 @@ enum {
 	TURN_BYTES = 4 << 20, /* what one socket may send before others get their turn */
 };
 
-static ssize_t send_memory(struct tako_sock *s, size_t *ret_wanted)
+static ssize_t send_memory(struct tako__epoll *ep, struct tako_sock *s, size_t *ret_wanted)
 {
 	struct iovec iov[IOV_MAX_COUNT];
 	unsigned count = tako_sock_gather(s, iov, IOV_MAX_COUNT, ret_wanted);
-	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = count};
+	struct msghdr msg = {.msg_iov = iov};
 	int flags = MSG_NOSIGNAL;
+
+	count = tako_sock_cut(iov, count, ep->send_max, ret_wanted);
+	msg.msg_iovlen = count;
 
 	/* A head and its file share a segment. */
 	if (s->head->next && s->tail->file_fd >= 0)
@@ -35,16 +38,18 @@ static ssize_t send_memory(struct tako_sock *s, size_t *ret_wanted)
 	return sendmsg(s->fd, &msg, flags);
 }
 
-static ssize_t send_file(struct tako_sock *s, size_t *ret_wanted)
+static ssize_t send_file(struct tako__epoll *ep, struct tako_sock *s, size_t *ret_wanted)
 {
 	struct tako_send *op = s->head;
 	off_t pos = op->file_pos;
 
 	*ret_wanted = op->n < FILE_SLICE_BYTES ? (size_t)op->n : FILE_SLICE_BYTES;
+	if (*ret_wanted > ep->send_max)
+		*ret_wanted = ep->send_max;
 	return sendfile(s->fd, op->file_fd, &pos, *ret_wanted);
 }
 
-enum tako__epoll_sent tako__epoll_send(struct tako_sock *s)
+enum tako__epoll_sent tako__epoll_send(struct tako__epoll *ep, struct tako_sock *s)
 {
 	size_t turn_bytes = 0;
 
@@ -54,7 +59,7 @@ enum tako__epoll_sent tako__epoll_send(struct tako_sock *s)
 
 		if (turn_bytes >= TURN_BYTES)
 			return SEND_LATER;
-		n = s->head->file_fd < 0 ? send_memory(s, &wanted) : send_file(s, &wanted);
+		n = s->head->file_fd < 0 ? send_memory(ep, s, &wanted) : send_file(ep, s, &wanted);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)

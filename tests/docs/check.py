@@ -75,7 +75,8 @@ def compile_snippet(build, page, text, line, claim, code):
     if claim == "c complete":
         with tempfile.TemporaryDirectory() as tmp:
             return run(check + ["-D_GNU_SOURCE", "-pthread", "-x", "none",
-                                os.path.join(build, "libtako.a"), "-o", f"{tmp}/program"],
+                                os.path.join(build, "libtako.a"), "-luring", "-o",
+                                f"{tmp}/program"],
                        at + code)
     if claim == "c handlers":
         return run(check + LAX + ["-fsyntax-only"], PROLOGUE + given + at + code)

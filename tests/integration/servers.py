@@ -19,6 +19,8 @@ from wire import PATIENCE, SAN, Wire
 BUILD = os.environ.get(
     "TAKO_BUILD",
     os.path.join(os.path.dirname(__file__), "..", "..", "build"))
+#: What a server that is told nothing may run on: the whole suite runs on either.
+RUNTIMES = [os.environ["TAKO_RUNTIME"]] if os.environ.get("TAKO_RUNTIME") else ["io_uring", "epoll"]
 START_S = 20 * PATIENCE
 STOP_S = 15 * PATIENCE
 #: The exit status of a program whose drain was cut (tests/programs/program.h).

@@ -54,7 +54,7 @@ def test_example(name):
 
 @pytest.mark.parametrize("args,word", [
     (["--tls", "127.0.0.1:0"], "tls"), (["--h3", "127.0.0.1:0"], "h3"), (["--cert", "x", "--key", "y"], "cert"),
-    (["--runtime", "io_uring"], "io_uring"), (["--runtime", "select"], "runtime"), (["--workers"], "workers"), (["--nonsense"], "nonsense"),
+    (["--runtime", "select"], "runtime"), (["--workers"], "workers"), (["--nonsense"], "nonsense"),
     (["--workers", "x"], "workers"), (["stray"], "stray")])
 def test_showcase_refuses_what_it_cannot_do(args, word):
     r = servers.run_refused([servers.program("examples/showcase"), "--http", f"127.0.0.1:{servers.free_port()}", *args])
@@ -73,11 +73,6 @@ def test_showcase_is_quiet(tmp_path):
     with servers.showcase(tmp_path) as s:
         once(s.addr, request("GET", "/"))
         once(s.addr, b"garbage\r\n\r\n")
-    # Where it listens, and not a word about requests.
-    assert [line for line in (s.stdout + s.stderr).splitlines() if not line.startswith("listening on ")] == []
-
-
-@pytest.mark.parametrize("runtime", ["epoll", "auto"])
-def test_showcase_runtime(tmp_path, runtime):
-    with servers.showcase(tmp_path, "--runtime", runtime) as s:
-        assert once(s.addr, request("GET", "/plaintext")).body == b"Hello, World!"
+    # What it runs on, where it listens, and not a word about requests.
+    assert [line for line in (s.stdout + s.stderr).splitlines()
+            if not line.startswith(("runtime ", "listening on "))] == []

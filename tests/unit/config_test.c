@@ -95,7 +95,9 @@ static const struct row rows[] = {
 	ROW(h2_max_reset_count, U32_OFF, 200, 1, 1 << 30),
 	ROW(h2_max_control_count, U32_OFF, 1000, 16, 1 << 30),
 	ROW(accept_balance, U32_OFF, 0, 0, 0),
-	ROW(reserved, U32, 0, 0, 0),
+	ROW(recv_buffer_bytes, U32, 0, 0, 1 << 20),
+	ROW(recv_buffer_count, U32, 0, 0, 1024),
+	ROW(send_max_bytes, U32, 0, 0, INT32_MAX),
 };
 
 enum { ROWS = sizeof rows / sizeof rows[0] };

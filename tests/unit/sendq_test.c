@@ -108,6 +108,29 @@ static void test_gather(void **state)
 	assert_int_equal(bytes, 10);
 }
 
+/* 20 bytes in four parts, cut to every number of them. */
+static void test_cut(void **state)
+{
+	(void)state;
+	queue(4);
+	for (size_t max = 1; max <= 21; max++) {
+		struct iovec iov[8];
+		size_t bytes;
+		size_t sum = 0;
+		unsigned count = tako_sock_gather(&sock, iov, 8, &bytes);
+
+		count = tako_sock_cut(iov, count, max, &bytes);
+		assert_int_equal(bytes, max < 20 ? max : 20);
+		assert_int_equal(count, (bytes + 4) / 5);
+		for (unsigned i = 0; i < count; i++) {
+			assert_ptr_equal(iov[i].iov_base, ops[i].send.p);
+			assert_in_range(iov[i].iov_len, 1, 5);
+			sum += iov[i].iov_len;
+		}
+		assert_int_equal(sum, bytes);
+	}
+}
+
 static void test_gather_stops_before_a_file(void **state)
 {
 	struct iovec iov[8];
@@ -246,6 +269,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_queue_counts, set_up),
 		cmocka_unit_test_setup(test_gather, set_up),
+		cmocka_unit_test_setup(test_cut, set_up),
 		cmocka_unit_test_setup(test_gather_stops_before_a_file, set_up),
 		cmocka_unit_test(test_advance),
 		cmocka_unit_test_setup(test_advance_in_a_file, set_up),

@@ -40,12 +40,13 @@ struct tako_send;
  * queued_bytes grown together) as long as the op is queued: a runtime reads n when it
  * submits and again when it completes. */
 struct tako_send {
-	struct tako_send *next;                      /* the queue's */
-	void (*done)(struct tako_send *op, int err); /* 0, or a TAKO_E*; from turn() only */
-	const char *p;                               /* next byte; unused for a file */
-	uint64_t n;                                  /* bytes left */
-	int64_t file_pos;                            /* next byte of the file */
-	int file_fd;                                 /* negative: memory */
+	struct tako_send *next; /* the queue's */
+	/* From turn() only.  0: it is on its way, as after write(2); or a TAKO_E*. */
+	void (*done)(struct tako_send *op, int err);
+	const char *p;    /* next byte; unused for a file */
+	uint64_t n;       /* bytes left */
+	int64_t file_pos; /* next byte of the file */
+	int file_fd;      /* negative: memory */
 	uint32_t reserved;
 };
 
@@ -145,8 +146,12 @@ struct tako_sock {
 
 struct tako_loop_config {
 	size_t size;
-	uint32_t recv_buffer_bytes; /* 0: the runtime's choice */
+	uint32_t recv_buffer_bytes; /* lent at once, at most; 0: the runtime's choice */
 	uint32_t reserved;
+	/* Of these in the loop, and filled for one socket in one turn, at most; 0: the runtime's
+	 * choice. */
+	uint32_t recv_buffer_count;
+	uint32_t send_max_bytes; /* given to the kernel at once, at most; 0: no limit */
 };
 
 /* First member of a runtime's own loop struct. */
@@ -162,7 +167,7 @@ struct tako_runtime {
 	const char *name;
 	uint32_t caps;
 	uint32_t reserved;
-	/* Can this machine run it?  0, or TAKO_ENOTSUP and one line why.  [any] */
+	/* Can this machine run it?  0, or TAKO_ENOTSUP and one line why, or TAKO_ENOMEM.  [any] */
 	int (*probe)(char *why, size_t n);
 	/* Make a loop, on the thread that will turn it. */
 	int (*open)(struct tako_loop **out, const struct tako_loop_config *cfg);
@@ -186,7 +191,7 @@ struct tako_runtime {
 	int (*start)(struct tako_loop *loop, struct tako_sock *s, int fd);
 	/* Undo a pause (the flag is cleared by this call). */
 	void (*resume)(struct tako_sock *s);
-	/* Something was queued: send it before this turn ends. */
+	/* Something was queued: send it before the loop sleeps. */
 	void (*flush)(struct tako_sock *s);
 	/* Give up what is queued (done with TAKO_ECLOSED, and so is what is queued until the end),
 	 * close, then on_closed().  The last call for this socket, with reset(). */
@@ -218,6 +223,9 @@ TAKO_API void tako_sock_queue(struct tako_sock *s, struct tako_send *op);
  * file.  Returns how many; *ret_bytes is their sum.  [loop] */
 TAKO_API unsigned tako_sock_gather(const struct tako_sock *s, struct iovec *iov, unsigned max,
                                    size_t *ret_bytes);
+/* Cut `count` iovecs of *bytes to `max_bytes`.  Returns how many are left, *bytes is their sum.
+ * [loop] */
+TAKO_API unsigned tako_sock_cut(struct iovec *iov, unsigned count, size_t max_bytes, size_t *bytes);
 /* The kernel took `bytes` from the head: completes what is done.  [loop] */
 TAKO_API void tako_sock_advance(struct tako_sock *s, size_t bytes);
 /* Complete everything queued with `err`.  [loop] */
