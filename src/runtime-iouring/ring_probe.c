@@ -4,6 +4,8 @@
  * thrown away: sandboxes forbid the first, old kernels lack the others.
  */
 #include <errno.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -100,14 +102,12 @@ static int probe_noop(struct io_uring *uring, char *why, size_t n)
 	return rc < 0 ? refuse(why, n, "io_uring_enter", rc) : 0;
 }
 
-int tako__ring_probe(char *why, size_t n)
+static int probe_all(char *why, size_t n)
 {
 	struct tako__bufs bufs = {0};
 	struct io_uring uring;
 	int rc;
 
-	if (n)
-		why[0] = '\0';
 	rc = probe_setup(&uring, why, n);
 	if (rc < 0)
 		return rc;
@@ -121,4 +121,41 @@ int tako__ring_probe(char *why, size_t n)
 	io_uring_queue_exit(&uring);
 	tako__bufs_fini(&bufs);
 	return rc;
+}
+
+struct attempt {
+	char *why;
+	size_t n;
+	int rc;
+};
+
+static void *attempt(void *arg)
+{
+	struct attempt *a = arg;
+
+	a->rc = probe_all(a->why, a->n);
+	return NULL;
+}
+
+/* On a thread of its own.  A ring is taken apart some time after it was closed, by work that the
+ * kernel has the thread do that made it: to a caller who meanwhile waits in a read() with a
+ * timeout that is EINTR, out of nowhere. */
+int tako__ring_probe(char *why, size_t n)
+{
+	struct attempt a = {.why = why, .n = n};
+	pthread_t thread;
+	sigset_t all;
+	sigset_t old;
+	int err;
+
+	if (n)
+		why[0] = '\0';
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	err = pthread_create(&thread, NULL, attempt, &a);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (err)
+		return refuse(why, n, "no thread to try io_uring on", -err);
+	pthread_join(thread, NULL);
+	return a.rc;
 }
