@@ -72,14 +72,21 @@ static void departures(uint64_t seed)
 /* Half-closed is not gone: who has asked and then says that it will say no more is answered. */
 static void half_closed(uint64_t seed)
 {
-	static const tako_server_config cfg = {.size = sizeof cfg, .linger_timeout_ms = 600000};
+	tako_server_config cfg = {.size = sizeof cfg, .linger_timeout_ms = 600000};
 	struct sim_script *c;
 
+	/* Also where the end comes long before what it ends can be looked at. */
+	cfg.write_high_bytes = 4096;
+	cfg.write_timeout_ms = cfg.min_rate_bytes = TAKO_OFF;
 	sim_scene_begin(&scene, seed, NULL, &cfg);
-	c = sim_scene_talker(&scene, (unsigned)sim_rand_below(rand_of(), 5));
+	c = sim_scene_talker(&scene, (unsigned)sim_rand_below(rand_of(), 8));
+	c->peer.deaf = sim_rand_chance(rand_of(), 500);
 	for (unsigned i = 0; i < SIM_TURNS_MAX && !sim_peer_silent(&c->peer); i++)
 		sim_scene_turn(&scene);
 	sim_shut(c->peer.link);
+	if (c->peer.deaf)
+		sim_scene_pass(&scene, 100000 * SIM_MS);
+	c->peer.deaf = false;
 	assert_true(sim_scene_play(&scene));
 	sim_script_check(c, true);
 	sim_scene_end(&scene);

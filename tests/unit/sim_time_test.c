@@ -20,6 +20,7 @@
 #define LATE_NS (1 * SIM_MS)
 
 static struct sim_scene scene;
+static const struct sim_options narrow = {.net = {.send_bytes = 1000, .window_bytes = 1000}};
 static struct sim_script *client;
 static tako_server_config cfg;
 static uint64_t tick_ns; /* how often the server looks at transfers */
@@ -266,9 +267,36 @@ static void body_rate(uint64_t seed)
 	sim_scene_end(&scene);
 }
 
-/* ---- Waiting for a reader ------------------------------------------------------------------- */
+/* A body that has come is not waited for, though it cannot be taken before its sender reads what is
+ * written back to him. */
+static void held_body(uint64_t seed)
+{
+	enum { BODY_BYTES = 30000 };
+	struct sim_expect echoed = {.status = 200, .key = seed, .body_n = BODY_BYTES};
 
-static const struct sim_options narrow = {.net = {.send_bytes = 1000, .window_bytes = 1000}};
+	draw_limits(seed);
+	cfg.write_timeout_ms = TAKO_OFF;
+	cfg.write_high_bytes = 4096;
+	begin(seed, &narrow);
+	client->peer.deaf = true;
+	sim_peer_sayf(&client->peer,
+	              "POST /echo HTTP/1.1\r\nHost: sim\r\nContent-Length: %d\r\n\r\n", BODY_BYTES);
+	sim_peer_say(&client->peer, sim_pattern(seed), BODY_BYTES);
+	sim_http1_expect(&client->http, false);
+	client->expect[client->count++] = echoed;
+	sim_peer_sayf(&client->peer, "GET /text/1 HTTP/1.1\r\nHost: sim\r\n\r\n");
+	sim_http1_expect(&client->http, false);
+	client->expect[client->count++] = (struct sim_expect){
+		.status = 200, .text = true, .key = 1};
+	assert_true(pass(3 * cfg.body_timeout_ms * SIM_MS));
+	client->peer.deaf = false;
+	await(true);
+	sim_script_check(client, true);
+	assert_timeouts(0);
+	sim_scene_end(&scene);
+}
+
+/* ---- Waiting for a reader ------------------------------------------------------------------- */
 
 /* The count begins when the server looks and finds that nothing moves; so there are two looks that
  * may be late. */
@@ -382,10 +410,10 @@ static void route_timeout(uint64_t seed)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		SIM_TEST(first_request), SIM_TEST(keep_alive), SIM_TEST(head),
-		SIM_TEST(body),          SIM_TEST(body_rate),  SIM_TEST(deaf_reader),
-		SIM_TEST(slow_reader),   SIM_TEST(linger),     SIM_TEST(later),
-		SIM_TEST(route_timeout),
+		SIM_TEST(first_request), SIM_TEST(keep_alive),    SIM_TEST(head),
+		SIM_TEST(body),          SIM_TEST(body_rate),     SIM_TEST(held_body),
+		SIM_TEST(deaf_reader),   SIM_TEST(slow_reader),   SIM_TEST(linger),
+		SIM_TEST(later),         SIM_TEST(route_timeout),
 	};
 
 	sim_alloc_install();

@@ -56,6 +56,18 @@ static bool stash_add(struct tako__h1 *h, const char *p, size_t n)
 	return true;
 }
 
+/* Is what was received kept back because nobody takes it now? */
+static bool held_up(struct tako__conn *c)
+{
+	const struct tako__h1 *h = tako__h1_of(c);
+	const struct tako__exchange *x = h->x;
+
+	if (!h->stash_n || (x && !tako__exchange_takes(x)))
+		return h->stash_n;
+	return !(x && (x->flags & TAKO__X_BODY_DROPPED)) &&
+	       tako__conn_unsent(c) > c->worker->srv->cfg.write_high_bytes;
+}
+
 /* ---- Deadlines ----------------------------------------------------------------------------- */
 
 /* Reading has a deadline when the peer owes us something. */
@@ -72,7 +84,7 @@ static uint64_t read_deadline(struct tako__conn *c, uint64_t now)
 		return now +
 		       ms(c->request_count ? cfg->keepalive_timeout_ms : cfg->header_timeout_ms);
 	if ((h->x->flags & (TAKO__X_BODY_DONE | TAKO__X_TAKEN)) || !tako__exchange_takes(h->x) ||
-	    (c->sock.flags & TAKO_SOCK_PAUSED))
+	    (c->sock.flags & TAKO_SOCK_PAUSED) || held_up(c))
 		return UINT64_MAX;
 	return now + c->worker->srv->tick_ns;
 }
@@ -156,18 +168,22 @@ static void on_eof(struct tako__conn *c)
 	struct tako__h1 *h = tako__h1_of(c);
 
 	h->eof = true;
-	if (!h->x)
-		return;
 	/* The end of a stream is one of its messages, and waits its turn: see deliver_end(). */
-	if (h->x->flags & TAKO__X_TAKEN)
+	if (h->x && !(h->x->flags & TAKO__X_TAKEN) &&
+	    ((h->x->flags & TAKO__X_BODY_DONE) || held_up(c)))
+		tako__exchange_half_closed(h->x);
+}
+
+/* An incomplete message (RFC 9112 section 8); not before what did come of it has been taken. */
+static void break_off(struct tako__conn *c)
+{
+	struct tako__h1 *h = tako__h1_of(c);
+
+	if (!h->x || (h->x->flags & (TAKO__X_TAKEN | TAKO__X_BODY_DONE)) || h->feeding ||
+	    held_up(c))
 		return;
-	if (!(h->x->flags & TAKO__X_BODY_DONE)) {
-		/* An incomplete message (RFC 9112 section 8). */
-		h->close = true;
-		tako__exchange_break(h->x, 400, TAKO_ECLOSED);
-		return;
-	}
-	tako__exchange_half_closed(h->x);
+	h->close = true;
+	tako__exchange_break(h->x, 400, TAKO_ECLOSED);
 }
 
 static void deliver_end(struct tako__h1 *h)
@@ -188,13 +204,16 @@ static void go_on(struct tako__conn *c)
 		return;
 	if (h->stash_n && !h->feeding && !(c->flags & TAKO__CONN_FINISH))
 		feed_stash(c);
-	if (TAKO__UNLIKELY(h->eof))
+	if (TAKO__UNLIKELY(h->eof)) {
 		deliver_end(h);
+		break_off(c);
+	}
 	if (c->flags & (TAKO__CONN_FINISH | TAKO__CONN_CLOSING)) {
 		arm(c);
 		return;
 	}
-	if (!h->x && (h->eof || ((c->flags & TAKO__CONN_DRAINING) && !h->stash_n))) {
+	if (!h->x &&
+	    ((h->eof && !held_up(c)) || ((c->flags & TAKO__CONN_DRAINING) && !h->stash_n))) {
 		tako__conn_finish(c, false);
 		return;
 	}
@@ -376,7 +395,7 @@ static void check_read(struct tako__conn *c, uint64_t now)
 	if (h->x) {
 		if ((h->x->flags & (TAKO__X_BODY_DONE | TAKO__X_TAKEN)) ||
 		    !tako__exchange_takes(h->x) || (c->sock.flags & TAKO_SOCK_PAUSED) ||
-		    !body_too_slow(c, h, now))
+		    held_up(c) || !body_too_slow(c, h, now))
 			return;
 		timed_out(c);
 		h->close = true;
@@ -398,13 +417,27 @@ static void check_read(struct tako__conn *c, uint64_t now)
 		tako__conn_finish(c, false);
 }
 
+/* True: there was room for what had been kept, so that it is not the peer who is late.  That room
+ * comes while a send is leaving, and is told only when it has left. */
+static bool catches_up(struct tako__conn *c)
+{
+	struct tako__h1 *h = tako__h1_of(c);
+	uint32_t kept = h->stash_n - h->stash_used;
+
+	if (!h->x || !kept || held_up(c))
+		return false;
+	feed_stash(c);
+	return h->stash_n - h->stash_used != kept;
+}
+
 static void h1_tick(struct tako__conn *c)
 {
 	uint64_t now = tako__now_ns(c->worker);
 
 	if (check_write(c, now))
 		return;
-	check_read(c, now);
+	if (!catches_up(c))
+		check_read(c, now);
 	go_on(c);
 }
 
