@@ -42,7 +42,7 @@ def calmed(c, what):
     goaway = c.ended()
     assert goaway, c.frames[-3:]
     assert goaway.code == ENHANCE_YOUR_CALM, (goaway.code, goaway.debug)
-    assert what in goaway.debug, goaway.debug
+    assert what in goaway.debug or what == "reset" and "RST_STREAM" in goaway.debug, goaway.debug
 
 
 # ---- Frames that bring nothing -----------------------------------------------------------------

@@ -119,6 +119,16 @@ static bool is_through(struct tako__h2 *h)
 	return !nghttp2_session_want_read(h->session) && !nghttp2_session_want_write(h->session);
 }
 
+/* The library is out of memory or of step: it is not asked again (see h2_mem.c). */
+static void give_up(struct tako__h2 *h)
+{
+	h->over = true;
+	tell_streams(h, TAKO_ENOMEM);
+	nghttp2_session_del(h->session);
+	h->session = NULL;
+	tako__conn_close(h->c);
+}
+
 static void pump(struct tako__h2 *h)
 {
 	struct tako__conn *c = h->c;
@@ -132,7 +142,7 @@ static void pump(struct tako__h2 *h)
 	} while (rc >= 0 && !h->over && h->later && look(h, rc > 0) && rc > 0);
 	h->busy = false;
 	if (rc < 0)
-		tako__conn_close(c);
+		give_up(h);
 	else if (rc > 0 && is_through(h))
 		finish(h);
 }
@@ -177,6 +187,8 @@ static void arm(struct tako__h2 *h)
 /* After every call into this connection. */
 static void go_on(struct tako__h2 *h)
 {
+	if (h->c->flags & TAKO__CONN_CLOSING)
+		return;
 	if (TAKO__UNLIKELY(h->why && !h->over))
 		tako__h2_terminate(
 			h, h->limits.wrong ? NGHTTP2_PROTOCOL_ERROR : NGHTTP2_ENHANCE_YOUR_CALM,
@@ -198,7 +210,7 @@ static void refuse(struct tako__h2 *h, ssize_t rc)
 	switch (rc) {
 	case NGHTTP2_ERR_NOMEM:
 	case NGHTTP2_ERR_CALLBACK_FAILURE:
-		tako__h2_terminate(h, NGHTTP2_INTERNAL_ERROR, "");
+		give_up(h);
 		return;
 	case NGHTTP2_ERR_FLOODED:
 		h->why = "too many frames that want an answer";
@@ -378,7 +390,7 @@ static void h2_drain(struct tako__conn *c)
 
 	if (c->worker->state != TAKO__SERVING)
 		c->flags |= TAKO__CONN_DRAINING;
-	if (h->drain != TAKO__H2_OPEN || h->over)
+	if (h->drain != TAKO__H2_OPEN || h->over || !h->session)
 		return;
 	h->drain = TAKO__H2_NOTICED;
 	h->notice_ns = tako__now_ns(c->worker);

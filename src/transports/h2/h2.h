@@ -196,6 +196,8 @@ uint64_t tako__h2_unsent(const struct tako__exchange *x);
 /* Queue bytes, copied; or an op, which completes once. */
 int tako__h2_queue_copy(struct tako__h2_stream *s, const char *p, size_t n);
 void tako__h2_queue_op(struct tako__h2_stream *s, struct tako_send *op);
+/* There is something to send again, be it the end.  Without memory for that the stream is reset. */
+void tako__h2_queue_wake(struct tako__h2_stream *s);
 /* Complete what has not left. */
 void tako__h2_queue_drop(struct tako__h2_stream *s);
 /* The library's: how much is there, and write it behind this frame head. */

@@ -84,22 +84,22 @@ static void pop(struct tako__h2_stream *s)
 	finish_op(op, 0);
 }
 
-/* There is DATA again. */
-static void wake(struct tako__h2_stream *s)
+void tako__h2_queue_wake(struct tako__h2_stream *s)
 {
 	if (!(s->flags & TAKO__H2S_DEFERRED))
 		return;
 	s->flags &= ~TAKO__H2S_DEFERRED;
-	/* Without memory it stays deferred, and the write timeout ends it. */
-	if (nghttp2_session_resume_data(s->h->session, s->id) != 0)
-		s->flags |= TAKO__H2S_DEFERRED;
+	if (nghttp2_session_resume_data(s->h->session, s->id) == 0)
+		return;
+	s->flags |= TAKO__H2S_OURS;
+	tako__h2_stream_reset(s, NGHTTP2_INTERNAL_ERROR);
 }
 
 void tako__h2_queue_op(struct tako__h2_stream *s, struct tako_send *op)
 {
 	s->queued_bytes += op->n;
 	push(s, op);
-	wake(s);
+	tako__h2_queue_wake(s);
 }
 
 /* Behind what the last copy left of its block. */
@@ -138,7 +138,7 @@ int tako__h2_queue_copy(struct tako__h2_stream *s, const char *p, size_t n)
 	cap = append(s, p, n);
 	p += cap;
 	n -= cap;
-	wake(s);
+	tako__h2_queue_wake(s);
 	if (!n)
 		return 0;
 	cap = n < OWN_BYTES ? OWN_BYTES : n;
@@ -308,8 +308,9 @@ int tako__h2_data_send(nghttp2_session *session, nghttp2_frame *frame, const uin
 	}
 	if (s->x && s->x->drain_fn)
 		s->flags |= TAKO__H2S_SHRUNK;
-	/* The reader of an echo has waited for its writer. */
-	if ((s->flags & TAKO__H2S_SHRUNK) || s->stash)
+	/* The reader of an echo has waited for its writer, be it only with the end of its body. */
+	if ((s->flags & TAKO__H2S_SHRUNK) || s->stash ||
+	    ((s->flags & TAKO__H2S_RECEIVED) && s->x && !(s->x->flags & TAKO__X_BODY_DONE)))
 		tako__h2_stream_later(s);
 	return 0;
 }

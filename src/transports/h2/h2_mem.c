@@ -16,8 +16,14 @@ enum {
 };
 
 struct head {
-	size_t bytes; /* of the block, this included */
+	void *link;   /* the pool's, while it has the block */
+	size_t bytes; /* of the block, this included; FREE in its lowest bit */
 };
+
+/* nghttp2 1.52 frees an item twice when it finds no room for it in a queue: at once, and with its
+ * session.  A block that a pool has is therefore not taken again; between the two nobody else
+ * gets it, since a session that failed is deleted at once. */
+enum { FREE = 1 };
 
 _Static_assert(sizeof(struct head) <= HEAD_BYTES, "fits before a block");
 
@@ -40,6 +46,8 @@ static void *get(size_t n, void *arg)
 	struct tako__pool *pool;
 	struct head *h;
 
+	/* Even, for the sake of FREE. */
+	bytes += bytes & 1;
 	if (bytes < n)
 		return NULL;
 	pool = pool_for(m, bytes);
@@ -60,13 +68,15 @@ static void put(void *p, void *arg)
 	struct tako__h2_mem *m = arg;
 	struct tako__pool *pool;
 
-	if (!p)
+	if (!p || (head_of(p)->bytes & FREE))
 		return;
 	pool = pool_for(m, head_of(p)->bytes);
-	if (TAKO__LIKELY(pool != NULL))
-		tako__pool_put(pool, head_of(p));
-	else
+	if (TAKO__UNLIKELY(!pool)) {
 		tako__free(head_of(p), head_of(p)->bytes);
+		return;
+	}
+	head_of(p)->bytes |= FREE;
+	tako__pool_put(pool, head_of(p));
 }
 
 static void *get_zeroed(size_t count, size_t n, void *arg)

@@ -267,8 +267,10 @@ int tako__h2_session_open(struct tako__h2 *h)
 	const tako_server_config *cfg = &h->c->worker->srv->cfg;
 
 	if (nghttp2_session_server_new3(&h->session, h->local->callbacks, h, h->local->option,
-	                                &h->local->mem.mem) != 0)
+	                                &h->local->mem.mem) != 0) {
+		h->session = NULL;
 		return TAKO_ENOMEM;
+	}
 	if (submit_settings(h) != 0 ||
 	    nghttp2_session_set_local_window_size(h->session, NGHTTP2_FLAG_NONE, 0,
 	                                          (int32_t)cfg->h2_connection_window_bytes) != 0)

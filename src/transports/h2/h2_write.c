@@ -202,11 +202,7 @@ int tako__h2_write_end(struct tako__exchange *x)
 	if (x->res_trailer_count && !(s->flags & TAKO__H2S_FINAL))
 		rc = keep_trailers(s, x);
 	s->flags |= TAKO__H2S_ENDED;
-	if (s->flags & TAKO__H2S_DEFERRED) {
-		s->flags &= ~TAKO__H2S_DEFERRED;
-		if (nghttp2_session_resume_data(s->h->session, s->id) != 0)
-			rc = TAKO_ENOMEM;
-	}
+	tako__h2_queue_wake(s);
 	tako__conn_touch(s->h->c);
 	return rc;
 }

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Floods as the scan sees them: which frame is one too many, however the bytes are cut.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <string.h>
+
+#include <tako/base.h>
+
+#include "transports/h2/h2_limits.h"
+
+#define S UINT64_C(1000000000)
+
+static struct tako__h2_limits l;
+static char wire[1 << 17];
+static size_t wire_n;
+
+static void begin(uint32_t control)
+{
+	l = (struct tako__h2_limits){.preface_n = TAKO__H2_PREFACE_BYTES,
+	                             .block_bytes_max = 1000,
+	                             .continuations_max = 3,
+	                             .frame_bytes_max = 16384};
+	tako__h2_bucket_init(&l.control, control, 0);
+	wire_n = 0;
+}
+
+static void frame(unsigned type, unsigned flags, unsigned stream, size_t n)
+{
+	char head[9] = {(char)(n >> 16),      (char)(n >> 8),      (char)n,
+	                (char)type,           (char)flags,         0,
+	                (char)(stream >> 16), (char)(stream >> 8), (char)stream};
+
+	memcpy(wire + wire_n, head, sizeof head);
+	memset(wire + wire_n + sizeof head, 'x', n);
+	wire_n += sizeof head + n;
+}
+
+/* In one piece, and in pieces of every small size, the verdict is at the same byte. */
+static size_t scan(uint64_t now)
+{
+	struct tako__h2_limits start = l;
+	size_t whole = tako__h2_limits_scan(&l, wire, wire_n, now);
+	struct tako__h2_limits end = l;
+
+	for (size_t step = 1; step < 12; step++) {
+		size_t at = 0;
+
+		l = start;
+		while (at < wire_n && !l.why) {
+			size_t n = wire_n - at < step ? wire_n - at : step;
+
+			at += tako__h2_limits_scan(&l, wire + at, n, now);
+		}
+		assert_ptr_equal(l.why, end.why);
+		if (!l.why) {
+			assert_int_equal(at, whole);
+			assert_int_equal(l.skip, end.skip);
+			assert_int_equal(tako__h2_limits_waits(&l), tako__h2_limits_waits(&end));
+		}
+		assert_int_equal(l.control.left, end.control.left);
+	}
+	l = end;
+	return whole;
+}
+
+static void fine(void)
+{
+	assert_int_equal(scan(0), wire_n);
+	assert_null(l.why);
+}
+
+/* All but the last frame, whose payload has n bytes. */
+static void refused(const char *what, size_t n)
+{
+	assert_int_equal(scan(0), wire_n - 9 - n);
+	assert_non_null(l.why);
+	assert_non_null(strstr(l.why, what));
+}
+
+static void test_bucket(void **state)
+{
+	struct tako__h2_bucket b;
+
+	(void)state;
+	tako__h2_bucket_init(&b, 30, 5 * S);
+	for (int i = 0; i < 30; i++)
+		assert_true(tako__h2_bucket_take(&b, 5 * S));
+	assert_false(tako__h2_bucket_take(&b, 5 * S));
+	/* One a second comes back. */
+	assert_false(tako__h2_bucket_take(&b, 6 * S - 1));
+	assert_true(tako__h2_bucket_take(&b, 6 * S));
+	assert_false(tako__h2_bucket_take(&b, 6 * S));
+	/* Never more than there were. */
+	for (int i = 0; i < 30; i++)
+		assert_true(tako__h2_bucket_take(&b, 1000 * S));
+	assert_false(tako__h2_bucket_take(&b, 1000 * S));
+	tako__h2_bucket_earn(&b, 2);
+	assert_int_equal(b.left, 2);
+	tako__h2_bucket_earn(&b, 100);
+	assert_int_equal(b.left, 30);
+}
+
+static void test_bucket_without_bottom(void **state)
+{
+	struct tako__h2_bucket b;
+
+	(void)state;
+	tako__h2_bucket_init(&b, TAKO_OFF, 0);
+	for (int i = 0; i < 1000; i++)
+		assert_true(tako__h2_bucket_take(&b, 0));
+	tako__h2_bucket_earn(&b, 7);
+	assert_int_equal(b.left, TAKO_OFF);
+}
+
+static void test_each_type_costs(void **state)
+{
+	static const struct {
+		unsigned type, flags;
+		size_t n;
+		const char *what;
+	} rows[] = {
+		{2, 0, 5, "PRIORITY"},    {3, 0, 4, "RST_STREAM"}, {4, 0, 6, "SETTINGS"},
+		{4, 1, 0, "SETTINGS"},    {5, 4, 9, "PUSH"},       {6, 0, 8, "PING"},
+		{7, 0, 8, "GOAWAY"},      {8, 0, 4, "WINDOW"},     {0, 0, 0, "DATA"},
+		{0, 8, 256, "DATA"},      {1, 4, 10, "answer"},    {16, 0, 9, "unknown"},
+		{255, 255, 0, "unknown"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+		begin(20);
+		for (int k = 0; k < 20; k++)
+			frame(rows[i].type, rows[i].flags, 1, rows[i].n);
+		fine();
+		wire_n = 0;
+		frame(rows[i].type, rows[i].flags, 1, rows[i].n);
+		refused(rows[i].what, rows[i].n);
+	}
+}
+
+static void test_data_is_free(void **state)
+{
+	(void)state;
+	begin(16);
+	for (int i = 0; i < 100; i++) {
+		frame(0, 0, 1, 1);
+		frame(0, 1, 1, 0);
+		frame(0, 8, 1, 257);
+	}
+	fine();
+	assert_int_equal(l.control.left, 16);
+}
+
+static void test_continuations(void **state)
+{
+	(void)state;
+	begin(100);
+	frame(1, 0, 1, 10);
+	for (int i = 0; i < 3; i++)
+		frame(9, 0, 1, 10);
+	fine();
+	assert_true(tako__h2_limits_waits(&l));
+	wire_n = 0;
+	frame(9, 4, 1, 10);
+	refused("CONTINUATION", 10);
+	/* They are counted for each block. */
+	begin(100);
+	for (int i = 0; i < 5; i++) {
+		frame(1, 0, 1, 10);
+		frame(9, 0, 1, 0);
+		frame(9, 4, 1, 10);
+	}
+	fine();
+	assert_false(tako__h2_limits_waits(&l));
+}
+
+static void test_block_bytes(void **state)
+{
+	(void)state;
+	begin(100);
+	frame(1, 0, 1, 600);
+	frame(9, 0, 1, 400);
+	fine();
+	wire_n = 0;
+	frame(9, 4, 1, 1);
+	refused("field block", 1);
+	begin(100);
+	frame(1, 4, 1, 1001);
+	refused("field block", 1001);
+}
+
+static void test_priority_on_stream_0(void **state)
+{
+	(void)state;
+	begin(100);
+	frame(2, 0, 0, 5);
+	refused("stream 0", 5);
+	assert_true(l.wrong);
+	begin(100);
+	frame(2, 0, 1, 5);
+	frame(2, 0, 0x10000, 5);
+	fine();
+	assert_false(l.wrong);
+}
+
+/* Its payload is never seen: the library refuses the head. */
+static void test_frame_too_large(void **state)
+{
+	(void)state;
+	begin(100);
+	l.frame_bytes_max = 100;
+	frame(0, 0, 1, 101);
+	fine();
+}
+
+static void test_waits(void **state)
+{
+	(void)state;
+	begin(100);
+	l.preface_n = 0;
+	assert_true(tako__h2_limits_waits(&l));
+	memset(wire, 'p', 24);
+	wire_n = 23;
+	fine();
+	assert_true(tako__h2_limits_waits(&l));
+	wire_n = 1;
+	fine();
+	assert_false(tako__h2_limits_waits(&l));
+	/* Half a head, half a payload; but not half a body. */
+	wire_n = 0;
+	frame(6, 0, 0, 8);
+	wire_n = 4;
+	fine();
+	assert_true(tako__h2_limits_waits(&l));
+	begin(100);
+	frame(6, 0, 0, 8);
+	wire_n = 12;
+	fine();
+	assert_true(tako__h2_limits_waits(&l));
+	begin(100);
+	frame(0, 0, 1, 100);
+	wire_n = 12;
+	fine();
+	assert_false(tako__h2_limits_waits(&l));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_bucket),
+		cmocka_unit_test(test_bucket_without_bottom),
+		cmocka_unit_test(test_each_type_costs),
+		cmocka_unit_test(test_data_is_free),
+		cmocka_unit_test(test_continuations),
+		cmocka_unit_test(test_block_bytes),
+		cmocka_unit_test(test_priority_on_stream_0),
+		cmocka_unit_test(test_frame_too_large),
+		cmocka_unit_test(test_waits),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
