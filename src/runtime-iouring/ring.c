@@ -327,7 +327,7 @@ static int learn_limits(struct tako__ring *r)
 		rc = io_uring_peek_cqe(&r->uring, &cqe);
 	if (rc < 0)
 		return rc;
-	r->limits_recv = cqe->res == -ENOTSOCK;
+	r->limits_recv = cqe->res == -ENOTSOCK && r->bufs.bit_by_bit;
 	io_uring_cqe_seen(&r->uring, cqe);
 	return 0;
 }

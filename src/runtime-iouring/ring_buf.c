@@ -50,6 +50,8 @@ struct buf_reg {
 };
 _Static_assert(sizeof(struct buf_reg) == sizeof(struct io_uring_buf_reg), "the kernel's");
 
+bool tako__bufs_whole;
+
 static int register_ring(struct tako__bufs *b, struct io_uring *uring)
 {
 	struct buf_reg mine = {
@@ -124,10 +126,12 @@ static int try_open(struct tako__bufs *b, struct io_uring *uring, unsigned count
 
 int tako__bufs_open(struct tako__bufs *b, struct io_uring *uring, unsigned count, uint32_t bytes)
 {
-	int rc;
+	int rc = -EINVAL;
 
-	b->bit_by_bit = true;
-	rc = try_open(b, uring, count ? count : BIT_BY_BIT_COUNT, bytes ? bytes : BIT_BY_BIT_BYTES);
+	b->bit_by_bit = !tako__bufs_whole;
+	if (b->bit_by_bit)
+		rc = try_open(b, uring, count ? count : BIT_BY_BIT_COUNT,
+		              bytes ? bytes : BIT_BY_BIT_BYTES);
 	if (rc == -EINVAL) {
 		b->bit_by_bit = false;
 		rc = try_open(b, uring, count ? count : WHOLE_COUNT, bytes ? bytes : WHOLE_BYTES);

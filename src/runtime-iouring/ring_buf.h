@@ -24,6 +24,9 @@ struct tako__bufs {
 	bool bit_by_bit;
 };
 
+/* For tests: do as on kernels that do not fill buffers bit by bit. */
+extern bool tako__bufs_whole;
+
 /* Register `count` buffers (0: a choice that fits the kernel) of `bytes`. */
 int tako__bufs_open(struct tako__bufs *b, struct io_uring *uring, unsigned count, uint32_t bytes);
 /* After the ring is gone. */

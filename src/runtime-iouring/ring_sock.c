@@ -246,10 +246,7 @@ static void arm_receive(struct tako__ring *r, struct tako_sock *s, struct io_uri
 static void arm_poll(struct tako_sock *s, struct io_uring_sqe *sqe)
 {
 	/* After the peer's end only a reset is left to be told, and errors always are. */
-	if (s->flags & TAKO_SOCK_EOF)
-		io_uring_prep_poll_add(sqe, s->fd, 0);
-	else
-		io_uring_prep_poll_multishot(sqe, s->fd, POLLIN | POLLRDHUP);
+	io_uring_prep_poll_multishot(sqe, s->fd, s->flags & TAKO_SOCK_EOF ? 0 : POLLIN | POLLRDHUP);
 	s->flags |= SOCK_POLLED;
 }
 
@@ -401,7 +398,9 @@ static void on_poll(struct tako__ring *r, struct tako_sock *s, int res)
 	if (res < 0)
 		return;
 	if (s->flags & TAKO_SOCK_EOF) {
-		s->flags |= SOCK_HANGUP;
+		/* Once is enough: it would only say again that the end has come. */
+		if (!(s->flags & SOCK_POLLED))
+			s->flags |= SOCK_HANGUP;
 		if (res & POLLERR)
 			tako__ring_fail(s);
 		return;

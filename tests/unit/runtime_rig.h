@@ -44,6 +44,7 @@ struct op {
 
 struct rig {
 	const tako_runtime *rt; /* which one the tests are about */
+	unsigned share;         /* buffers that one socket may fill in a turn */
 	struct tako_loop *loop;
 	struct op ops[RIG_OPS];
 	unsigned completed;
@@ -78,6 +79,8 @@ void rig_turn_until(uint64_t deadline_ns);
 void rig_turn(unsigned times);
 bool rig_readable(int fd, int ms);
 
+/* Connected to each other over loopback; the first is fit for rig_start_fd(). */
+void rig_tcp_pair(int fds[2]);
 void rig_start(struct end *e);
 /* The same with `fd` in the loop, and `peer` to be closed at the end. */
 void rig_start_fd(struct end *e, int fd, int peer);

@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "core/clock.h"
 #include "unit/runtime_rig.h"
 
 /* ---- Sending ---------------------------------------------------------------------------------- */
@@ -200,6 +201,129 @@ static void test_shrinking_file(void **state)
 	}
 }
 
+/* Small sends until one is not done at once.  Returns how many were queued. */
+static unsigned fill(struct end *e, const char *data, size_t each)
+{
+	unsigned i = 0;
+
+	setsockopt(e->s.fd, SOL_SOCKET, SO_SNDBUF, &(int){1}, sizeof(int));
+	for (; i < RIG_OPS && !e->s.queued_bytes; i++) {
+		rig_queue(e, i, data + i * each, each);
+		rig_turn(1);
+	}
+	return i;
+}
+
+/* Done means that it arrives if the peer reads, also when it reads late and we have closed. */
+static void test_what_is_done_arrives(void **state)
+{
+	enum { EACH = 300, ROOM = RIG_OPS * EACH };
+	char *data = rig_pattern(ROOM);
+	char *got = malloc(ROOM);
+
+	(void)state;
+	/* Closed right behind each of them, some of which found no room. */
+	for (unsigned last = 1; last < RIG_OPS; last++) {
+		size_t told = 0;
+		size_t n = 0;
+		struct end e;
+
+		memset(rig.ops, 0, sizeof rig.ops);
+		rig.completed = 0;
+		rig_start(&e);
+		setsockopt(e.s.fd, SOL_SOCKET, SO_SNDBUF, &(int){1}, sizeof(int));
+		for (unsigned i = 0; i < last; i++) {
+			rig_queue(&e, i, data + i * EACH, EACH);
+			rig.ops[i].close_in_done = i == last - 1;
+			rig_turn(1);
+		}
+		for (unsigned i = 0; i < last; i++)
+			told += rig.ops[i].done && !rig.ops[i].err ? EACH : 0;
+		for (unsigned idle = 0; idle < 20 && n < ROOM;) {
+			ssize_t r = recv(e.peer, got + n, ROOM - n, MSG_DONTWAIT);
+
+			idle = r > 0 ? 0 : idle + 1;
+			n += r > 0 ? (size_t)r : 0;
+			rig_turn(1);
+		}
+		assert_true(n >= told);
+		assert_memory_equal(got, data, n);
+		rig_finish(&e);
+	}
+	free(got);
+	free(data);
+}
+
+/* But nobody waits for ever for a peer that does not read, and a reset for none. */
+static void test_a_close_ends(void **state)
+{
+	char *data = rig_pattern(RIG_OPS * 300);
+	uint64_t until = tako__clock_ns() + 10000000000u;
+
+	(void)state;
+	for (int reset = 0; reset < 2; reset++) {
+		struct end e;
+		unsigned n;
+
+		memset(rig.ops, 0, sizeof rig.ops);
+		rig.completed = 0;
+		rig_start(&e);
+		n = fill(&e, data, 300);
+		assert_in_range(n, 1, RIG_OPS - 1);
+		if (reset)
+			RIG_CALL(rig.rt->reset(&e.s));
+		else
+			RIG_CALL(rig.rt->close(&e.s));
+		while (!e.closed && tako__clock_ns() < until)
+			rig_turn_until(reset ? 0 : until);
+		assert_int_equal(e.closed, 1);
+		for (unsigned i = 0; i < n; i++)
+			assert_int_equal(rig.ops[i].done, 1);
+		rig_finish(&e);
+	}
+	free(data);
+}
+
+/* On a disk and not in memory: a runtime that never waits has to have it read first. */
+static void test_cold_file(void **state)
+{
+	enum { FILE_N = 1 << 20 };
+	char *data = rig_pattern(FILE_N);
+	char *got = malloc(FILE_N);
+	char name[] = "build/.runtime-test-XXXXXX";
+	int fd = mkostemp(name, O_CLOEXEC);
+	struct end e;
+
+	(void)state;
+	assert_true(fd >= 0);
+	unlink(name);
+	assert_int_equal(write(fd, data, FILE_N), FILE_N);
+	assert_int_equal(fsync(fd), 0);
+	assert_int_equal(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+	rig_start(&e);
+	rig_queue(&e, 0, "head", 4);
+	rig_queue_file(&e, 1, fd, 0, FILE_N);
+	assert_int_equal(rig_drain(&e, got, 4), 4);
+	assert_int_equal(rig_drain(&e, got, FILE_N), FILE_N);
+	assert_memory_equal(got, data, FILE_N);
+	rig_turn(2);
+	rig_check_ops(2, 2, 0);
+	/* And closed in the middle of it. */
+	assert_int_equal(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+	memset(rig.ops, 0, sizeof rig.ops);
+	rig.completed = 0;
+	rig_queue_file(&e, 0, fd, 0, FILE_N);
+	rig_turn(1);
+	RIG_CALL(rig.rt->close(&e.s));
+	for (unsigned i = 0; i < 1000 && !e.closed; i++)
+		rig_turn_until(tako__clock_ns() + 1000000);
+	rig_check_ops(1, 0, TAKO_ECLOSED);
+	rig_finish(&e);
+	close(fd);
+	free(got);
+	free(data);
+}
+
 int runtime_contract_send(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -210,6 +334,9 @@ int runtime_contract_send(void)
 		RIG_TEST(test_close_in_done),
 		RIG_TEST(test_file_between_memory),
 		RIG_TEST(test_shrinking_file),
+		RIG_TEST(test_what_is_done_arrives),
+		RIG_TEST(test_a_close_ends),
+		RIG_TEST(test_cold_file),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
