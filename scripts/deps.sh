@@ -16,6 +16,10 @@ build   make                this build
 build   pkgconf             finds libraries, and checks our own tako.pc
 build   libnghttp2-dev      HTTP/2
 build   liburing-dev        the io_uring runtime
+build   dpkg-dev            scripts/wolfssl.sh: unpacks Debian'\''s source of wolfSSL
+build   autoconf            … and builds it
+build   automake            … and builds it
+build   libtool             … and builds it
 build   nettle-dev          SHA-256 in the showcase'\''s /upload
 build   libcjson-dev        JSON in the showcase
 check   libcmocka-dev       unit tests
@@ -25,6 +29,7 @@ check   curl                integration tests: a client that is not ours
 check   nghttp2-client      integration tests: nghttp, h2load
 check   python3-h2          integration tests: HTTP/2 frame by frame
 check  ?nodejs              integration tests: another HTTP/2 client
+check   openssl             integration tests: certificates, and a TLS client that is not ours
 check   wrk                 integration tests: load
 check   apache2-utils       integration tests: ab, an HTTP/1.0 client
 check   chromium            integration tests: a browser opens the page

@@ -1,0 +1,227 @@
+#!/usr/bin/env bash
+# wolfssl.sh OUT.mk DIR: writes OUT.mk, which tells make where the TLS library is.  The first that
+# has what src/transports/tls needs, which a compiled probe decides and not a version:
+#
+#   1. $WOLFSSL_PREFIX, if it is set; nothing else is then tried
+#   2. what pkg-config knows as "wolfssl"
+#   3. one built below DIR from this Debian release's own source package, security patches included
+#
+# Debian 12's package lacks QUIC and is built without assembly, at a thirtieth of the speed.
+# The build takes under a minute, once.  Only DIR changes: apt works on lists and a cache of its
+# own there, and checks every file against the archive's signature.  May be interrupted and run
+# again at any time.
+#
+# The library that is built is renamed: every name it exports gets a prefix, and DIR/names maps the
+# old to the new for what is compiled against it.  So libtako.a can be linked into a program
+# that has a wolfSSL, or an OpenSSL, of its own.
+set -u
+
+out=${1:?} dir=${2:?}
+here=$(cd "$(dirname "$0")/.." && pwd)
+prefix=vendored_by_tako_
+cc=${CC:-cc}
+jobs=$(nproc 2>/dev/null || echo 2)
+
+say() { echo "wolfssl: $*" >&2; }
+die() {
+    say "$*"
+    exit 1
+}
+
+mkdir -p "$dir" "$(dirname "$out")" || die "cannot make $dir"
+named=$dir # as make knows it
+dir=$(cd "$dir" && pwd) out=$(cd "$(dirname "$out")" && pwd)/${out##*/}
+exec 9>"$dir/.lock"
+flock 9 || die "cannot lock $dir"
+work=$dir/work
+
+# ---- Is this one good enough? -----------------------------------------------------------------
+
+probe() { # flags...
+    "$cc" -xc "$here/scripts/wolfssl-probe.c" -o "$dir/probe" "$@" >"$dir/probe.log" 2>&1 &&
+        "$dir/probe" >>"$dir/probe.log" 2>&1
+}
+
+# Through a temporary, as make takes a file that is there for one that is complete.
+answer() {
+    cat >"$out.new" && mv "$out.new" "$out"
+}
+
+from_prefix() {
+    local p=$WOLFSSL_PREFIX
+    probe -I"$p/include" -L"$p/lib" -Wl,-rpath,"$p/lib" -lwolfssl -lm || {
+        tail -n 5 "$dir/probe.log" >&2
+        die "the wolfSSL in $p lacks what tako needs (its words are above)"
+    }
+    answer <<-END
+		WOLFSSL_CFLAGS := -isystem $p/include
+		WOLFSSL_LIBS := -L$p/lib -Wl,-rpath,$p/lib -lwolfssl -lm
+		END
+}
+
+from_system() {
+    local flags
+    flags=$(pkg-config --cflags --libs wolfssl 2>/dev/null) || return 1
+    # shellcheck disable=SC2086
+    probe $flags || return 1
+    answer <<-END
+		WOLFSSL_CFLAGS := $(pkg-config --cflags wolfssl)
+		WOLFSSL_LIBS := wolfssl
+		END
+}
+
+# ---- Debian's source, without touching the machine's apt --------------------------------------
+
+apt_in() { # list of sources, apt's tool, arguments...
+    LC_ALL=C.UTF-8 "$2" -qq \
+        -o Dir::Etc::sourcelist="$1" -o Dir::Etc::sourceparts=/dev/null \
+        -o Dir::State::lists="$work/apt/lists" -o Dir::Cache="$work/apt/cache" \
+        -o Dir::State::status=/dev/null -o APT::Sandbox::User=root -o Acquire::Retries=3 "${@:3}" \
+        </dev/null
+}
+
+# The machine's own archives, asked for their sources: a list for each suite, and one of all.
+write_sources() {
+    local keys=/usr/share/keyrings/debian-archive-keyring.gpg option= uri suite
+    [[ -r $keys ]] && option="[signed-by=$keys] "
+    # shellcheck disable=SC2016
+    while read -r uri suite; do
+        [[ $uri == *debian* ]] || continue
+        echo "deb-src $option$uri $suite main" | tee "$work/apt/${suite//\//_}.list" >>"$work/apt/all"
+    done < <(apt-get indextargets --format '$(REPO_URI) $(RELEASE)' 'Created-By: Packages' 2>/dev/null |
+        sort -u)
+    [[ -s $work/apt/all ]]
+}
+
+# The newest version first.  Where a pool has lost its files, the same version may be in another
+# suite's, and if not an older one is better than none.
+get_source() { # package
+    local version list
+    for version in $(apt_in "$work/apt/all" apt-cache showsrc --only-source "$1" |
+        sed -n 's/^Version: //p' | sort -rVu); do
+        for list in "$work"/apt/*.list; do
+            (cd "$work" && apt_in "$list" apt-get source --only-source "$1=$version") \
+                >>"$work/log" 2>&1 && return
+        done
+    done
+    return 1
+}
+
+# ---- Building it ----------------------------------------------------------------------------------
+
+run() { # what, command...
+    local what=$1
+    shift
+    say "$what"
+    "$@" >>"$work/log" 2>&1 </dev/null || {
+        tail -n 15 "$work/log" >&2
+        die "$what went wrong (its last words are above, all of them in $work/log)"
+    }
+}
+
+configure() {
+    local asm=()
+    case $(uname -m) in
+    x86_64) asm=(--enable-intelasm --enable-sp-asm) ;;
+    aarch64) asm=(--enable-armasm --enable-sp-asm) ;;
+    esac
+    # Each session has room for a peer's certificate, its names in two arrays of these: sixteen would
+    # be 400 bytes more a connection, and names of a handful of parts are all that is seen.
+    # Hardened as the distribution's own: what parses a peer's certificates should be.
+    ./configure --prefix="$work/root" --enable-static --disable-shared --with-pic \
+        --disable-examples --disable-crypttests --disable-silent-rules "${asm[@]}" --enable-sp=yes,384 \
+        --enable-tls13 --disable-oldtls --enable-quic --enable-alpn --enable-sni \
+        --enable-session-ticket --enable-earlydata --enable-secure-renegotiation-info \
+        --enable-ocsp --enable-ocspstapling --enable-crl --enable-altcertchains \
+        --enable-opensslextra --enable-opensslall --enable-certgen --enable-certext --enable-keygen \
+        --enable-curve25519 --enable-ed25519 --enable-hkdf --enable-harden --enable-ip-alt-name \
+        CC="$cc" CFLAGS="-O2 -g1 -fstack-protector-strong -D_FORTIFY_SOURCE=2 -Wno-error" \
+        CPPFLAGS="-DWOLFSSL_GETRANDOM -DWOLFSSL_DH_CONST -DWOLFSSL_ALT_NAMES -DWC_MAX_NAME_ENTRIES=10 -DHAVE_SECRET_CALLBACK -DHAVE_AES_ECB"
+}
+
+# The few hundred lines between ngtcp2 and wolfSSL, which no Debian package has.
+build_helper() {
+    local f objects=() version=${PWD##*/ngtcp2-}
+    version=${version%%[!0-9.]*}
+    # Its own configure would ask for libraries that these two files do not need.
+    # shellcheck disable=SC2046
+    printf '#define NGTCP2_VERSION "%s"\n#define NGTCP2_VERSION_NUM 0x%02x%02x%02x\n' \
+        "$version" $(tr . ' ' <<<"$version") >lib/includes/ngtcp2/version.h
+    for f in shared wolfssl/wolfssl; do
+        "$cc" -O2 -g1 -fPIC -w -c -Icrypto -Icrypto/includes -Ilib -Ilib/includes \
+            -I"$work/root/include" "crypto/$f.c" -o "$work/ngtcp2_${f##*/}.o" || return
+        objects+=("$work/ngtcp2_${f##*/}.o")
+    done
+    ar rcs "$work/root/lib/libngtcp2_crypto_wolfssl.a" "${objects[@]}" || return
+    mkdir -p "$work/root/include/ngtcp2"
+    cp crypto/includes/ngtcp2/ngtcp2_crypto_wolfssl.h "$work/root/include/ngtcp2"
+}
+
+rename() {
+    local a
+    cd "$work/root/lib" || return
+    nm -g --defined-only ./*.a 2>/dev/null | awk -v prefix="$prefix" '
+        NF == 3 && !seen[$3]++ { print $3 " " prefix $3 }' >"$work/root/names"
+    [[ -s $work/root/names ]] || return
+    for a in *.a; do
+        objcopy --redefine-syms="$work/root/names" "$a" || return
+    done
+    mkdir -p objects && (cd objects && ar x ../libwolfssl.a)
+}
+
+check_files() {
+    local left=$work/root
+    rm -rf "$left/bin" "$left/share" "$left/lib/pkgconfig" "$left"/lib/*.la
+    sed "s/ .*//" "$left/names" | grep -qx wolfSSL_new
+}
+
+# Of what it was built by, as that was when the build began.
+stamp=$(cat "$here/scripts/wolfssl.sh" "$here/scripts/wolfssl-probe.c" | cksum)
+built() { [[ -e $dir/wolfssl/stamp && $(<"$dir/wolfssl/stamp") == "$stamp" ]]; }
+
+build() {
+    local started=$SECONDS tool
+    for tool in apt-get apt-cache dpkg-source autoreconf libtoolize make objcopy; do
+        command -v "$tool" >/dev/null || die "there is no usable wolfSSL here, and no '$tool' to build one:" \
+            "scripts/deps.sh build, WOLFSSL_PREFIX=/where/one/is, or TLS=0"
+    done
+    # What an interrupted run left is not worth the risk of being half.
+    rm -rf "$work" "$dir/wolfssl"
+    mkdir -p "$work"/apt/lists/partial "$work"/apt/cache/archives/partial || die "cannot write to $dir"
+    write_sources || die "this machine's apt knows no Debian archive to take wolfSSL's source from"
+    run "asking Debian's archive for sources" apt_in "$work/apt/all" apt-get update
+    say "fetching wolfssl and ngtcp2"
+    get_source wolfssl && get_source ngtcp2 || {
+        tail -n 5 "$work/log" >&2
+        die "the source packages could not be had (apt's words are above)"
+    }
+    cd "$work"/wolfssl-*/ || die "no wolfSSL in its source package"
+    say "building $(sed -n '1s/ (\(.*\)).*/ \1/p' debian/changelog), once, for under a minute"
+    [[ -x configure ]] || run "autoreconf" autoreconf -fi
+    run "configure" configure
+    run "make" env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS make -j"$jobs"
+    run "make install" env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS make install
+    cd "$work"/ngtcp2-*/ || die "no ngtcp2 in its source package"
+    run "ngtcp2's side of it" build_helper
+    run "renaming" rename
+    run "last look" check_files
+    echo "$stamp" >"$work/root/stamp"
+    mv "$work/root" "$dir/wolfssl" || die "cannot move the result to $dir"
+    rm -rf "$work"
+    say "built in $((SECONDS - started)) s"
+}
+
+# ---- Which one --------------------------------------------------------------------------------------
+
+if [[ -n ${WOLFSSL_PREFIX-} ]]; then
+    from_prefix
+elif ! from_system; then
+    built || (build) || exit
+    answer <<-END
+		WOLFSSL_CFLAGS := -isystem $named/wolfssl/include
+		WOLFSSL_LIBS :=
+		WOLFSSL_ARCHIVE := $named/wolfssl/lib/libwolfssl.a
+		WOLFSSL_OBJECTS := \$(wildcard $named/wolfssl/lib/objects/*.o)
+		WOLFSSL_NAMES := $named/wolfssl/names
+		END
+fi
