@@ -1,7 +1,8 @@
 # tako: an embeddable web framework in C.
 #
 #   make                      libtako.a, libtako.so and every example, in build/
-#   make run                  build and serve the showcase on http://127.0.0.1:8080
+#   make run                  build and serve the showcase on http://127.0.0.1:8080 and with TLS
+#                             on https://localhost:8443
 #   make check                build and run every test (what CI runs); SAN= for one sanitizer
 #   make unit | integration   only those tests, in the build that CC= and SAN= choose
 #   make fuzz                 60 s of each fuzz target (FUZZ_SECONDS=); fuzz-smoke is short
@@ -13,7 +14,8 @@
 #
 # Variables: CC, CFLAGS, CPPFLAGS, LDFLAGS (yours come last and win), BUILD=build, PREFIX, DESTDIR,
 # SAN=address,undefined|thread, LTO=1 (release build, gcc), V=1 (show commands), DEPS=no (install
-# nothing: only `make`, `make run`, `make check` and `make bench` ever do, see scripts/deps.sh).
+# nothing: only `make`, `make run`, `make check` and `make bench` ever do, see scripts/deps.sh),
+# TLS=0 (a build without it), WOLFSSL_PREFIX=/where/one/is (instead of the one that is found or built).
 
 ifeq ($(origin CC),default)
 CC := gcc
@@ -28,13 +30,14 @@ FUZZ_SECONDS ?= 60
 FMT ?= clang-format
 TIDY ?= clang-tidy
 
+.DEFAULT_GOAL := all
 comma := ,
 empty :=
 space := $(empty) $(empty)
 
 # Objects of different compilers, sanitizers or link modes never meet: each has its own directory.
 variant := $(if $(FUZZ),fuzz) $(if $(filter gcc cc,$(notdir $(CC)))$(FUZZ),,$(notdir $(CC))) \
-	$(if $(LTO),lto) $(subst $(comma),-,$(SAN))
+	$(if $(LTO),lto) $(if $(filter 0,$(TLS)),notls) $(subst $(comma),-,$(SAN))
 variant := $(subst $(space),-,$(strip $(variant)))
 B := $(BUILD)$(if $(variant),/$(variant))
 
@@ -57,7 +60,7 @@ OPT := -O2 -g -flto=auto -ffat-lto-objects
 AR := gcc-ar
 endif
 
-ALL_CPPFLAGS = -D_GNU_SOURCE -Iinclude -Isrc $(EXTRA) $(LIB_CFLAGS) $(CPPFLAGS)
+ALL_CPPFLAGS = -D_GNU_SOURCE -Iinclude -Isrc $(LIB_DEFINES) $(EXTRA) $(LIB_CFLAGS) $(CPPFLAGS)
 ALL_CFLAGS = -std=c11 $(WARN) $(OPT) -fPIC -fvisibility=hidden -pthread $(CFLAGS)
 ALL_LDFLAGS = $(OPT) -pthread -Wl,-z,relro,-z,now $(LDFLAGS)
 # Unresolved names in the shared library are errors, except that sanitizers leave theirs to the program.
@@ -76,13 +79,24 @@ SONAME := libtako.so.$(firstword $(subst ., ,$(VERSION)))
 # A transport or runtime that needs a library says so in a module.mk in its directory, with
 #   LIB_LIBS += libnghttp2          what to compile and link with (also goes into tako.pc)
 #   LIB_SKIP += src/transports/h2/% leave these sources out
+#   LIB_DEFINES += -DTAKO__WITH_H2  say that the feature is in the build
+# A library that was built for tako alone is part of it: LIB_ARCHIVES is linked into libtako.so,
+# LIB_OBJECTS are its members, which join libtako.a.  So that a program may have another copy of it,
+# its names were changed, and in the objects of RENAMED_SRCS they are changed as the list RENAMES says.
 LIB_LIBS :=
 LIB_SKIP :=
+LIB_DEFINES :=
+LIB_ARCHIVES :=
+LIB_OBJECTS :=
+UNIT_SKIP :=
+RENAMED_SRCS :=
+RENAMED_CFLAGS :=
+RENAMES :=
 include $(wildcard src/transports/*/module.mk src/runtime-*/module.mk)
 LIB_CFLAGS = $(call pkg_cflags,$(LIB_LIBS))
 
 LIB_SRCS := $(filter-out $(LIB_SKIP),$(sort $(wildcard src/*.c src/*/*.c src/*/*/*.c)))
-UNIT_SRCS := $(sort $(wildcard tests/unit/*_test.c))
+UNIT_SRCS := $(filter-out $(UNIT_SKIP),$(sort $(wildcard tests/unit/*_test.c)))
 # Fakes and helpers shared by tests: an archive, so that each test links only what it names.
 SUPPORT_SRCS := $(filter-out $(UNIT_SRCS),$(sort $(wildcard tests/unit/*.c tests/sim/*.c)))
 PROGRAM_SRCS := $(sort $(wildcard tests/programs/*.c))
@@ -144,15 +158,22 @@ $(B)/obj/%.o: %.c $(B)/.flags | $(BUILD)/.deps
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	$(if $(RENAME),$(Q)objcopy --redefine-syms=$(RENAME) $@)
 
-$(B)/libtako.a: $(call obj,$(LIB_SRCS)) $(B)/.sources
+# Names are changed in machine code, which is all that these may therefore be.
+$(call obj,$(RENAMED_SRCS)): private RENAME = $(RENAMES)
+$(call obj,$(RENAMED_SRCS)): private EXTRA = $(RENAMED_CFLAGS) -Itests
+$(call obj,$(RENAMED_SRCS)): private OPT := $(OPT) $(if $(LTO),-fno-lto)
+$(call obj,$(RENAMED_SRCS)): $(RENAMES)
+
+$(B)/libtako.a: $(call obj,$(LIB_SRCS)) $(LIB_OBJECTS) $(B)/.sources
 	$(call say,AR,$@)
 	@rm -f $@
 	$(Q)$(AR) rcs $@ $(filter %.o,$^)
 
-$(B)/libtako.so.$(VERSION): $(call obj,$(LIB_SRCS)) src/tako.map $(B)/.sources
+$(B)/libtako.so.$(VERSION): $(call obj,$(LIB_SRCS)) $(LIB_ARCHIVES) src/tako.map $(B)/.sources
 	$(call say,LD,$@)
-	$(Q)$(CC) $(SO_LDFLAGS) $(ALL_LDFLAGS) -Wl,-soname,$(SONAME) -o $@ $(filter %.o,$^) \
+	$(Q)$(CC) $(SO_LDFLAGS) $(ALL_LDFLAGS) -Wl,-soname,$(SONAME) -o $@ $(filter %.o %.a,$^) \
 		$(call pkg_libs,$(LIB_LIBS))
 $(B)/libtako.so: $(B)/libtako.so.$(VERSION)
 	@ln -sf $(<F) $(B)/$(SONAME)
@@ -212,7 +233,8 @@ $(foreach d,$(EXAMPLE_DIRS),$(eval $(call example_dir,$(d))))
 # ---- Running -----------------------------------------------------------------
 
 run: $(B)/examples/showcase
-	@exec $(B)/examples/showcase --files examples $(ARGS)
+	@exec $(B)/examples/showcase --http 127.0.0.1:8080 $(if $(filter 0,$(TLS)),,--tls 127.0.0.1:8443) \
+		--files examples $(ARGS)
 
 # ---- Tests -------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ address that is written in them; one that another process holds is a skip, not a
 import http.client
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -60,10 +61,19 @@ def wait_for_port(proc):
     return None
 
 
-def talk(port):
+def connection(program, port):
+    if os.path.basename(program) != "tls":
+        return http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    trusting = ssl.create_default_context()
+    trusting.check_hostname = False
+    trusting.verify_mode = ssl.CERT_NONE
+    return http.client.HTTPSConnection("127.0.0.1", port, timeout=30, context=trusting)
+
+
+def talk(program, port):
     """Requests on one connection, whatever their status: returns how many were answered."""
     answered = 0
-    conn = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    conn = connection(program, port)
     for method, path, body in REQUESTS:
         try:
             conn.request(method, path, body)
@@ -80,17 +90,17 @@ def talk(port):
 def check(program):
     """None, or what went wrong; a text that starts with "skip" when it could not be tried."""
     args = SHOWCASE_ARGS if os.path.basename(program) == "showcase" else []
-    with tempfile.TemporaryFile("w+") as out:
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryDirectory() as cwd:
         proc = subprocess.Popen(
             ["valgrind", "-q", "--error-exitcode=99", "--leak-check=full",
-             "--errors-for-leak-kinds=definite,possible", "--track-fds=no", program] + args,
-            stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+             "--errors-for-leak-kinds=definite,possible", "--track-fds=no", os.path.abspath(program)] + args,
+            stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=cwd)
         problem = None
         try:
             port = wait_for_port(proc)
             if port is None:
                 problem = "it did not come to listen"
-            elif talk(port) != len(REQUESTS):
+            elif talk(program, port) != len(REQUESTS):
                 problem = "not every request was answered"
             proc.send_signal(signal.SIGTERM)
             status = proc.wait(STOP_S)

@@ -123,6 +123,10 @@ static void put_connection(struct answer *a, cJSON *root)
 	put(a, root, "local", text(a, tako_str_z(info.local)));
 	put(a, root, "transport", text(a, tako_str_z(info.transport)));
 	put(a, root, "tls", text(a, tako_str_z(info.tls)));
+	put(a, root, "cipher", text(a, tako_str_z(info.cipher)));
+	put(a, root, "alpn", text(a, tako_str_z(info.alpn)));
+	put(a, root, "server_name", text(a, tako_str_z(info.server_name)));
+	put(a, root, "resumed", cJSON_CreateBool((cJSON_bool)info.resumed));
 	put(a, root, "connection", cJSON_CreateNumber((double)info.id));
 	put(a, root, "connection_request", cJSON_CreateNumber((double)info.request_count));
 }

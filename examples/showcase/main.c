@@ -17,8 +17,13 @@ enum { LISTENERS_MAX = 16, WORKERS_MAX = 256, CONNECTIONS_MAX = 65536, EXIT_USAG
 struct options {
 	const tako_runtime *runtime;
 	uint32_t worker_count;
-	const char *http[LISTENERS_MAX];
-	size_t http_count;
+	struct {
+		const char *addr;
+		bool tls;
+	} listen[LISTENERS_MAX];
+	size_t listen_count;
+	const char *cert_file;
+	const char *key_file;
 	const char *files;
 	bool quiet;
 };
@@ -31,11 +36,15 @@ static const char usage_text[] =
 	"  --http ADDR   127.0.0.1:8080, [::1]:8080, :8080, or port 0; may be repeated\n"
 	"  --runtime R   auto takes io_uring where it works, else epoll; or what the\n"
 	"                environment's TAKO_RUNTIME says\n"
+	"  --tls ADDR    the same with TLS; may be repeated\n"
+	"  --cert FILE --key FILE\n"
+	"                PEM; without them a certificate for localhost is made, and kept in\n"
+	"                $XDG_CACHE_HOME/tako or ~/.cache/tako\n"
 	"  --workers N   1 to 256; one per CPU when not given\n"
 	"  --files DIR   served below /files\n"
 	"  --quiet       no access log\n"
 	"\n"
-	"Not in this build: --tls, --h3, --cert, --key.\n";
+	"Not in this build: --h3.\n";
 
 static _Noreturn void refuse(const char *option, const char *why)
 {
@@ -64,11 +73,12 @@ static void set_workers(struct options *o, const char *text)
 	o->worker_count = (uint32_t)n;
 }
 
-static void add_http(struct options *o, const char *addr)
+static void add_listener(struct options *o, const char *addr, bool tls)
 {
-	if (o->http_count == LISTENERS_MAX)
-		refuse("--http", "too many of them");
-	o->http[o->http_count++] = addr;
+	if (o->listen_count == LISTENERS_MAX)
+		refuse(tls ? "--tls" : "--http", "too many of them");
+	o->listen[o->listen_count].addr = addr;
+	o->listen[o->listen_count++].tls = tls;
 }
 
 static void set_option(struct options *o, int which, const char *name)
@@ -81,7 +91,16 @@ static void set_option(struct options *o, int which, const char *name)
 		set_workers(o, optarg);
 		break;
 	case 'a':
-		add_http(o, optarg);
+		add_listener(o, optarg, false);
+		break;
+	case 't':
+		add_listener(o, optarg, true);
+		break;
+	case 'c':
+		o->cert_file = optarg;
+		break;
+	case 'k':
+		o->key_file = optarg;
 		break;
 	case 'f':
 		o->files = optarg;
@@ -110,10 +129,10 @@ static void read_options(struct options *o, int argc, char **argv)
 		{"files", required_argument, NULL, 'f'},
 		{"quiet", no_argument, NULL, 'q'},
 		{"help", no_argument, NULL, 'h'},
-		{"tls", required_argument, NULL, 'x'},
+		{"tls", required_argument, NULL, 't'},
+		{"cert", required_argument, NULL, 'c'},
+		{"key", required_argument, NULL, 'k'},
 		{"h3", required_argument, NULL, 'x'},
-		{"cert", required_argument, NULL, 'x'},
-		{"key", required_argument, NULL, 'x'},
 		{NULL, 0, NULL, 0},
 	};
 	int which;
@@ -123,8 +142,10 @@ static void read_options(struct options *o, int argc, char **argv)
 		set_option(o, which, known[i].name);
 	if (optind < argc)
 		refuse(argv[optind], "not an option");
-	if (o->http_count == 0)
-		add_http(o, "127.0.0.1:8080");
+	if ((o->cert_file != NULL) != (o->key_file != NULL))
+		refuse(o->cert_file ? "--cert" : "--key", "needs the other one of the two");
+	if (o->listen_count == 0)
+		add_listener(o, "127.0.0.1:8080", false);
 }
 
 /* A demonstration that benchmarks use takes as many connections as it is allowed to. */
@@ -140,7 +161,7 @@ static void raise_file_limit(void)
 
 /* One line for the runtime and one a listener, whatever --quiet says: with port 0 it is the only
  * way to know. */
-static int announce(const tako_server *srv, size_t listeners)
+static int announce(const tako_server *srv, const struct options *o)
 {
 	tako_stats stats = {.size = sizeof stats};
 	char addr[64];
@@ -149,12 +170,12 @@ static int announce(const tako_server *srv, size_t listeners)
 	if (err < 0)
 		return err;
 	printf("runtime %s (%s)\n", stats.runtime, stats.runtime_why);
-	for (size_t i = 0; i < listeners; i++) {
+	for (size_t i = 0; i < o->listen_count; i++) {
 		int rc = tako_server_local_addr(srv, i, addr, sizeof addr);
 
 		if (rc < 0)
 			return rc;
-		printf("listening on http://%s\n", addr);
+		printf("listening on %s://%s\n", o->listen[i].tls ? "https" : "http", addr);
 	}
 	fflush(stdout);
 	return 0;
@@ -162,10 +183,22 @@ static int announce(const tako_server *srv, size_t listeners)
 
 static int listen_all(tako_server *srv, const struct options *o)
 {
+	tako_cert *cert = NULL;
 	int rc = 0;
 
-	for (size_t i = 0; rc == 0 && i < o->http_count; i++)
-		rc = tako_server_listen(srv, tako_http(), o->http[i], NULL);
+	for (size_t i = 0; rc == 0 && i < o->listen_count; i++) {
+		if (!o->listen[i].tls) {
+			rc = tako_server_listen(srv, tako_http(), o->listen[i].addr, NULL);
+			continue;
+		}
+		if (!cert)
+			rc = certificate_load(&cert, o->cert_file, o->key_file);
+		if (rc == 0)
+			rc = tako_server_listen(srv, tako_tls(), o->listen[i].addr,
+			                        TAKO_LISTEN_CONFIG(.cert = cert));
+	}
+	/* The listeners have their own references. */
+	tako_cert_free(cert);
 	return rc;
 }
 
@@ -183,7 +216,7 @@ static int serve(tako_router *router, const struct options *o)
 	if (rc == 0)
 		rc = tako_server_stop_on_signals(srv);
 	if (rc == 0)
-		rc = announce(srv, o->http_count);
+		rc = announce(srv, o);
 	if (rc == 0)
 		rc = tako_server_run(srv);
 	if (rc < 0)

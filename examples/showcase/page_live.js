@@ -171,6 +171,11 @@ function show_routes(out, metrics) {
   const out = $("#metrics .out");
   const rate = (n) => n < 10 ? n.toFixed(1) : count(n);
   let before = null;
+  ask("/inspect").then(({ body }) => {
+    const { transport, tls, cipher } = JSON.parse(body);
+    $("#t-protocol").textContent = tls ? `${transport}, ${tls}` : transport;
+    $("#t-protocol").title = cipher ?? "without TLS";
+  }).catch(() => {});
   command($("#metrics"), () => `curl ${url("/metrics")}`);
   const tick = async () => {
     if (document.hidden) return;

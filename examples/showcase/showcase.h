@@ -18,6 +18,9 @@ void routes_add(tako_router *router, const char *files);
 /* page.html, as it was when this program was built. */
 tako_str page_html(void);
 
+/* The certificate in these files; NULL: one for localhost, made if need be. */
+int certificate_load(tako_cert **out, const char *cert_file, const char *key_file);
+
 int inspect(tako_req *req, tako_res *res, void *arg);
 int echo(tako_req *req, tako_res *res, void *arg);
 int upload(tako_req *req, tako_res *res, void *arg);

@@ -94,6 +94,21 @@ TAKO_API int tako_req_query_each(tako_req *req, tako_pair_fn fn, void *arg);
 
 /* ---- Request: where it came from ------------------------------------------------ */
 
+/* The certificate that a TLS client has proved to own, and whose signer is one of the
+ * listener's client_ca.  Borrowed, as long as the exchange lives. */
+typedef struct tako_peer_cert {
+	size_t size;
+	const char *subject;      /* "/C=JP/O=Example/CN=alice" */
+	const char *issuer;       /* the same of who signed it */
+	const char *sha256;       /* of the DER form, in hexadecimal */
+	const char *serial;       /* in hexadecimal */
+	const char *const *names; /* "DNS:a.example", "email:a@b.example", "URI:…", "IP:192.0.2.1";
+				   * NULL ends them */
+	tako_str der;
+	int64_t not_before_s; /* since the epoch */
+	int64_t not_after_s;
+} tako_peer_cert;
+
 /* Facts of the connection.  Borrowed, as long as the exchange lives. */
 typedef struct tako_conn_info {
 	size_t size;
@@ -103,6 +118,11 @@ typedef struct tako_conn_info {
 	const char *tls;        /* "TLSv1.3"; NULL without TLS */
 	uint64_t id;            /* unique in the process */
 	uint64_t request_count; /* on this connection so far, this one included */
+	const char *cipher;     /* "TLS13-AES128-GCM-SHA256"; this and the rest: NULL without TLS */
+	const char *alpn;       /* agreed on; NULL if the client did not ask */
+	const char *server_name;         /* that the client asked for; NULL if it named none */
+	const tako_peer_cert *peer_cert; /* NULL: none was asked for, or sent */
+	uint64_t resumed;                /* 1: the session is an earlier one's */
 } tako_conn_info;
 
 /* Fill `out`, whose size field the caller has set.  TAKO_EINVAL: size not set;

@@ -13,6 +13,7 @@
 #include <tako/base.h>
 #include <tako/http.h>
 #include <tako/router.h>
+#include <tako/tls.h>
 
 TAKO_BEGIN
 
@@ -95,7 +96,7 @@ typedef struct tako_server_config {
 	uint32_t access_log_queue_bytes;    /* 0: 256 KiB a worker; what does not fit is counted
 					  * and dropped, a loop never waits */
 	uint32_t proxy_read_timeout_ms;     /* PROXY protocol: not in this build */
-	uint32_t tls_handshake_timeout_ms;  /* TLS: not in this build */
+	uint32_t tls_handshake_timeout_ms;  /* 0: 10000 from accept to a finished handshake */
 	uint32_t h2_max_concurrent_streams; /* 0: 100 a connection */
 	uint32_t h2_max_header_list_bytes;  /* 0: 16 KiB of fields and 32 bytes for each; then
 					       * 431 */
@@ -139,13 +140,34 @@ typedef struct tako_server_config {
 #define TAKO_SERVER_CONFIG(...)                                                                    \
 	(&(tako_server_config){.size = sizeof(tako_server_config), __VA_ARGS__})
 
-/* Knobs of one listener; the same rules as above. */
+enum {
+	TAKO_CLIENT_AUTH_NONE = 0,     /* no certificate is asked for */
+	TAKO_CLIENT_AUTH_OPTIONAL = 1, /* one that is sent must be good */
+	TAKO_CLIENT_AUTH_REQUIRED = 2  /* … and one must be sent */
+};
+
+/* Knobs of one listener; the same rules as above.  Everything from cert_file on but proxy_protocol
+ * and backlog is TLS's: TAKO_ENOTSUP where there is none. */
 typedef struct tako_listen_config {
 	size_t size;
-	const char *cert_file; /* TLS: not in this build */
+	const char *cert_file; /* with key_file: as in tako_cert_config, without the rest of it */
 	const char *key_file;
 	uint32_t proxy_protocol; /* PROXY protocol: not in this build */
 	uint32_t backlog;        /* 0: 1024 */
+	tako_cert *cert;         /* in place of the two files; gets another reference */
+	tako_cert_fn cert_fn;    /* chooses by server name; what it has none for gets the above */
+	void *cert_arg;
+	const char *client_ca_file;  /* PEM: who signs clients' certificates; */
+	const char *client_ca_dir;   /* every file in it; */
+	tako_str client_ca;          /* PEM or DER in memory: one of the three for client_auth */
+	const char *client_crl_file; /* PEM: certificates that are revoked; then one of each signer
+				      * is needed */
+	tako_ticket_keys *ticket_keys; /* NULL: the listener's own; gets another reference */
+	uint32_t client_auth;          /* TAKO_CLIENT_AUTH_*; without session tickets, so that each
+					* connection proves itself */
+	uint32_t tls_min_version;      /* 0: 12, which is TLS 1.2; 13 */
+	uint32_t tls_tickets;          /* TAKO_OFF: no session tickets */
+	uint32_t no_h2;                /* 1: HTTP/1.1 only, even where the build has HTTP/2 */
 } tako_listen_config;
 #define TAKO_LISTEN_CONFIG(...)                                                                    \
 	(&(tako_listen_config){.size = sizeof(tako_listen_config), __VA_ARGS__})
@@ -162,8 +184,9 @@ TAKO_API const tako_transport *tako_h2c(void);
  * one HTTP/1.  Static; never freed.  [any] */
 TAKO_API const tako_transport *tako_http(void);
 
-/* h2 or http/1.1 over TLS, by ALPN.  Not in this build: tako_server_listen() refuses it with
- * TAKO_ENOTSUP.  [any] */
+/* HTTP over TLS 1.2 or 1.3 (RFC 8446), the version of HTTP chosen by ALPN (RFC 7301):
+ * h2 or http/1.1.  Needs a certificate: cert_file and key_file, cert, or cert_fn.  In a build without
+ * TLS tako_server_listen() refuses it with TAKO_ENOTSUP.  Static; never freed.  [any] */
 TAKO_API const tako_transport *tako_tls(void);
 
 /* The runtime over epoll(7): works on every Linux.  Static; never freed.  [any] */
@@ -195,6 +218,7 @@ TAKO_API TAKO_CHECK int tako_server_new(tako_server **out, tako_router *router,
  *   TAKO_EINVAL   malformed address, or cfg
  *   TAKO_ESYS     socket, bind or listen: tako_last_error() says which and why
  *   TAKO_ESTATE   started already
+ *   TAKO_ETLS     the certificate, its key or the clients' signers are not usable
  *   TAKO_ENOTSUP  a setting this build or transport has no use for */
 TAKO_API TAKO_CHECK int tako_server_listen(tako_server *srv, const tako_transport *t,
                                            const char *addr, const tako_listen_config *cfg);
@@ -279,6 +303,9 @@ typedef struct tako_stats {
 	uint64_t connections_moved; /* passed to a worker with fewer when accepted */
 	const char
 		*runtime_why; /* why that one: a line for a log; the server's, until it is freed */
+	uint64_t tls_handshakes; /* that went through; */
+	uint64_t tls_resumed;    /* … and of these, from a session ticket */
+	uint64_t tls_failures;   /* that did not */
 } tako_stats;
 
 /* Fill `out`, whose size field the caller has set.  Sums over the workers, each figure

@@ -46,6 +46,9 @@ static void fill_defaults(tako_server_config *c)
 		{&c->h2_max_continuation_count, 8},
 		{&c->h2_max_reset_count, 200},
 		{&c->h2_max_control_count, 1000},
+#ifdef TAKO__WITH_TLS
+		{&c->tls_handshake_timeout_ms, 10000},
+#endif
 	};
 
 	for (size_t i = 0; i < TAKO__COUNT(defaults); i++) {
@@ -80,7 +83,9 @@ static int refuse_absent(const tako_server_config *c)
 		const char *what;
 	} absent[] = {
 		{"proxy_read_timeout_ms", c->proxy_read_timeout_ms, "PROXY protocol"},
+#ifndef TAKO__WITH_TLS
 		{"tls_handshake_timeout_ms", c->tls_handshake_timeout_ms, "TLS"},
+#endif
 		{"h3_max_bidi_streams", c->h3_max_bidi_streams, "HTTP/3"},
 		{"h3_max_uni_streams", c->h3_max_uni_streams, "HTTP/3"},
 		{"h3_idle_timeout_ms", c->h3_idle_timeout_ms, "HTTP/3"},
@@ -174,6 +179,9 @@ static int check(const tako_server_config *c)
 		{"recv_buffer_bytes", c->recv_buffer_bytes, 0, 1u << 20, false},
 		{"recv_buffer_count", c->recv_buffer_count, 0, 1024, false},
 		{"send_max_bytes", c->send_max_bytes, 0, INT32_MAX, false},
+#ifdef TAKO__WITH_TLS
+		{"tls_handshake_timeout_ms", c->tls_handshake_timeout_ms, 1, INT32_MAX, false},
+#endif
 	};
 	int rc = check_ranges(ranges, TAKO__COUNT(ranges));
 

@@ -126,18 +126,30 @@ static uint64_t linger_ns(const struct tako__conn *c)
 	return (uint64_t)ms * 1000000;
 }
 
+/* Once everything has gone down the layers say their goodbyes, which travel with the last bytes. */
+static void end_layers(struct tako__conn *c)
+{
+	if (c->held_bytes || c->held_head || (c->flags & TAKO__CONN_ENDED))
+		return;
+	c->flags |= TAKO__CONN_ENDED;
+	tako__layer_finish(c);
+}
+
 static void maybe_finish(struct tako__conn *c)
 {
-	/* A send without bytes is one, too: its owner waits for it to be done. */
-	if (!(c->flags & TAKO__CONN_FINISH) || tako__conn_unsent(c) || c->sock.head ||
+	if (!(c->flags & TAKO__CONN_FINISH) ||
 	    (c->flags & (TAKO__CONN_CLOSING | TAKO__CONN_LINGERING)))
+		return;
+	if (c->top)
+		end_layers(c);
+	/* A send without bytes is one, too: its owner waits for it to be done. */
+	if (tako__conn_unsent(c) || c->sock.head)
 		return;
 	if (!(c->flags & TAKO__CONN_LINGER) || (c->sock.flags & TAKO_SOCK_EOF)) {
 		tako__conn_close(c);
 		return;
 	}
 	c->flags |= TAKO__CONN_LINGERING;
-	tako__layer_finish(c);
 	c->sock.loop->rt->shut(&c->sock);
 	tako__conn_deadline(c, tako__now_ns(c->worker) + linger_ns(c));
 	tako__conn_resume(c);
@@ -145,6 +157,10 @@ static void maybe_finish(struct tako__conn *c)
 
 static void leave(struct tako__conn *c)
 {
+	if (TAKO__UNLIKELY(c->flags & TAKO__CONN_HELD) && !(c->sock.flags & TAKO_SOCK_PAUSED)) {
+		c->flags &= ~TAKO__CONN_HELD;
+		tako__layer_resumed(c);
+	}
 	c->flags &= ~TAKO__CONN_ENTERED;
 	tako__conn_flush(c);
 	maybe_finish(c);
@@ -420,6 +436,14 @@ void tako__conn_accept(struct tako__listener *ls, int fd, const struct sockaddr 
 	/* From here on the connection ends by on_closed() only. */
 	if (w->loop->rt->start(w->loop, &c->sock, fd) < 0 || c->proto->open(c) < 0)
 		tako__conn_close(c);
+}
+
+int tako__conn_become(struct tako__conn *c, const struct tako__proto_ops *proto)
+{
+	c->proto = proto;
+	c->deadline_ns = UINT64_MAX;
+	memset(c->proto_state, 0, sizeof c->proto_state);
+	return proto->open(c);
 }
 
 size_t tako__addr_format(const struct sockaddr *sa, char *buf, size_t n)

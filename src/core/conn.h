@@ -42,6 +42,8 @@ enum {
 #define TAKO__CONN_COUNTED_IP 64u
 #define TAKO__CONN_DRAINING 128u
 #define TAKO__CONN_STALLED 256u /* the socket has not taken all for a whole turn */
+#define TAKO__CONN_ENDED 512u   /* the layers know that nothing more will be sent */
+#define TAKO__CONN_HELD 1024u   /* a layer holds back input because of a pause */
 
 enum { TAKO__PROTO_STATE_BYTES = 96 };
 
@@ -55,8 +57,8 @@ struct tako__conn {
 	struct tako__layer *bottom;
 	struct tako__out *open; /* being filled, not queued yet */
 	struct tako_send
-		*held_head; /* a file that is read for the layers, and what waits behind it */
-	uint64_t held_bytes;
+		*held_head;     /* a file that is read for the layers, and what waits behind it */
+	uint64_t held_bytes;    /* in them, and in what layers have taken and not passed on */
 	uint64_t counted_bytes; /* of sent_bytes: in the statistics already */
 	uint64_t request_count;
 	uint64_t progress_ns; /* when the peer last took any */
@@ -86,6 +88,10 @@ struct tako__conn {
  * both are given back. */
 void tako__conn_accept(struct tako__listener *ls, int fd, const struct sockaddr *from,
                        socklen_t from_len);
+
+/* The layers are ready: from now on `proto` speaks, instead of what did until now.  A negative code:
+ * it does not, and the connection is to be closed. */
+int tako__conn_become(struct tako__conn *c, const struct tako__proto_ops *proto);
 
 /* Room for `n` contiguous bytes (at most TAKO__OUT_ROOM) in the output; NULL without
  * memory.  What was written is then told to commit. */
@@ -133,8 +139,11 @@ static inline void tako__conn_pause(struct tako__conn *c)
 }
 static inline void tako__conn_resume(struct tako__conn *c)
 {
-	if (c->sock.flags & TAKO_SOCK_PAUSED)
+	if (c->sock.flags & TAKO_SOCK_PAUSED) {
 		c->sock.loop->rt->resume(&c->sock);
+		if (TAKO__UNLIKELY(c->flags & TAKO__CONN_HELD))
+			tako__conn_touch(c);
+	}
 }
 
 /* Close at once; what is queued is lost. */

@@ -69,6 +69,14 @@ void tako__layer_finish(struct tako__conn *c)
 	}
 }
 
+void tako__layer_resumed(struct tako__conn *c)
+{
+	for (struct tako__layer *l = c->bottom; l; l = l->above) {
+		if (l->ops->resumed)
+			l->ops->resumed(l);
+	}
+}
+
 int tako__layer_query(struct tako__conn *c, enum tako__fact what, void *out)
 {
 	for (struct tako__layer *l = c->top; l; l = l->below) {

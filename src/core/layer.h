@@ -10,14 +10,20 @@
 #include <sys/types.h>
 #include <tako/sys/runtime.h>
 
+struct tako__arena;
 struct tako__conn;
 struct tako__layer;
+struct tako_conn_info;
 
 /* Questions that go down the stack until somebody knows. */
 enum tako__fact {
-	TAKO__FACT_ALPN,        /* const char ** */
-	TAKO__FACT_TLS_VERSION, /* const char ** */
-	TAKO__FACT_SNI,         /* const char ** */
+	TAKO__FACT_CONN_INFO, /* struct tako__info_query *: fill in what the layer knows; TAKO_ENOMEM */
+};
+
+/* Everything a layer knows about its connection, for a handler; copies go into the arena. */
+struct tako__info_query {
+	struct tako_conn_info *info;
+	struct tako__arena *arena;
 };
 
 /* NULL members pass through. */
@@ -29,10 +35,13 @@ struct tako__layer_ops {
 	 * is in the middle of something.  Pass on with tako__layer_down().  A negative code leaves
 	 * the op to the caller: TAKO_ENOTSUP for a file range, if the layer must see the bytes,
 	 * has it read for the layer in pieces; any other one ends the connection.  What a layer
-	 * still holds at its end it completes from fini. */
+	 * still holds at its end it completes from fini, and until then counts what of it has not
+	 * gone down in the connection's held_bytes. */
 	int (*down)(struct tako__layer *l, struct tako_send *op);
-	/* Nothing more will be sent: write close_notify and the like. */
+	/* Nothing more will come from above: write close_notify and the like.  Once. */
 	int (*finish)(struct tako__layer *l);
+	/* Input that the layer holds back (TAKO__CONN_HELD) may go up again. */
+	void (*resumed)(struct tako__layer *l);
 	/* 0 and *out, or TAKO_ENOTSUP to ask the layer below. */
 	int (*query)(struct tako__layer *l, enum tako__fact what, void *out);
 	void (*fini)(struct tako__layer *l);
@@ -56,6 +65,8 @@ void tako__layer_up(struct tako__conn *c, struct tako__layer *l, char *p, ssize_
 int tako__layer_down(struct tako__conn *c, struct tako__layer *l, struct tako_send *op);
 /* Tell every layer, top first, that nothing more will be sent. */
 void tako__layer_finish(struct tako__conn *c);
+/* Tell every layer, lowest first, that what it holds back may go up. */
+void tako__layer_resumed(struct tako__conn *c);
 int tako__layer_query(struct tako__conn *c, enum tako__fact what, void *out);
 /* Free the stack. */
 void tako__layer_fini(struct tako__conn *c);

@@ -204,6 +204,8 @@ void tako__address_free(struct tako_server *srv, struct tako__address *a)
 		if (a->fds[i] >= 0)
 			close(a->fds[i]);
 	}
+	if (a->shared)
+		a->transport->release(a->shared);
 	tako__free(a, address_bytes(srv));
 }
 
@@ -356,8 +358,12 @@ int tako__listener_open(struct tako__listener *ls, struct tako__worker *w, struc
 	ls->sock.cb = &listener_callbacks;
 	ls->worker = w;
 	ls->transport = a->transport;
+	ls->shared = a->shared;
 	ls->fd_slot = &a->fds[w->index];
 	tako__timer_init(&ls->backoff, on_backoff);
+	rc = a->transport->open ? a->transport->open(ls) : 0;
+	if (rc < 0)
+		return rc;
 	rc = w->loop->rt->listen(w->loop, &ls->sock, a->fds[w->index]);
 	ls->open = rc == 0;
 	return rc;

@@ -152,6 +152,12 @@ static const struct figure figures[] = {
 	 offsetof(tako_stats, sent_bytes)},
 	{"tako_log_dropped_total", "counter", "Access log lines that were dropped.",
 	 offsetof(tako_stats, log_dropped)},
+	{"tako_tls_handshakes_total", "counter", "TLS handshakes that went through.",
+	 offsetof(tako_stats, tls_handshakes)},
+	{"tako_tls_resumed_total", "counter", "TLS handshakes that resumed a session.",
+	 offsetof(tako_stats, tls_resumed)},
+	{"tako_tls_failures_total", "counter", "TLS handshakes that did not go through.",
+	 offsetof(tako_stats, tls_failures)},
 };
 /* clang-format on */
 

@@ -13,7 +13,9 @@ struct tako__conn;
 struct tako__exchange;
 
 struct tako__proto_ops {
-	const char *name; /* as tako_conn_info.transport and the log have it */
+	/* As tako_conn_info.transport and the log have it: the protocol's ALPN identifier (RFC
+	 * 7301), by which a layer that negotiates chooses it. */
+	const char *name;
 	/* A connection is ready to carry it; its proto state is zeroed.  A negative code closes. */
 	int (*open)(struct tako__conn *c);
 	/* Bytes from the layer stack: res as in tako_sock_cb.on_recv. */

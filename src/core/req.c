@@ -233,6 +233,7 @@ int tako_req_conn_info(tako_req *req, tako_conn_info *out)
 	socklen_t n = sizeof local;
 	char text[2][80] = {"", ""};
 	tako_conn_info info = {.size = sizeof info, .transport = x->proto->name};
+	struct tako__info_query query = {&info, &x->arena};
 	char *peer;
 	char *mine;
 
@@ -244,7 +245,8 @@ int tako_req_conn_info(tako_req *req, tako_conn_info *out)
 			tako__addr_format((struct sockaddr *)&local, text[1], sizeof text[1]);
 		info.id = x->conn->id;
 		info.request_count = x->conn->request_count;
-		(void)tako__layer_query(x->conn, TAKO__FACT_TLS_VERSION, &info.tls);
+		if (tako__layer_query(x->conn, TAKO__FACT_CONN_INFO, &query) == TAKO_ENOMEM)
+			return tako__fail(TAKO_ENOMEM, "connection info: out of memory");
 	}
 	peer = tako__arena_strndup(&x->arena, text[0], strlen(text[0]));
 	mine = tako__arena_strndup(&x->arena, text[1], strlen(text[1]));

@@ -179,7 +179,38 @@ void tako_server_free(tako_server *srv)
 
 /* ---- Listeners ------------------------------------------------------------------------------------ */
 
-static int import_listen(tako_listen_config *out, const tako_listen_config *cfg)
+/* Settings of layers where there are none. */
+static int refuse_layered(const struct tako_transport *t, const tako_listen_config *c)
+{
+	const struct {
+		const char *name;
+		bool set;
+	} fields[] = {
+		{"cert_file", c->cert_file != NULL},
+		{"key_file", c->key_file != NULL},
+		{"cert", c->cert != NULL},
+		{"cert_fn", c->cert_fn != NULL},
+		{"client_ca_file", c->client_ca_file != NULL},
+		{"client_ca_dir", c->client_ca_dir != NULL},
+		{"client_ca", c->client_ca.n != 0},
+		{"client_crl_file", c->client_crl_file != NULL},
+		{"ticket_keys", c->ticket_keys != NULL},
+		{"client_auth", c->client_auth != 0},
+		{"tls_min_version", c->tls_min_version != 0},
+		{"tls_tickets", c->tls_tickets != 0},
+		{"no_h2", c->no_h2 != 0},
+	};
+
+	for (size_t i = 0; i < TAKO__COUNT(fields); i++) {
+		if (fields[i].set)
+			return tako__fail(TAKO_ENOTSUP, "%s is set, but %s is without TLS",
+			                  fields[i].name, t->name);
+	}
+	return 0;
+}
+
+static int import_listen(tako_listen_config *out, const struct tako_transport *t,
+                         const tako_listen_config *cfg)
 {
 	tako_listen_config c = {.size = sizeof c};
 	int rc = cfg ? tako__import(&c, sizeof c, cfg, offsetof(tako_listen_config, backlog),
@@ -188,9 +219,11 @@ static int import_listen(tako_listen_config *out, const tako_listen_config *cfg)
 
 	if (rc < 0)
 		return rc;
-	if (c.cert_file || c.key_file)
-		return tako__fail(TAKO_ENOTSUP, "cert_file and key_file need TLS, which this "
-		                                "transport has not");
+	if (!t->prepare) {
+		rc = refuse_layered(t, &c);
+		if (rc < 0)
+			return rc;
+	}
 	if (c.proxy_protocol)
 		return tako__fail(TAKO_ENOTSUP, "proxy_protocol is set, but this build has none");
 	if (c.backlog > INT32_MAX)
@@ -206,6 +239,7 @@ int tako_server_listen(tako_server *srv, const tako_transport *t, const char *ad
                        const tako_listen_config *cfg)
 {
 	tako_listen_config c = {0};
+	void *shared = NULL;
 	int rc;
 
 	if (!srv || !t || !addr)
@@ -217,12 +251,19 @@ int tako_server_listen(tako_server *srv, const tako_transport *t, const char *ad
 		return tako__fail(TAKO_ETOOBIG, "more than %d listeners", TAKO__LISTENERS_MAX);
 	if (!t->proto)
 		return tako__fail(TAKO_ENOTSUP, "%s is not in this build", t->name);
-	rc = import_listen(&c, cfg);
-	if (rc == 0)
-		rc = tako__listen_bind(&srv->addresses[srv->address_count], srv, addr, c.backlog);
+	rc = import_listen(&c, t, cfg);
+	if (rc == 0 && t->prepare)
+		rc = t->prepare(&shared, srv, &c);
 	if (rc < 0)
 		return rc;
-	srv->addresses[srv->address_count++]->transport = t;
+	rc = tako__listen_bind(&srv->addresses[srv->address_count], srv, addr, c.backlog);
+	if (rc < 0) {
+		if (shared)
+			t->release(shared);
+		return rc;
+	}
+	srv->addresses[srv->address_count]->transport = t;
+	srv->addresses[srv->address_count++]->shared = shared;
 	return 0;
 }
 

@@ -21,12 +21,23 @@ enum { TAKO__WORKERS_MAX = 256, TAKO__LISTENERS_MAX = 64 };
 /* How a listener makes connections of what it accepts. */
 struct tako_transport {
 	const char *name;
+	/* What a connection begins with, NULL if it is not in this build.  One that needs layers
+	 * pushes them from open, and goes on as another by tako__conn_become(). */
 	const struct tako__proto_ops *proto;
+	/* What connections of one address share: made from its settings, or refused with a
+	 * sentence, before anything is bound.  NULL: nothing, and no setting of layers applies. */
+	int (*prepare)(void **ret_shared, const struct tako_server *srv,
+	               const tako_listen_config *cfg);
+	void (*release)(void *shared);
+	/* The same for those on one worker, on its thread: ls->state, from ls->shared. */
+	int (*open)(struct tako__listener *ls);
+	void (*close)(struct tako__listener *ls);
 };
 
 /* One address: a socket per worker. */
 struct tako__address {
 	const struct tako_transport *transport;
+	void *shared;
 	char text[80];
 	int fds[]; /* worker_count of them */
 };

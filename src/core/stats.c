@@ -65,6 +65,9 @@ static void add_worker(tako_stats *sum, const struct tako__stats *s)
 	sum->received_bytes += tako__read(&s->received_bytes);
 	sum->sent_bytes += tako__read(&s->sent_bytes);
 	sum->connections_moved += tako__read(&s->moved);
+	sum->tls_handshakes += tako__read(&s->tls_handshakes);
+	sum->tls_resumed += tako__read(&s->tls_resumed);
+	sum->tls_failures += tako__read(&s->tls_failures);
 }
 
 int tako_server_stats(const tako_server *srv, tako_stats *out)

@@ -45,6 +45,9 @@ struct tako__stats {
 	tako__count timeouts;
 	tako__count received_bytes;
 	tako__count sent_bytes;
+	tako__count tls_handshakes;
+	tako__count tls_resumed;
+	tako__count tls_failures;
 	struct tako__route_stats *routes; /* one per endpoint id */
 	unsigned route_count;
 };

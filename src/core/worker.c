@@ -153,6 +153,18 @@ static void take_arrivals(struct tako__worker *w)
 	}
 }
 
+/* One that could not be closed still uses it. */
+static void close_states(struct tako__worker *w)
+{
+	for (unsigned i = 0; w->listeners && !w->conn_count && i < w->srv->address_count; i++) {
+		struct tako__listener *ls = &w->listeners[i];
+
+		if (ls->state)
+			ls->transport->close(ls);
+		ls->state = NULL;
+	}
+}
+
 /* Only from an opened worker whose connections are gone, or that never ran. */
 void tako__worker_close(struct tako__worker *w)
 {
@@ -162,6 +174,7 @@ void tako__worker_close(struct tako__worker *w)
 		tako__listener_close(&w->listeners[i]);
 	take_arrivals(w);
 	reap_all(w);
+	close_states(w);
 	atomic_store(&w->wake_loop, NULL);
 	if (w->exchange_count || w->offload_count) {
 		/* Somebody holds a deferral and may still use it: better to lose this memory. */

@@ -29,6 +29,8 @@ struct tako__listener {
 	struct tako_sock sock;
 	struct tako__worker *worker;
 	const struct tako_transport *transport;
+	void *shared; /* the transport's, for this address */
+	void *state;  /* … on this worker */
 	int *fd_slot; /* where the address keeps our descriptor */
 	struct tako__timer backoff;
 	uint32_t backoff_ms;

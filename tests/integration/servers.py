@@ -21,6 +21,8 @@ BUILD = os.environ.get(
     os.path.join(os.path.dirname(__file__), "..", "..", "build"))
 #: What a server that is told nothing may run on: the whole suite runs on either.
 RUNTIMES = [os.environ["TAKO_RUNTIME"]] if os.environ.get("TAKO_RUNTIME") else ["io_uring", "epoll"]
+#: The programs of launch() and the showcase over TLS instead of plain TCP: TAKO_TEST_OVER=tls.
+OVER_TLS = os.environ.get("TAKO_TEST_OVER") == "tls"
 START_S = 20 * PATIENCE
 STOP_S = 15 * PATIENCE
 #: The exit status of a program whose drain was cut (tests/programs/program.h).
@@ -49,6 +51,32 @@ def free_port(host="127.0.0.1"):
     raise RuntimeError("no free port")
 
 
+def certificate(folder, name="own", *, subject="/CN=localhost", alt="DNS:localhost,IP:127.0.0.1", key="ec",
+                days=2, signer=None, extra=()):
+    """Make a key and a certificate with OpenSSL, which is not ours; returns their two paths.  `signer`:
+    the pair that signs, else it signs itself."""
+    cert, own_key = (os.path.join(folder, f"{name}.{end}") for end in ("pem", "key"))
+    kind = ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"] if key == "ec" else [key]
+    by = ["-CA", signer[0], "-CAkey", signer[1]] if signer else []
+    alt = ["-addext", f"subjectAltName={alt}"] if alt else []
+    subprocess.run(["openssl", "req", "-x509", "-nodes", "-newkey", *kind, "-keyout", own_key, "-out", cert,
+                    "-subj", subject, "-days", str(days), *alt, *by, *extra],
+                   check=True, capture_output=True, stdin=subprocess.DEVNULL)
+    return cert, own_key
+
+
+_folder = None
+
+
+def shared_certificate():
+    """One for localhost, the same for the whole run."""
+    global _folder
+    if not _folder:
+        _folder = tempfile.TemporaryDirectory()
+        certificate(_folder.name)
+    return os.path.join(_folder.name, "own.pem"), os.path.join(_folder.name, "own.key")
+
+
 def program(name):
     """The path of a built program; a build without it is a failure, not a skip."""
     path = os.path.join(BUILD, name)
@@ -61,6 +89,7 @@ class Server:
 
     def __init__(self, argv, addr, nofile=None, ready_path="/healthz", cwd=None, env=None):
         self.addr = addr
+        self.scheme = "https" if addr and "tls" in addr[2:] else "http"
         self.name = os.path.basename(argv[0])
         self._checked = False
         self._out = tempfile.TemporaryFile()
@@ -181,8 +210,14 @@ class Server:
 
 def showcase(files, *args, **kw):
     port = free_port()
-    return Server([program("examples/showcase"), "--http", f"127.0.0.1:{port}", "--workers", "2",
-                   "--quiet", "--files", str(files), *args], ("127.0.0.1", port), **kw)
+    listen = ["--http", f"127.0.0.1:{port}"]
+    addr = ("127.0.0.1", port)
+    if OVER_TLS:
+        cert, key = shared_certificate()
+        listen = ["--tls", f"127.0.0.1:{port}", "--cert", cert, "--key", key]
+        addr += ("tls",)
+    return Server([program("examples/showcase"), *listen, "--workers", "2",
+                   "--quiet", "--files", str(files), *args], addr, **kw)
 
 
 def launch(name, *args, host="127.0.0.1", **kw):
@@ -190,8 +225,12 @@ def launch(name, *args, host="127.0.0.1", **kw):
     port = free_port(host)
     shown = f"[{host}]" if ":" in host else host
     kw.setdefault("ready_path", "/hello")
-    return Server([program(f"tests/programs/{name}"), f"listen={shown}:{port}", *args],
-                  (host, port), **kw)
+    addr = (host, port)
+    if OVER_TLS:
+        cert, key = shared_certificate()
+        kw["env"] = {"TAKO_TEST_CERT": cert, "TAKO_TEST_KEY": key}
+        addr += ("tls",)
+    return Server([program(f"tests/programs/{name}"), f"listen={shown}:{port}", *args], addr, **kw)
 
 
 def knobs(**settings):

@@ -37,15 +37,15 @@ def test_there_are_examples():
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_example(name):
-    with servers.Server([servers.program(f"examples/{name}")], None, ready_path=None) as s:
+def test_example(name, tmp_path):
+    with servers.Server([servers.program(f"examples/{name}")], None, ready_path=None, cwd=tmp_path) as s:
         def listening():
             assert s.proc.poll() is None or "in use" in s.stderr, s.stderr
             return s.proc.poll() is not None or port_of(s.pid)
         port = eventually(listening)
         if s.proc.poll() is not None:
             pytest.skip(f"the address of {name} is in use")
-        s.addr = ("127.0.0.1", port)
+        s.addr = ("127.0.0.1", port, "tls") if name == "tls" else ("127.0.0.1", port)
         s.wait_ready("/")
         r = once(s.addr, request("GET", "/"))
         assert r.status in (200, 404), r
@@ -53,7 +53,7 @@ def test_example(name):
 
 
 @pytest.mark.parametrize("args,word", [
-    (["--tls", "127.0.0.1:0"], "tls"), (["--h3", "127.0.0.1:0"], "h3"), (["--cert", "x", "--key", "y"], "cert"),
+    (["--h3", "127.0.0.1:0"], "h3"), (["--cert", "x"], "cert"), (["--key", "y"], "key"),
     (["--runtime", "select"], "runtime"), (["--workers"], "workers"), (["--nonsense"], "nonsense"),
     (["--workers", "x"], "workers"), (["stray"], "stray")])
 def test_showcase_refuses_what_it_cannot_do(args, word):

@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+from servers import OVER_TLS
 from wire import PATIENCE, SAN, Wire, chunked, once, readable, request, scaled
 
 SLACK_S = 1.0 * PATIENCE
@@ -311,7 +312,7 @@ def test_inspect(showcase):
         assert values[:5] == ("t", "1", "2", "3", "") and values[6] == "a=b; c=d"
         me = w.sock.getsockname()
         assert seen["peer"] == f"{me[0]}:{me[1]}"
-        assert seen["tls"] is None
+        assert seen["tls"] == ("TLSv1.3" if OVER_TLS else None)
 
 
 def test_inspect_says_http10(showcase):
@@ -477,6 +478,8 @@ def test_large_echo(wire, framing):
 
 def test_echo_to_one_that_does_not_read(showcase):
     """Back-pressure: what the client leaves in its window the server leaves in the other's."""
+    if OVER_TLS:
+        pytest.skip("a TLS socket of Python's is not written and read at the same time")
     n = scaled(64 << 20, 16 << 20)
     block = pattern(1 << 20)
     with showcase.connect(rcvbuf=8192) as w:

@@ -410,8 +410,8 @@ def test_resumed_download(server, tree, tmp_path):
     """As curl does it: what is there already is not sent again."""
     part = tmp_path / "part"
     part.write_bytes(content(SIZES["large.bin"])[:1_000_000])
-    subprocess.run(["curl", "-sS", "--fail", "-C", "-", "-o", str(part),
-                    f"http://{server.addr[0]}:{server.addr[1]}/files/large.bin"], check=True)
+    subprocess.run(["curl", "-sSk", "--fail", "-C", "-", "-o", str(part),
+                    f"{server.scheme}://{server.addr[0]}:{server.addr[1]}/files/large.bin"], check=True)
     assert part.read_bytes() == (tree / "large.bin").read_bytes()
 
 

@@ -8,6 +8,7 @@ import os
 import re
 import select
 import socket
+import ssl
 import time
 
 SAN = os.environ.get("TAKO_SAN", "")
@@ -30,6 +31,8 @@ def scaled(n, least=1):
 
 def readable(sock, timeout):
     """True as soon as something, or the end, can be read.  poll(): descriptors may be many."""
+    if isinstance(sock, ssl.SSLSocket) and sock.pending():
+        return True
     p = select.poll()
     p.register(sock, select.POLLIN)
     return bool(p.poll(max(0, timeout) * 1000))
@@ -76,13 +79,23 @@ def _parse_fields(lines):
     return fields
 
 
+def tls_context(**settings):
+    """A client's that trusts everybody, with these attributes set."""
+    ctx = ssl.create_default_context()
+    ctx.check_hostname = False
+    ctx.verify_mode = ssl.CERT_NONE
+    for name, value in settings.items():
+        setattr(ctx, name, value)
+    return ctx
+
+
 class Wire:
-    """One connection."""
+    """One connection.  An address may have a third part, "tls"."""
 
     version = 1
 
-    def __init__(self, addr, rcvbuf=None, source=None, timeout=TIMEOUT_S):
-        host, port = addr
+    def __init__(self, addr, rcvbuf=None, source=None, timeout=TIMEOUT_S, context=None, name="localhost"):
+        host, port = addr[:2]
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self.sock = socket.socket(family, socket.SOCK_STREAM)
         self.sock.settimeout(timeout)
@@ -93,10 +106,12 @@ class Wire:
             self.sock.bind((source, 0))
         try:
             self.sock.connect((host, port))
+            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if "tls" in addr[2:]:
+                self.sock = (context or tls_context()).wrap_socket(self.sock, server_hostname=name)
         except BaseException:
             self.sock.close()
             raise
-        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.timeout = timeout
         self.buf = b""
         self.eof = False
@@ -128,7 +143,8 @@ class Wire:
         return self
 
     def finish(self):
-        self.sock.shutdown(socket.SHUT_WR)
+        # Not the method of a TLS socket, which would forget its session.
+        socket.socket.shutdown(self.sock, socket.SHUT_WR)
         return self
 
     def get(self, path, *fields, method="GET"):
@@ -282,7 +298,21 @@ class Wire:
 
     def quiet(self, seconds):
         """True if nothing at all comes for that long: neither bytes nor the end."""
-        return not self.buf and not self.eof and not readable(self.sock, seconds)
+        if self.buf or self.eof:
+            return False
+        if not isinstance(self.sock, ssl.SSLSocket):
+            return not readable(self.sock, seconds)
+        # What comes may be for TLS itself: a session ticket.
+        self.sock.settimeout(seconds)
+        try:
+            data = self.sock.recv(65536)
+        except TimeoutError:
+            return True
+        finally:
+            self.sock.settimeout(self.timeout)
+        self.buf += data
+        self.eof = not data
+        return False
 
 
 def request(method, path, *fields, version="HTTP/1.1", host="t", body=None):

@@ -627,7 +627,7 @@ int main(int argc, char **argv)
 	file_path = argc > 2 ? argv[2] : "";
 	tako_router_free(router);
 	if (rc == 0)
-		rc = tako_server_listen(srv, tako_http(), addr, NULL);
+		rc = program_listen(srv, addr, NULL);
 	if (rc == 0)
 		rc = tako_server_stop_on_signals(srv);
 	if (rc == 0)

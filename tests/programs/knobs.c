@@ -322,7 +322,7 @@ static int run(const struct args *a)
 	if (rc < 0)
 		return program_refused("tako_server_new", rc);
 	for (size_t i = 0; i < a->addr_count; i++) {
-		rc = tako_server_listen(server, a->transport, a->addrs[i], &a->listen);
+		rc = program_listen_on(server, a->transport, a->addrs[i], &a->listen);
 		if (rc < 0)
 			return program_refused("tako_server_listen", rc);
 	}

@@ -133,7 +133,7 @@ int main(int argc, char **argv)
 	rc = tako_server_new(&srv, router, &cfg);
 	tako_router_free(router);
 	if (rc == 0)
-		rc = tako_server_listen(srv, tako_http(), addr, NULL);
+		rc = program_listen(srv, addr, NULL);
 	if (rc == 0)
 		rc = tako_server_stop_on_signals(srv);
 	if (rc == 0)

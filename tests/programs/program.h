@@ -154,6 +154,27 @@ static inline uint64_t program_number(tako_req *req, const char *name, uint64_t 
 	return strtoull(text, NULL, 10);
 }
 
+/* Listen as the tests want it: with TLS, if TAKO_TEST_CERT and TAKO_TEST_KEY name a certificate. */
+static inline int program_listen_on(tako_server *srv, const tako_transport *t, const char *addr,
+                                    const tako_listen_config *cfg)
+{
+	tako_listen_config c = {.size = sizeof(c)};
+	const char *cert = getenv("TAKO_TEST_CERT");
+
+	if (!cert)
+		return tako_server_listen(srv, t, addr, cfg);
+	if (cfg)
+		c = *cfg;
+	c.cert_file = cert;
+	c.key_file = getenv("TAKO_TEST_KEY");
+	return tako_server_listen(srv, tako_tls(), addr, &c);
+}
+
+static inline int program_listen(tako_server *srv, const char *addr, const tako_listen_config *cfg)
+{
+	return program_listen_on(srv, tako_http(), addr, cfg);
+}
+
 /* One line a listener, so that the test knows where to connect. */
 static inline void program_tell_listeners(const tako_server *srv)
 {

@@ -112,7 +112,7 @@ static int run(const struct args *a)
 	tako_router_free(router);
 	if (rc < 0)
 		return program_refused("tako_server_new", rc);
-	rc = tako_server_listen(server, tako_http(), a->listen, NULL);
+	rc = program_listen(server, a->listen, NULL);
 	if (rc == 0)
 		rc = tako_server_stop_on_signals(server);
 	if (rc == 0)

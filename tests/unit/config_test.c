@@ -73,7 +73,11 @@ static const struct row rows[] = {
 	ROW(access_log_format, U32, 0, 0, TAKO_LOG_JSON),
 	ROW(access_log_queue_bytes, U32, 256 << 10, 4096, 1 << 30),
 	ROW(proxy_read_timeout_ms, ABSENT),
+#ifdef TAKO__WITH_TLS
+	ROW(tls_handshake_timeout_ms, U32, 10000, 1, INT32_MAX),
+#else
 	ROW(tls_handshake_timeout_ms, ABSENT),
+#endif
 	ROW(h2_max_concurrent_streams, U32, 100, 1, 1 << 20),
 	ROW(h2_max_header_list_bytes, U32, 16 << 10, 256, 1 << 20),
 	ROW(h2_max_send_buffer_bytes, U32, 1 << 20, 16 << 10, 1 << 30),

@@ -126,9 +126,9 @@ static int mask_down(struct tako__layer *l, struct tako_send *op)
 static int mask_query(struct tako__layer *l, enum tako__fact what, void *out)
 {
 	seen.queries++;
-	if (what != TAKO__FACT_TLS_VERSION || layer_of(l)->mask != 0x55)
+	if (what != TAKO__FACT_CONN_INFO || layer_of(l)->mask != 0x55)
 		return TAKO_ENOTSUP;
-	*(const char **)out = "XORv1";
+	((struct tako__info_query *)out)->info->tls = "XORv1";
 	return 0;
 }
 
