@@ -125,6 +125,31 @@ static void idle(uint64_t seed)
 	sim_scene_end(&scene);
 }
 
+/* Nor is a connection idle whose last answer is still on its way: a client that asks on meanwhile
+ * must not lose it to a reset. */
+static void in_flight(uint64_t seed)
+{
+	static const struct sim_options slow = {
+		.net = {.delay_ns_max = 1000000, .piece_bytes_max = 1000, .window_bytes = 5000}};
+	struct sim_script *c;
+
+	sim_scene_begin(&scene, seed, &slow, NULL);
+	c = sim_scene_client(&scene);
+	sim_script_get(c, "/length/100000",
+	               (struct sim_expect){.status = 200, .key = 100000, .body_n = 100000});
+	for (unsigned i = 0; i < SIM_TURNS_MAX && c->peer.link->down.total < 100; i++)
+		sim_scene_turn(&scene);
+	turns(sim_rand_below(rand_of(), 20));
+	tako_server_stop(scene.server.srv);
+	turns(2);
+	sim_peer_sayf(&c->peer, "GET /text/1 HTTP/1.1\r\nHost: sim\r\n\r\n");
+	run_out();
+	assert_int_equal(scene.server.result, 0);
+	assert_int_equal(c->http.reply_count, 1);
+	sim_script_check(c, false);
+	sim_scene_end(&scene);
+}
+
 /* A request that has arrived and was not looked at when the stop came is answered, as is one on a
  * connection that was not accepted yet. */
 static void last_moment(uint64_t seed)
@@ -261,7 +286,7 @@ static void second_stop(uint64_t seed)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		SIM_TEST(clean),   SIM_TEST(idle),    SIM_TEST(last_moment),
+		SIM_TEST(clean),   SIM_TEST(idle),    SIM_TEST(in_flight),   SIM_TEST(last_moment),
 		SIM_TEST(closing), SIM_TEST(timeout), SIM_TEST(second_stop),
 	};
 

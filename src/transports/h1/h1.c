@@ -214,7 +214,10 @@ static void go_on(struct tako__conn *c)
 	}
 	if (!h->x &&
 	    ((h->eof && !held_up(c)) || ((c->flags & TAKO__CONN_DRAINING) && !h->stash_n))) {
-		tako__conn_finish(c, false);
+		/* Once we are gone, a client that says more is answered by a reset, which takes
+		 * our last answer with it where that is still on its way. */
+		tako__conn_finish(c, !h->eof && (tako__conn_unsent(c) ||
+		                                 c->sock.loop->rt->unacked(&c->sock) > 0));
 		return;
 	}
 	balance(c);
