@@ -282,6 +282,11 @@ void tako__conn_close(struct tako__conn *c)
 {
 	if (c->flags & TAKO__CONN_CLOSING)
 		return;
+	if (TAKO__UNLIKELY(c->flags & TAKO__CONN_UNFRAMED) &&
+	    (!(c->flags & TAKO__CONN_FINISH) || tako__conn_unsent(c))) {
+		tako__conn_reset(c);
+		return;
+	}
 	c->flags |= TAKO__CONN_CLOSING;
 	c->sock.loop->rt->close(&c->sock);
 }

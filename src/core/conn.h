@@ -44,6 +44,8 @@ enum {
 #define TAKO__CONN_STALLED 256u /* the socket has not taken all for a whole turn */
 #define TAKO__CONN_ENDED 512u   /* the layers know that nothing more will be sent */
 #define TAKO__CONN_HELD 1024u   /* a layer holds back input because of a pause */
+/* What is being sent has no end but the connection's: cut short, it ends in a reset. */
+#define TAKO__CONN_UNFRAMED 2048u
 
 enum { TAKO__PROTO_STATE_BYTES = 96 };
 

@@ -283,11 +283,39 @@ static void second_stop(uint64_t seed)
 	end_hanging();
 }
 
+/* Where the end of the connection is the end of the answer (HTTP/1.0), an answer that is cut must
+ * not look whole. */
+static void unframed(uint64_t seed)
+{
+	static const struct sim_options narrow = {
+		.net = {.send_bytes = 1000, .window_bytes = 1000}};
+	struct sim_script *c;
+
+	sim_scene_begin(&scene, seed, &narrow, NULL);
+	c = sim_scene_client(&scene);
+	sim_script_get(c, "/pieces/30000", (struct sim_expect){.status = 200, .old = true});
+	turns(sim_rand_below(rand_of(), 15) + 2);
+	c->peer.deaf = true;
+	turns(5);
+	/* By its own limit on deaf readers, or by somebody's patience. */
+	for (unsigned i = 0; i < 2 && seed % 2; i++)
+		tako_server_stop(scene.server.srv);
+	for (unsigned i = 0; i < SIM_TURNS_MAX && !c->peer.link->server_closed; i++)
+		sim_scene_turn(&scene);
+	assert_true(c->peer.link->server_closed);
+	tako_server_stop(scene.server.srv);
+	c->peer.deaf = false;
+	run_out();
+	assert_true(c->told_end);
+	assert_int_equal(c->http.reply_count, 0);
+	sim_scene_end(&scene);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		SIM_TEST(clean),   SIM_TEST(idle),    SIM_TEST(in_flight),   SIM_TEST(last_moment),
-		SIM_TEST(closing), SIM_TEST(timeout), SIM_TEST(second_stop),
+		SIM_TEST(closing), SIM_TEST(timeout), SIM_TEST(second_stop), SIM_TEST(unframed),
 	};
 
 	sim_alloc_install();

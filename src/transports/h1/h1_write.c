@@ -94,6 +94,8 @@ static char *put_framing(char *to, struct tako__h1 *h, struct tako__exchange *x)
 	}
 	if (h->minor == 0) {
 		h->close = true;
+		if (!(x->flags & TAKO__X_HEAD_ONLY))
+			x->conn->flags |= TAKO__CONN_UNFRAMED;
 		return to;
 	}
 	h->chunked_out = true;
