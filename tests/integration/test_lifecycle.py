@@ -395,6 +395,19 @@ def ask(addr, path="/hello"):
     return once(addr, request("GET", path, "Connection: close"))
 
 
+def test_a_hundred_servers_on_one_port():
+    """One after the other in one process: when wait() returns the port is free, at once."""
+    port = servers.free_port()
+    with Host() as h:
+        for i in range(100):
+            h.do("new 0 worker_count=2")
+            h.do(f"listen 0 127.0.0.1:{port}")
+            h.do("start 0")
+            assert ask(("127.0.0.1", port)).status == 200, f"round {i}"
+            h.do("shutdown 0 1000")
+            h.do("free 0")
+
+
 def test_start_wait_shutdown():
     with Host() as h:
         h.do("new 0 worker_count=2")

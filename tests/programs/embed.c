@@ -62,7 +62,7 @@ static int make(struct slot *s, char *rest)
 			return TAKO_EINVAL;
 	tako_get(router, "/hello", hello, (void *)(uintptr_t)names[s - slots]);
 	tako_get(router, "/slow", slow, NULL);
-	int rc = tako_server_new(&s->srv, router, &cfg);
+	int rc = program_server_new(&s->srv, router, &cfg);
 	tako_router_free(router);
 	return rc;
 }

@@ -621,8 +621,8 @@ int main(int argc, char **argv)
 	tako_server *srv = NULL;
 	const char *addr = argc > 1 && strncmp(argv[1], "listen=", 7) == 0 ? argv[1] + 7 : "";
 	tako_router *router = make_router();
-	int rc = tako_server_new(&srv, router,
-	                         TAKO_SERVER_CONFIG(.worker_count = 1, .write_high_bytes = 65536));
+	int rc = program_server_new(
+		&srv, router, TAKO_SERVER_CONFIG(.worker_count = 1, .write_high_bytes = 65536));
 
 	file_path = argc > 2 ? argv[2] : "";
 	tako_router_free(router);

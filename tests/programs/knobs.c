@@ -316,7 +316,7 @@ static int run(const struct args *a)
 {
 	tako_router *router = make_router();
 	char why[256];
-	int rc = tako_server_new(&server, router, &a->cfg);
+	int rc = program_server_new(&server, router, &a->cfg);
 
 	tako_router_free(router); /* the server holds its own reference */
 	if (rc < 0)

@@ -130,7 +130,7 @@ int main(int argc, char **argv)
 		if (configure(&cfg, &addr, argv[i]) < 0)
 			return EXIT_REFUSED;
 	}
-	rc = tako_server_new(&srv, router, &cfg);
+	rc = program_server_new(&srv, router, &cfg);
 	tako_router_free(router);
 	if (rc == 0)
 		rc = program_listen(srv, addr, NULL);

@@ -141,6 +141,26 @@ static inline bool program_transport(const tako_transport **t, const char *arg)
 	return true;
 }
 
+/* tako_server_new() with the fields that TAKO_TEST_KNOBS names set as well, "send_max_bytes=7
+ * recv_buffer_bytes=1": the whole suite in small pieces. */
+static inline int program_server_new(tako_server **out, tako_router *router,
+                                     const tako_server_config *cfg)
+{
+	tako_server_config c = *cfg;
+	const char *knobs = getenv("TAKO_TEST_KNOBS");
+	char text[256];
+
+	snprintf(text, sizeof(text), "%s", knobs ? knobs : "");
+	for (char *at = NULL, *word = strtok_r(text, " ", &at); word;
+	     word = strtok_r(NULL, " ", &at)) {
+		if (!program_set(&c, word)) {
+			fprintf(stderr, "TAKO_TEST_KNOBS: %s\n", word);
+			exit(EXIT_REFUSED);
+		}
+	}
+	return tako_server_new(out, router, &c);
+}
+
 /* A number of the query, or `otherwise`. */
 static inline uint64_t program_number(tako_req *req, const char *name, uint64_t otherwise)
 {

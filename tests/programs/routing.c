@@ -283,7 +283,7 @@ int main(int argc, char **argv)
 	tako_server *srv = NULL;
 	const char *addr = argc > 1 && strncmp(argv[1], "listen=", 7) == 0 ? argv[1] + 7 : "";
 	tako_router *router = make_router(argc > 2 && strcmp(argv[2], "problem") == 0);
-	int rc = tako_server_new(&srv, router, TAKO_SERVER_CONFIG(.worker_count = 1));
+	int rc = program_server_new(&srv, router, TAKO_SERVER_CONFIG(.worker_count = 1));
 
 	tako_router_free(router);
 	if (rc == 0)

@@ -108,7 +108,7 @@ static int run(const struct args *a)
 
 	tako_get(router, "/hello", hello, NULL);
 	tako_static_with(router, a->prefix, a->dir, &a->files);
-	rc = tako_server_new(&server, router, &a->cfg);
+	rc = program_server_new(&server, router, &a->cfg);
 	tako_router_free(router);
 	if (rc < 0)
 		return program_refused("tako_server_new", rc);
