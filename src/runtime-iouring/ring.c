@@ -87,24 +87,35 @@ static void reap(struct tako__ring *r)
 
 /* ---- Completions ------------------------------------------------------------------- */
 
-/* It goes on reporting until a completion says otherwise. */
-static bool watch(struct tako__ring *r, int fd, uint64_t what)
+/* It goes on reporting until a completion says otherwise.  Without a free entry it is tried again
+ * next turn. */
+static void watch(struct tako__ring *r, uint64_t what)
 {
 	struct io_uring_sqe *sqe = tako__ring_sqe(r);
 
-	if (!sqe)
-		return false;
-	io_uring_prep_poll_multishot(sqe, fd, POLLIN);
+	if (!sqe) {
+		r->unwatched |= 1u << what;
+		return;
+	}
+	r->unwatched &= ~(1u << what);
+	io_uring_prep_poll_multishot(sqe, what == TAKO__RING_WAKE ? r->wake_fd : r->timer_fd,
+	                             POLLIN);
 	sqe->user_data = what << TAG_BITS | TAG_LOOP;
-	return true;
+}
+
+static void watch_again(struct tako__ring *r)
+{
+	if (r->unwatched & 1u << TAKO__RING_WAKE)
+		watch(r, TAKO__RING_WAKE);
+	if (r->unwatched & 1u << TAKO__RING_TIMER)
+		watch(r, TAKO__RING_TIMER);
 }
 
 /* Neither descriptor is read: each new event is reported, whatever was there before. */
 static void on_loop(struct tako__ring *r, uint64_t what, uint32_t flags)
 {
-	if (what == TAKO__RING_IGNORE || (flags & IORING_CQE_F_MORE))
-		return;
-	watch(r, what == TAKO__RING_WAKE ? r->wake_fd : r->timer_fd, what);
+	if (what != TAKO__RING_IGNORE && !(flags & IORING_CQE_F_MORE))
+		watch(r, what);
 }
 
 static void on_completion(struct tako__ring *r, const struct io_uring_cqe *cqe)
@@ -183,6 +194,10 @@ static int ring_turn(struct tako_loop *loop, uint64_t deadline_ns)
 	struct tako__ring *r = tako__ring_of(loop);
 	int rc;
 
+	if (TAKO__UNLIKELY(r->unwatched)) {
+		watch_again(r);
+		deadline_ns = r->unwatched ? 0 : deadline_ns;
+	}
 	/* What was queued since the last turn leaves with this one's enter; without a wait, for its
 	 * callbacks may have set timers that the deadline does not know of. */
 	if (r->work) {
@@ -232,8 +247,9 @@ static int open_host(struct tako__ring *r)
 		return tako__fail_errno("io_uring: eventfd");
 	}
 	r->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-	if (r->timer_fd < 0 || !watch(r, r->timer_fd, TAKO__RING_TIMER))
+	if (r->timer_fd < 0)
 		return tako__fail_errno("timerfd");
+	watch(r, TAKO__RING_TIMER);
 	r->timer_ns = UINT64_MAX;
 	return 0;
 }
@@ -361,12 +377,13 @@ static int ring_open(struct tako_loop **out, const struct tako_loop_config *cfg)
 	if (rc == 0)
 		rc = tako__bufs_open(&r->bufs, &r->uring, cfg->recv_buffer_count,
 		                     cfg->recv_buffer_bytes);
-	if (rc == 0 && (learn_limits(r) < 0 || !watch(r, r->wake_fd, TAKO__RING_WAKE)))
+	if (rc == 0 && learn_limits(r) < 0)
 		rc = tako__fail(TAKO_ESYS, "io_uring does not answer");
 	if (rc < 0) {
 		ring_free(&r->base);
 		return rc;
 	}
+	watch(r, TAKO__RING_WAKE);
 	/* Saves looking up the descriptor in each enter; no harm if it cannot be had. */
 	(void)io_uring_register_ring_fd(&r->uring);
 	tako_loop_refresh(&r->base);

@@ -72,6 +72,7 @@ struct tako__ring {
 	bool has_uring;
 	bool limits_recv; /* the kernel knows a limit for multishot receives */
 	int wake_fd;
+	unsigned unwatched; /* 1 << TAKO__RING_*: a poll that has to be armed anew */
 	/* For hosts with a loop of their own, made when the first one asks. */
 	_Atomic int host_fd;
 	int timer_fd;

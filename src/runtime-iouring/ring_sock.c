@@ -280,8 +280,8 @@ static bool accept_once(struct tako_sock *ls)
 	return errno == EINTR || errno == ECONNABORTED || errno == EPROTO;
 }
 
-/* The ring polls and calls accept: a multishot accept does not tell the peer's address, takes
- * what a pause should have left in the backlog, and was not cheaper. */
+/* The ring polls and accept is called: a multishot accept does not tell the peer's address, which
+ * is then a call as well, and takes what a pause should have left in the backlog. */
 static void accept_some(struct tako_sock *ls)
 {
 	for (unsigned i = 0; i < ACCEPT_BUDGET; i++) {
