@@ -263,6 +263,37 @@ def _runs_on(name):
         return False
 
 
+def hostile(knobs_text):
+    return {"TAKO_TEST_KNOBS": knobs_text} if knobs_text else {}
+
+
+#: Ways to cut bytes on their way, as knobs of the programs in tests/programs; of "dripped" the client
+#: takes care.
+HOSTILE = {
+    "plain": "",
+    "dripped": "",
+    "read byte by byte": "recv_buffer_bytes=1",
+    "two small buffers": "recv_buffer_bytes=64 recv_buffer_count=2",
+    "partial sends": "send_max_bytes=13",
+    "all at once": "recv_buffer_bytes=1 recv_buffer_count=1 send_max_bytes=7",
+}
+
+
+@functools.lru_cache(maxsize=None)
+def hostile_modes():
+    """Those that the programs of this build can be told: they refuse what they do not know."""
+    told = not _starts_with(hostile("no_such_knob=1"))
+    return [mode for mode, text in HOSTILE.items() if not text or told and _starts_with(hostile(text))]
+
+
+def _starts_with(env):
+    try:
+        with knobs(env=env):
+            return True
+    except AssertionError:
+        return False
+
+
 def run_refused(argv, timeout=START_S):
     """Run a program that is expected to end by itself; its result, checked for reports."""
     r = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True,
@@ -272,4 +303,4 @@ def run_refused(argv, timeout=START_S):
 
 
 __all__ = ["BUILD", "SAN", "Server", "free_port", "knobs", "program", "run_refused", "runtimes",
-           "showcase", "launch", "stats"]
+           "showcase", "hostile", "hostile_modes", "HOSTILE", "launch", "stats"]
