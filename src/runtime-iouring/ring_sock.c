@@ -63,6 +63,9 @@ static bool has_work(const struct tako_sock *s)
 {
 	if (s->flags & (TAKO_SOCK_CLOSING | SOCK_DIRTY))
 		return true;
+	/* The end of our side follows what is staged: the next enter must not wait for others. */
+	if ((s->flags & (SOCK_SHUT | SOCK_STAGED)) == (SOCK_SHUT | SOCK_STAGED))
+		return true;
 	if (s->flags & SOCK_LISTENS)
 		return (s->flags & (SOCK_READABLE | TAKO_SOCK_PAUSED)) == SOCK_READABLE;
 	if (!may_deliver(s))

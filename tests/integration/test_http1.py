@@ -24,6 +24,19 @@ def pattern(n, seed=1):
     return (block * (n // len(block) + 1))[:n]
 
 
+def test_end_comes_with_the_answer(showcase):
+    """A client that waits for the end of what is refused does not wait for the next thing to happen."""
+    waited = []
+    for _ in range(5):
+        with showcase.connect() as w:
+            w.send(b"GET /\r\n\r\n")
+            assert w.response().status == 400
+            answered = time.monotonic()
+            w.assert_closed()
+            waited.append(time.monotonic() - answered)
+    assert min(waited) < 0.2 * PATIENCE, waited
+
+
 # ---- Persistence (RFC 9112 9.3) ------------------------------------------------------
 
 
