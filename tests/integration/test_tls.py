@@ -555,7 +555,7 @@ def test_reload_under_load(certs, live):
         for t in threads:
             t.join()
         assert not errors, errors[0]
-        assert count["ok"] > 50
+        assert count["ok"] >= 10
         assert info(s, "/stats")["tls_failures"] == "0"
 
 

@@ -121,6 +121,8 @@ int tako__tls_ctx_new(WOLFSSL_CTX **out, const struct tako__tls_options *o,
 		rc = set_certificate(ctx, v);
 	if (rc == 0 && o)
 		rc = set_options(ctx, o);
+	if (tako__tls_lib_short())
+		rc = tako__fail(TAKO_ENOMEM, "TLS: out of memory");
 	if (rc < 0)
 		wolfSSL_CTX_free(ctx);
 	else

@@ -133,7 +133,8 @@ static bool begin(struct tako__tls_layer *t)
 	memcpy(alpn, o->alpn, sizeof alpn);
 	t->state = TAKO__TLS_HANDSHAKE;
 	return wolfSSL_UseALPN(t->ssl, alpn, (unsigned)strlen(alpn),
-	                       WOLFSSL_ALPN_FAILED_ON_MISMATCH) == WOLFSSL_SUCCESS;
+	                       WOLFSSL_ALPN_FAILED_ON_MISMATCH) == WOLFSSL_SUCCESS &&
+	       !tako__tls_lib_short();
 }
 
 static const struct tako__proto_ops *agreed(struct tako__tls_layer *t)
@@ -168,7 +169,9 @@ static void shake(struct tako__tls_layer *t)
 {
 	int rc = wolfSSL_accept(t->ssl);
 
-	if (rc == WOLFSSL_SUCCESS)
+	if (TAKO__UNLIKELY(tako__tls_lib_short()))
+		over(t, false);
+	else if (rc == WOLFSSL_SUCCESS)
 		ready(t);
 	else if (wolfSSL_get_error(t->ssl, rc) != WOLFSSL_ERROR_WANT_READ)
 		over(t, !t->no_memory);
@@ -230,6 +233,10 @@ static void read_all(struct tako__tls_layer *t)
 	do {
 		size_t n = decrypt(t, &why);
 
+		if (TAKO__UNLIKELY(tako__tls_lib_short())) {
+			over(t, false);
+			return;
+		}
 		if (n)
 			tako__layer_up(c, &t->l, t->tls->plain, (ssize_t)n);
 		if (c->flags & TAKO__CONN_CLOSING)
@@ -282,6 +289,8 @@ static int finish(struct tako__layer *l)
 
 	if (t->state == TAKO__TLS_READY)
 		(void)wolfSSL_shutdown(t->ssl);
+	/* It ends anyway. */
+	(void)tako__tls_lib_short();
 	return 0;
 }
 

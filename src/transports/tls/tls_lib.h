@@ -28,6 +28,10 @@ enum {
 int tako__tls_lib_enter(void);
 void tako__tls_lib_leave(void);
 
+/* Did wolfSSL run out of memory on this thread since this was last asked?  It went on with what is
+ * kept for that, so whatever it was at is to be given up. */
+bool tako__tls_lib_short(void);
+
 /* TAKO_ENOMEM where `code`, wolfSSL's, says so; else TAKO_ETLS with "what: its text". */
 int tako__tls_fail(int code, const char *what);
 

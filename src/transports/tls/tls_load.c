@@ -66,7 +66,9 @@ static int open_key(struct tako__tls_blob *out, const struct tako__tls_blob *key
 		return tako__fail(TAKO_ENOMEM, "private key: out of memory");
 	n = wc_KeyPemToDer((const unsigned char *)key->p, (int)key->n, der, (int)key->n, password);
 	explicit_bzero(password, sizeof password);
-	if (n > 0)
+	if (tako__tls_lib_short())
+		rc = tako__fail(TAKO_ENOMEM, "private key: out of memory");
+	else if (n > 0)
 		rc = tako__tls_copy(out, der, (size_t)n);
 	else if (encrypted && n != MEMORY_E)
 		rc = tako__fail(TAKO_ETLS, "the private key does not open with this password");
@@ -189,7 +191,7 @@ static int load_chain(struct tako__cert_version *v, const tako_cert_config *cfg)
 		                  cfg->cert_file ? cfg->cert_file : "what was given");
 	rc = describe(v, x);
 	wolfSSL_X509_free(x);
-	return rc;
+	return tako__tls_lib_short() ? tako__fail(TAKO_ENOMEM, "certificate: out of memory") : rc;
 }
 
 /* wolfSSL itself tells whether it can serve what was read. */

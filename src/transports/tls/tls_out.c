@@ -171,7 +171,7 @@ static int encrypt(struct tako__tls_layer *t)
 	int n = (int)(op->n < want ? op->n : want);
 	int got = n ? wolfSSL_write(t->ssl, op->p, n) : 0;
 
-	if (TAKO__UNLIKELY(got != n))
+	if (TAKO__UNLIKELY(got != n || tako__tls_lib_short()))
 		return TAKO_ECLOSED;
 	op->p += n;
 	op->n -= (unsigned)n;

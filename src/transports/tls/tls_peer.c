@@ -197,8 +197,12 @@ static int conn_info(struct tako__tls_layer *t, struct tako__info_query *q)
 int tako__tls_query(struct tako__layer *l, enum tako__fact what, void *out)
 {
 	struct tako__tls_layer *t = tako__tls_of(l);
+	int rc;
 
 	if (!t->ssl)
 		return TAKO_ENOTSUP;
-	return what == TAKO__FACT_CONN_INFO ? conn_info(t, out) : TAKO_ENOTSUP;
+	if (what != TAKO__FACT_CONN_INFO)
+		return TAKO_ENOTSUP;
+	rc = conn_info(t, out);
+	return tako__tls_lib_short() ? TAKO_ENOMEM : rc;
 }

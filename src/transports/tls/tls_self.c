@@ -197,7 +197,7 @@ int tako__self_signed(struct tako__tls_blob *cert, struct tako__tls_blob *key_ou
 		wc_ecc_free(&key);
 	}
 	wc_FreeRng(&rng);
-	return rc;
+	return tako__tls_lib_short() ? tako__fail(TAKO_ENOMEM, "certificate: out of memory") : rc;
 }
 
 int tako_cert_self_signed(const char *cert_file, const char *key_file, const char *const *names,
