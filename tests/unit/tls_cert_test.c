@@ -27,9 +27,9 @@ static char dir[] = "/tmp/tako-cert-XXXXXX";
 /* Two pairs: 'a' for localhost and more, 'b' for another name. */
 static const char *path(const char *name)
 {
-	static char text[4][PATH];
+	static char text[16][PATH];
 	static unsigned at;
-	char *to = text[at++ % 4];
+	char *to = text[at++ % 16];
 
 	snprintf(to, PATH, "%s/%s", dir, name);
 	return to;
@@ -65,13 +65,22 @@ static tako_str slurp(const char *name, struct tako__tls_blob *b)
 	return (tako_str){b->p, b->n};
 }
 
-static void spill(const char *name, const char *p, size_t n)
+static void copy_file(const char *from, const char *to)
 {
-	FILE *f = fopen(path(name), "wb");
+	struct tako__tls_blob b = {NULL, 0};
+	tako_str all = slurp(from, &b);
+	FILE *f = fopen(path(to), "wb");
 
 	assert_non_null(f);
-	assert_int_equal(fwrite(p, 1, n, f), n);
+	assert_int_equal(fwrite(all.p, 1, all.n, f), all.n);
 	assert_int_equal(fclose(f), 0);
+	tako__tls_wipe(&b);
+}
+
+/* The only name that b has. */
+static bool is_b(const struct tako__cert_version *v)
+{
+	return v->names.n == sizeof "other.example" && strcmp(v->names.p, "other.example") == 0;
 }
 
 /* ---- Making ----------------------------------------------------------------------------------- */
@@ -255,7 +264,7 @@ static void test_reload(void **state)
 	assert_false(tako_cert_matches(cert, TAKO_STR("localhost")));
 	/* Who has the old one keeps it. */
 	assert_int_equal(old->generation, 1);
-	assert_string_equal(old->names.p, "localhost");
+	assert_false(is_b(old));
 	tako__cert_drop(old);
 	assert_int_equal(tako_cert_reload(cert, &bad), TAKO_ETLS);
 	assert_int_equal(tako_cert_get_info(cert, &info), 0);
@@ -300,10 +309,9 @@ static void test_reload_from_threads(void **state)
 		assert_int_equal(pthread_create(&threads[i], NULL, reload_often, cert), 0);
 	for (int i = 0; i < 2000; i++) {
 		struct tako__cert_version *v = tako__cert_take(cert);
-		bool a = strcmp(v->names.p, "localhost") == 0;
 
-		/* Never a mixture. */
-		assert_true(a || strcmp(v->names.p, "other.example") == 0);
+		/* Never a mixture: what a version was loaded with, it has. */
+		assert_true(is_b(v) == !memmem(v->names.p, v->names.n, "localhost", 9));
 		tako__cert_drop(v);
 	}
 	for (int i = 0; i < 4; i++) {
@@ -317,22 +325,18 @@ static void test_reload_from_threads(void **state)
 
 static void test_watch(void **state)
 {
-	struct tako__tls_blob b = {NULL, 0};
 	tako_cert_config c = files("w.pem", "w.key");
 	tako_cert_info info = {.size = sizeof info};
 	tako_cert *cert = NULL;
 	const uint64_t s = 1000000000;
 
 	(void)state;
-	spill("w.pem", slurp("a.pem", &b).p, b.n);
-	tako__tls_wipe(&b);
-	spill("w.key", slurp("a.key", &b).p, b.n);
-	tako__tls_wipe(&b);
+	copy_file("a.pem", "w.pem");
+	copy_file("a.key", "w.key");
 	c.watch_interval_ms = 1000;
 	assert_int_equal(tako_cert_new(&cert, &c), 0);
 	assert_true(tako__cert_watch(cert, 10 * s) == 11 * s);
-	spill("w.pem", slurp("b.pem", &b).p, b.n);
-	tako__tls_wipe(&b);
+	copy_file("b.pem", "w.pem");
 	/* Not yet; then it does not fit; then it does. */
 	assert_true(tako__cert_watch(cert, 10 * s + 1) == 11 * s);
 	assert_int_equal(tako_cert_get_info(cert, &info), 0);
@@ -341,8 +345,7 @@ static void test_watch(void **state)
 	assert_int_equal(tako_cert_get_info(cert, &info), 0);
 	assert_int_equal(info.generation, 1);
 	assert_int_equal(info.failed_reloads, 1);
-	spill("w.key", slurp("b.key", &b).p, b.n);
-	tako__tls_wipe(&b);
+	copy_file("b.key", "w.key");
 	assert_true(tako__cert_watch(cert, 12 * s) == 13 * s);
 	assert_int_equal(tako_cert_get_info(cert, &info), 0);
 	assert_int_equal(info.generation, 2);

@@ -127,15 +127,18 @@ static bool set_memory(void)
 static int start(void)
 {
 	char *space = tako__alloc(RESERVE_BYTES);
+	bool ok;
 
 	if (!space)
 		return tako__fail(TAKO_ENOMEM, "wolfSSL: out of memory");
 	pthread_mutex_lock(&lock);
 	reserve = space;
 	pthread_mutex_unlock(&lock);
-	if (set_memory() && wolfSSL_Init() == WOLFSSL_SUCCESS && !tako__tls_lib_short())
-		return 0;
-	return tako__fail(TAKO_ETLS, "wolfSSL does not start");
+	ok = set_memory() && wolfSSL_Init() == WOLFSSL_SUCCESS;
+
+	if (tako__tls_lib_short())
+		return tako__fail(TAKO_ENOMEM, "wolfSSL: out of memory");
+	return ok ? 0 : tako__fail(TAKO_ETLS, "wolfSSL does not start");
 }
 
 static void end(void)
