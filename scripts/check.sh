@@ -65,7 +65,7 @@ after() { # needed phase, command...
 # The same tests on one of the runtimes.
 integration() { # runtime, suffix, scale, make variables...
     TAKO_RUNTIME=$1 TAKO_TEST_SCALE=${TAKO_TEST_SCALE:-$3} \
-        phase "integration-$1$2" 420 "${mk[@]}" integration "${@:4}"
+        phase "integration-$1$2" 600 "${mk[@]}" integration "${@:4}"
 }
 
 # Does the automatic choice find io_uring here?  Its own tests say what happens where it does not.
@@ -93,6 +93,9 @@ run_lane() {
     trap 'kill $child 2>/dev/null; exit 143' TERM
     suites "" 1 0.5
     phase valgrind 180 "${mk[@]}" valgrind
+    # The HTTP suite once more, over TLS.
+    TAKO_TEST_OVER=tls TAKO_TEST_SCALE=0.25 phase integration-tls 420 "${mk[@]}" integration \
+        PYTEST_ARGS="$(printf 'tests/integration/test_%s.py ' http1 exchange routing static malformed)"
     after build-asan suites -asan 0.25 0.1 SAN=address,undefined
     after build-tsan suites -tsan 0.25 0.1 SAN=thread
 }

@@ -559,6 +559,45 @@ def test_reload_under_load(certs, live):
         assert info(s, "/stats")["tls_failures"] == "0"
 
 
+# ---- OCSP -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def stapled(tmp_path_factory):
+    """A certificate, its chain, and its signer's word that it is good."""
+    d = tmp_path_factory.mktemp("ocsp")
+    ca = servers.certificate(d, "ca", subject="/CN=Signer", alt=None,
+                             extra=["-addext", "keyUsage=critical,keyCertSign,cRLSign,digitalSignature"])
+    cert, key = servers.certificate(d, "leaf", alt="DNS:localhost", signer=ca, extra=[
+        "-set_serial", "0x77", "-addext", "basicConstraints=critical,CA:FALSE"])
+    (d / "index.txt").write_text("V\t491231235959Z\t\t77\tunknown\t/CN=localhost\n")
+    subprocess.run(["openssl", "ocsp", "-index", f"{d}/index.txt", "-CA", ca[0], "-rsigner", ca[0], "-rkey", ca[1],
+                    "-issuer", ca[0], "-serial", "0x77", "-respout", f"{d}/good.der", "-ndays", "2", "-noverify"],
+                   check=True, capture_output=True)
+    with open(cert, "a", encoding="ascii") as chain, open(ca[0], encoding="ascii") as f:
+        chain.write(f.read())
+    return {"cert": cert, "key": key, "response": f"{d}/good.der", "ca": ca[0]}
+
+
+@pytest.mark.parametrize("flag", ["-tls1_2", "-tls1_3"])
+def test_ocsp_staple(certs, stapled, flag):
+    for args in ([f"cert_file={stapled['cert']}", f"key_file={stapled['key']}", f"ocsp_file={stapled['response']}"],):
+        with launch(*args) as s:
+            for _ in range(2):
+                out = s_client(s, flag, "-status", "-servername", "localhost")
+                assert "OCSP Response Status: successful" in out and "Cert Status: good" in out
+            assert "OCSP" not in s_client(s, flag)
+    with launch(*pair(certs["own"])) as s:
+        assert "no response sent" in s_client(s, flag, "-status")
+
+
+def test_ocsp_refused(certs, stapled, clients):
+    assert "holds the certificate's signer" in refused(*pair(certs["own"]), f"ocsp_file={stapled['response']}")
+    assert "client_auth is set" in refused(
+        f"cert_file={stapled['cert']}", f"key_file={stapled['key']}", f"ocsp_file={stapled['response']}",
+        "client_auth=1", f"client_ca_file={clients['ca'][0]}")
+
+
 # ---- Client certificates ---------------------------------------------------------------------------------
 
 

@@ -37,9 +37,8 @@ static const char *path(const char *name)
 
 static tako_cert_config files(const char *cert, const char *key)
 {
-	return (tako_cert_config){.size = sizeof(tako_cert_config),
-	                          .cert_file = path(cert),
-	                          .key_file = path(key)};
+	return (tako_cert_config){
+		.size = sizeof(tako_cert_config), .cert_file = path(cert), .key_file = path(key)};
 }
 
 static int load(tako_cert **out, const char *cert, const char *key)
@@ -126,10 +125,10 @@ static void test_matches(void **state)
 		const char *name;
 		bool yes;
 	} rows[] = {
-		{"localhost", true},  {"LOCALHOST", true},     {"localhos", false},
-		{"a.wild.example", true}, {"A.Wild.Example", true}, {"b.a.wild.example", false},
+		{"localhost", true},      {"LOCALHOST", true},       {"localhos", false},
+		{"a.wild.example", true}, {"A.Wild.Example", true},  {"b.a.wild.example", false},
 		{"wild.example", false},  {"*.wild.example", false}, {"", false},
-		{".wild.example", false}, {"127.0.0.1", false},    {"localhost.", false},
+		{".wild.example", false}, {"127.0.0.1", false},      {"localhost.", false},
 	};
 	tako_cert *cert = NULL;
 

@@ -31,10 +31,10 @@ static char big[BIG_N];
 
 struct client {
 	WOLFSSL *ssl;
-	size_t used;     /* of what the peer received */
-	size_t sent;     /* bytes of ours so far */
-	size_t cut;      /* send the byte at this place, and what follows, later */
-	size_t out_n;    /* waits in out */
+	size_t used;  /* of what the peer received */
+	size_t sent;  /* bytes of ours so far */
+	size_t cut;   /* send the byte at this place, and what follows, later */
+	size_t out_n; /* waits in out */
 	char out[OUT_MAX];
 };
 
@@ -305,7 +305,8 @@ static void test_allocations(void **state)
 		}
 		assert_true(rc == 0 || rc == TAKO_ENOMEM || rc == TAKO_ETLS);
 		if (failalloc_live() != before || failalloc_wrong())
-			fail_msg("allocation %zu: %zu blocks, not %zu", nth, failalloc_live(), before);
+			fail_msg("allocation %zu: %zu blocks, not %zu", nth, failalloc_live(),
+			         before);
 	}
 	/* wolfSSL alone makes hundreds, and some failures are survived. */
 	assert_true(nth > 200);
@@ -330,7 +331,8 @@ static int set_up(void **state)
 	snprintf(key_file, sizeof key_file, "%s/k", dir);
 	assert_int_equal(tako_cert_self_signed(cert_file, key_file, names, 1), 0);
 	assert_int_equal(tako_cert_new(&cert, TAKO_CERT_CONFIG(.cert_file = cert_file,
-	                                                       .key_file = key_file)), 0);
+	                                                       .key_file = key_file)),
+	                 0);
 	unlink(cert_file);
 	unlink(key_file);
 	rmdir(dir);

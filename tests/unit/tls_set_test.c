@@ -104,9 +104,8 @@ static void test_references(void **state)
 
 static void test_names(void **state)
 {
-	static const char *const bad[] = {"",       ".",   "a.",   ".a",      "a b", "*",
-	                                  "*.",     "a.*", "*a.b", "*.*.com", "a/b", "a\x80",
-	                                  "a:443"};
+	static const char *const bad[] = {"",    ".",    "a.",      ".a",  "a b",   "*",    "*.",
+	                                  "a.*", "*a.b", "*.*.com", "a/b", "a\x80", "a:443"};
 	char longest[256];
 	tako_cert_set *set = tako_cert_set_new();
 

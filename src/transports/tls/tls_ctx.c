@@ -41,6 +41,26 @@ static int set_terms(WOLFSSL_CTX *ctx, uint32_t min_version)
 	return 0;
 }
 
+/* wolfSSL looks whether a response is its signer's before it passes it on, so it must know the
+ * signer: what stands behind the certificate in its chain. */
+static int set_staple(WOLFSSL_CTX *ctx, const struct tako__cert_version *v)
+{
+	static const char end[] = "-----END CERTIFICATE-----";
+	const char *rest = memmem(v->chain.p, v->chain.n, end, sizeof end - 1);
+	size_t n;
+
+	rest = rest ? rest + sizeof end - 1 : v->chain.p + v->chain.n;
+	n = (size_t)(v->chain.p + v->chain.n - rest);
+	if (!memmem(rest, n, end, sizeof end - 1))
+		return tako__fail(TAKO_ETLS, "ocsp_file needs a chain that holds the certificate's "
+		                             "signer");
+	if (wolfSSL_CTX_load_verify_buffer(ctx, (const unsigned char *)rest, (long)n,
+	                                   WOLFSSL_FILETYPE_PEM) != WOLFSSL_SUCCESS ||
+	    wolfSSL_CTX_set_tlsext_status_cb(ctx, tako__tls_status_cb) != WOLFSSL_SUCCESS)
+		return tako__fail(TAKO_ETLS, "ocsp_file: the certificate's signer is not usable");
+	return 0;
+}
+
 static int set_certificate(WOLFSSL_CTX *ctx, const struct tako__cert_version *v)
 {
 	int rc = wolfSSL_CTX_use_certificate_chain_buffer_format(
@@ -55,7 +75,7 @@ static int set_certificate(WOLFSSL_CTX *ctx, const struct tako__cert_version *v)
 		return tako__tls_fail(rc, "private key");
 	if (wolfSSL_CTX_check_private_key(ctx) != WOLFSSL_SUCCESS)
 		return tako__fail(TAKO_ETLS, "the private key is not this certificate's");
-	return 0;
+	return v->ocsp.n ? set_staple(ctx, v) : 0;
 }
 
 /* wolfSSL reads one list of a file; the others follow here. */
@@ -117,6 +137,11 @@ int tako__tls_ctx_new(WOLFSSL_CTX **out, const struct tako__tls_options *o,
 	if (!ctx)
 		return tako__fail(TAKO_ENOMEM, "TLS: out of memory");
 	rc = set_terms(ctx, o ? o->min_version : 12);
+	/* The signer of the staple would become one of clients. */
+	if (o && o->client_auth && v && v->ocsp.n)
+		rc = tako__fail(TAKO_ENOTSUP,
+		                "a certificate with an ocsp_file cannot be used where "
+		                "client_auth is set");
 	if (rc == 0 && v)
 		rc = set_certificate(ctx, v);
 	if (rc == 0 && o)

@@ -43,6 +43,28 @@ static struct tako_cert *choose(const struct tako__tls_options *o, const char *n
 	return cert ? cert : tako_cert_ref(o->cert);
 }
 
+static void present(struct tako__tls_layer *t, struct tako__tls_context *context)
+{
+	tako__cert_drop(t->version);
+	atomic_fetch_add(&context->version->refs, 1);
+	t->version = context->version;
+}
+
+/* wolfSSL frees what it is given. */
+int tako__tls_status_cb(WOLFSSL *ssl, void *arg)
+{
+	const struct tako__tls_layer *t = wolfSSL_GetIOReadCtx(ssl);
+	const struct tako__tls_blob *ocsp = t && t->version ? &t->version->ocsp : NULL;
+	unsigned char *copy = ocsp && ocsp->n ? wolfSSL_Malloc(ocsp->n) : NULL;
+
+	(void)arg;
+	if (!copy)
+		return 3; /* nothing to staple */
+	memcpy(copy, ocsp->p, ocsp->n);
+	wolfSSL_set_tlsext_status_ocsp_resp(ssl, copy, (int)ocsp->n);
+	return 0;
+}
+
 static int on_server_name(WOLFSSL *ssl, int *alert, void *arg)
 {
 	struct tako__tls_layer *t = wolfSSL_GetIOReadCtx(ssl);
@@ -51,7 +73,7 @@ static int on_server_name(WOLFSSL *ssl, int *alert, void *arg)
 	struct tako_cert *cert;
 
 	(void)arg;
-	if (!o->cert_fn)
+	if (!o->cert_fn || t->named)
 		return 0;
 	cert = choose(o, wolfSSL_get_servername(ssl, WOLFSSL_SNI_HOST_NAME));
 	if (!cert) {
@@ -64,6 +86,7 @@ static int on_server_name(WOLFSSL *ssl, int *alert, void *arg)
 		*alert = internal_error;
 		return fatal_return;
 	}
+	present(t, context);
 	return 0;
 }
 
@@ -108,20 +131,45 @@ static bool is_text(char c)
 	return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
 }
 
-static WOLFSSL_CTX *first_context(struct tako__tls_worker *tls)
+/* The name in a ClientHello that is there as a whole, as nearly all are; else "". */
+static void peek_name(const struct tako__tls_layer *t, char *name, unsigned room)
 {
-	struct tako__tls_context *context;
+	unsigned n = room - 1;
 
-	if (!tls->options->cert)
-		return tls->nameless;
-	context = tako__tls_present(tls, tls->options->cert);
-	return context ? context->ctx : NULL;
+	if (wolfSSL_SNI_GetFromBuffer((const unsigned char *)t->in, (unsigned)t->in_n,
+	                              WOLFSSL_SNI_HOST_NAME, (unsigned char *)name,
+	                              &n) != WOLFSSL_SUCCESS)
+		n = 0;
+	name[n] = '\0';
+}
+
+/* With the certificate that it will be, as far as that can be known: a staple is looked for before
+ * wolfSSL tells the name. */
+static WOLFSSL_CTX *first_context(struct tako__tls_layer *t)
+{
+	const struct tako__tls_options *o = t->tls->options;
+	struct tako__tls_context *context;
+	struct tako_cert *cert;
+	char name[256] = "";
+
+	if (o->cert_fn)
+		peek_name(t, name, sizeof name);
+	cert = name[0] ? choose(o, name) : tako_cert_ref(o->cert);
+	if (!cert)
+		return t->tls->nameless;
+	context = tako__tls_present(t->tls, cert);
+	tako_cert_free(cert);
+	if (!context)
+		return NULL;
+	present(t, context);
+	t->named = name[0] != '\0';
+	return context->ctx;
 }
 
 static bool begin(struct tako__tls_layer *t)
 {
 	const struct tako__tls_options *o = t->tls->options;
-	WOLFSSL_CTX *ctx = first_context(t->tls);
+	WOLFSSL_CTX *ctx = first_context(t);
 	char alpn[sizeof o->alpn];
 
 	t->ssl = ctx ? wolfSSL_new(ctx) : NULL;
@@ -161,6 +209,8 @@ static void ready(struct tako__tls_layer *t)
 	if (wolfSSL_session_reused(t->ssl))
 		tako__add(&stats->tls_resumed, 1);
 	t->state = TAKO__TLS_READY;
+	tako__cert_drop(t->version);
+	t->version = NULL;
 	if (tako__conn_become(c, proto) < 0)
 		tako__conn_close(c);
 }
@@ -304,6 +354,7 @@ static void fini(struct tako__layer *l)
 	struct tako__tls_layer *t = tako__tls_of(l);
 
 	tako__tls_drop_ops(t);
+	tako__cert_drop(t->version);
 	if (t->ssl)
 		wolfSSL_free(t->ssl);
 	tako__free(t, sizeof *t);

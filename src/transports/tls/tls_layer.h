@@ -48,7 +48,8 @@ struct tako__tls_layer {
 	struct tako__layer l;
 	struct tako__tls_worker *tls;
 	WOLFSSL *ssl;
-	const char *in; /* received, borrowed for the call of up */
+	struct tako__cert_version *version; /* presented; until the handshake is through */
+	const char *in;                     /* received, borrowed for the call of up */
 	size_t in_n;
 	struct tako__tls_block *tail; /* queued last, and not sent yet */
 	struct tako_send *ops;        /* taken from above, not all encrypted */
@@ -59,7 +60,7 @@ struct tako__tls_layer {
 	uint8_t state;
 	bool eof;       /* the peer sends no more: told, or held back for a pause */
 	bool no_memory; /* in a callback of wolfSSL's */
-	bool refused;   /* no certificate for that name */
+	bool named;     /* the session began with the certificate for its name */
 };
 
 /* The protocol of connections whose handshake is not through. */
@@ -67,6 +68,9 @@ extern const struct tako__proto_ops tako__tls_handshake_ops;
 
 /* Callbacks of the sessions that a context makes. */
 void tako__tls_layer_apply(WOLFSSL_CTX *ctx);
+
+/* wolfSSL's, for contexts whose certificate has a response to staple. */
+int tako__tls_status_cb(WOLFSSL *ssl, void *arg);
 
 /* The context that presents `cert`, whose files are watched from now on; NULL without memory. */
 struct tako__tls_context *tako__tls_present(struct tako__tls_worker *tls, struct tako_cert *cert);
