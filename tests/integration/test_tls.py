@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """TLS as its clients see it (tests/programs/tls.c): OpenSSL and curl, which are not ours."""
 import hashlib
+import json
 import os
 import re
 import socket
@@ -694,3 +695,32 @@ def test_client_sessions_are_not_resumed(certs, clients):
     (["tickets=short"], "ticket keys: 5 bytes"), (["ocsp_file=/none"], "No such file")])
 def test_refused_settings(certs, args, words):
     assert words in refused(*pair(certs["own"]), *args)
+
+
+# ---- The showcase ---------------------------------------------------------------------------------------
+
+
+def test_showcase_keeps_its_own_certificate(tmp_path):
+    """Made at the first run, readable by its owner only, the same at the second."""
+    seen = set()
+    for _ in range(2):
+        port = servers.free_port()
+        with servers.Server([servers.program("examples/showcase"), "--tls", f"{LOCAL}:{port}", "--workers", "1", "--quiet"],
+                            (LOCAL, port, "tls"), env={"XDG_CACHE_HOME": str(tmp_path)}) as s:
+            assert f"https://{LOCAL}:{port}" in s.stdout
+            seen.add(presented(s))
+            with s.connect() as w:
+                got = json.loads(w.get("/inspect").body)
+            assert got["tls"] == "TLSv1.3" and got["cipher"].startswith("TLS13-") and got["server_name"] == "localhost"
+    assert len(seen) == 1
+    key = tmp_path / "tako" / "localhost.key"
+    assert key.stat().st_mode & 0o777 == 0o600
+    r = subprocess.run(["openssl", "x509", "-in", str(key.with_suffix(".pem")), "-noout", "-text"], capture_output=True,
+                       text=True, check=True)
+    assert "DNS:localhost" in r.stdout and "IP Address:127.0.0.1" in r.stdout
+
+
+def test_showcase_refuses_a_bad_certificate(certs):
+    r = servers.run_refused([servers.program("examples/showcase"), "--tls", f"{LOCAL}:{servers.free_port()}", "--cert",
+                             certs["own"][0], "--key", certs["other"][1]])
+    assert r.returncode == 1 and "not this certificate's" in r.stderr
