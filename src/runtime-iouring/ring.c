@@ -295,6 +295,15 @@ static int ring_pollable(struct tako_loop *loop, uint64_t deadline_ns)
 
 /* ---- Open and free ------------------------------------------------------------------------ */
 
+/* Reading what was written to it puts those who woke us before its end, for whoever checks. */
+static void close_event(int fd)
+{
+	if (fd < 0)
+		return;
+	(void)!read(fd, &(uint64_t){0}, sizeof(uint64_t));
+	close(fd);
+}
+
 static void ring_free(struct tako_loop *loop)
 {
 	struct tako__ring *r = loop ? tako__ring_of(loop) : NULL;
@@ -305,10 +314,8 @@ static void ring_free(struct tako_loop *loop)
 		io_uring_queue_exit(&r->uring);
 	if (r->timer_fd >= 0)
 		close(r->timer_fd);
-	if (atomic_load(&r->host_fd) >= 0)
-		close(atomic_load(&r->host_fd));
-	if (r->wake_fd >= 0)
-		close(r->wake_fd);
+	close_event(atomic_load(&r->host_fd));
+	close_event(r->wake_fd);
 	tako__bufs_fini(&r->bufs);
 	tako__ring_file_fini(r);
 	tako__free(r->recv_block, r->recv_bytes + RECV_ALIGN);
