@@ -8,6 +8,8 @@
 #ifndef TAKO_CORE_MEM_H
 #define TAKO_CORE_MEM_H
 
+#include <string.h>
+
 #include <tako/base.h>
 
 /* ---- Allocator: sizes are given back, so no block carries a header ------- */
@@ -20,6 +22,18 @@ void *tako__resize(void *p, size_t old_bytes, size_t new_bytes);
 void tako__free(void *p, size_t bytes);
 /* NUL-terminated copy of n bytes; freed with tako__free(p, n + 1). */
 char *tako__strndup(const char *p, size_t n);
+
+/* Zero n >= 16 bytes, a constant, in pieces that become plain stores: as one memset() of a few hundred
+ * it is a string instruction, which costs 25 ns. */
+static inline void tako__clear(void *at, size_t n)
+{
+	char *p = at;
+
+#pragma GCC unroll 64
+	for (size_t i = 0; i < n / 16; i++)
+		memset(p + i * 16, 0, 16);
+	memset(p + n - 16, 0, 16);
+}
 
 /* ---- Arena: freed as a whole --------------------------------------------- */
 

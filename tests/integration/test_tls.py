@@ -71,13 +71,14 @@ def curl(server, path, *args):
 # ---- Clients ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("args,tls", [((), "TLSv1.3"), (("--tls-max", "1.2"), "TLSv1.2"),
-                                      (("--http1.1",), "TLSv1.3"), (("--http1.0",), "TLSv1.3")])
-def test_curl(server, certs, args, tls):
+@pytest.mark.parametrize("args,tls,http", [
+    ((), "TLSv1.3", "h2"), (("--tls-max", "1.2"), "TLSv1.2", "h2"),
+    (("--http1.1",), "TLSv1.3", "http/1.1"), (("--http1.0",), "TLSv1.3", "http/1.1")])
+def test_curl(server, certs, args, tls, http):
     r = curl(server, "/info", "--cacert", certs["own"][0], *args)
     assert r.returncode == 0, r.stderr
     seen = facts(r.stdout)
-    assert seen["tls"] == tls and seen["sni"] == "localhost" and seen["transport"] == "http/1.1"
+    assert seen["tls"] == tls and seen["sni"] == "localhost" and seen["transport"] == http
 
 
 def test_curl_refuses_another_name(server, certs):

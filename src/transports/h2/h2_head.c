@@ -23,9 +23,16 @@ enum {
 
 #define IS(name, n, lit) ((n) == sizeof(lit) - 1 && !memcmp(name, lit, sizeof(lit) - 1))
 
+/* Where an empty value points before there is any room: it is empty, not absent. */
+static char nothing[1];
+
 void tako__h2_head_init(struct tako__h2_head *h, struct tako__arena *arena, bool trailers)
 {
-	*h = (struct tako__h2_head){.arena = arena, .trailers = trailers};
+	tako__clear(h, sizeof *h);
+	h->arena = arena;
+	h->pos = nothing;
+	h->end = nothing;
+	h->trailers = trailers;
 }
 
 /* ---- Storing ------------------------------------------------------------------------ */
@@ -167,7 +174,9 @@ static void take_pseudo(struct tako__h2_head *h, const char *name, size_t name_n
 	enum pseudo which = pseudo_of(name, name_n);
 
 	/* Each once, before all others, and none that we do not know (RFC 9113 section 8.3). */
-	if (h->trailers || h->regular || !which || (h->seen & which) || !value_ok(p, n)) {
+	if (h->trailers || h->regular || !which || (h->seen & which) ||
+	    /* Those of a method and a target are looked at by narrower classes anyway. */
+	    (!(which & (METHOD | PATH)) && !value_ok(p, n))) {
 		h->malformed = true;
 		return;
 	}
@@ -323,8 +332,10 @@ static int check_target(struct tako__h2_head *h)
 {
 	if (!h->target.n)
 		return TAKO__H2_MALFORMED;
+	if (h->target.p[0] == '/' && split_target(h))
+		return 0;
 	if (h->target.p[0] == '/')
-		return split_target(h) ? 0 : 400;
+		return value_ok(h->target.p, h->target.n) ? 400 : TAKO__H2_MALFORMED;
 	h->path = h->target;
 	return h->target.n == 1 && h->target.p[0] == '*' && h->method_id == TAKO__OPTIONS
 	               ? 0

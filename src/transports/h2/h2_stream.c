@@ -36,7 +36,7 @@ struct tako__h2_stream *tako__h2_stream_new(struct tako__h2 *h, int32_t id)
 		tako__pool_put(&h->local->streams, s);
 		return NULL;
 	}
-	memset(s, 0, offsetof(struct tako__h2_stream, inline_op));
+	tako__clear(s, offsetof(struct tako__h2_stream, inline_op));
 	s->h = h;
 	s->x = x;
 	s->id = id;
