@@ -130,6 +130,34 @@ static void test_hosts(void **state)
 	assert_int_equal(of(":method GET\n:scheme http\n:path /\n:authority [::1"), 400);
 }
 
+/* What was found in order once is in order again, and nothing else is. */
+static void test_known_authority(void **state)
+{
+	struct tako__h2_known known = {.n = 0};
+	static const struct {
+		const char *authority;
+		int verdict;
+	} rows[] = {{"a.example", 0},
+	            {"a.example", 0},
+	            {"a.exampl\x01", TAKO__H2_MALFORMED},
+	            {"a.example", 0},
+	            {"a.exampl ", TAKO__H2_MALFORMED},
+	            {"a.exam le", 400},
+	            {"a.example", 0},
+	            {"u@example", TAKO__H2_MALFORMED}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+		begin(false);
+		head.known = &known;
+		tako__h2_head_field(&head, ":authority", 10, rows[i].authority,
+		                    strlen(rows[i].authority));
+		assert_int_equal(run(":method GET\n:scheme http\n:path /"), rows[i].verdict);
+		assert_int_equal(known.n, 9);
+		assert_memory_equal(known.text, "a.example", 9);
+	}
+}
+
 static void test_cookies(void **state)
 {
 	(void)state;
@@ -219,9 +247,9 @@ static void test_without_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		WITH(test_request), WITH(test_paths),          WITH(test_hosts),
-		WITH(test_cookies), WITH(test_limits),         WITH(test_trailers),
-		WITH(test_connect), WITH(test_without_memory),
+		WITH(test_request),         WITH(test_paths),   WITH(test_hosts),
+		WITH(test_known_authority), WITH(test_cookies), WITH(test_limits),
+		WITH(test_trailers),        WITH(test_connect), WITH(test_without_memory),
 	};
 
 	if (failalloc_install() < 0)

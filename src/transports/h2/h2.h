@@ -109,6 +109,7 @@ struct tako__h2 {
 	struct tako__h2_stream *looking; /* those that it is being done for */
 	struct tako__h2_stream *current; /* whose field block is being received */
 	struct tako__h2_head head;
+	struct tako__h2_known known;
 	struct tako__h2_limits limits;
 	uint32_t stream_count;
 	uint32_t reset_count;                  /* of `closed`, those that the peer has given up */

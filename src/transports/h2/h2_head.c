@@ -175,8 +175,8 @@ static void take_pseudo(struct tako__h2_head *h, const char *name, size_t name_n
 
 	/* Each once, before all others, and none that we do not know (RFC 9113 section 8.3). */
 	if (h->trailers || h->regular || !which || (h->seen & which) ||
-	    /* Those of a method and a target are looked at by narrower classes anyway. */
-	    (!(which & (METHOD | PATH)) && !value_ok(p, n))) {
+	    /* The others are looked at by narrower classes anyway. */
+	    ((which & (SCHEME | PROTOCOL)) && !value_ok(p, n))) {
 		h->malformed = true;
 		return;
 	}
@@ -342,6 +342,30 @@ static int check_target(struct tako__h2_head *h)
 	               : TAKO__H2_MALFORMED;
 }
 
+static int check_authority(tako_str a)
+{
+	/* Userinfo is deprecated and must not be there (RFC 9113 section 8.3.1). */
+	if (!a.n || !value_ok(a.p, a.n) || memchr(a.p, '@', a.n))
+		return TAKO__H2_MALFORMED;
+	return tako__h1_host_ok(a.p, a.n) ? 0 : 400;
+}
+
+static bool is_known(const struct tako__h2_head *h)
+{
+	const struct tako__h2_known *k = h->known;
+
+	return k && h->authority.n && k->n == h->authority.n &&
+	       !memcmp(k->text, h->authority.p, k->n);
+}
+
+static void remember(struct tako__h2_head *h)
+{
+	if (!h->known || h->authority.n > sizeof h->known->text)
+		return;
+	memcpy(h->known->text, h->authority.p, h->authority.n);
+	h->known->n = (uint32_t)h->authority.n;
+}
+
 /* Whom the request is for: in the one field or in the other, and never two different ones. */
 static int check_host(struct tako__h2_head *h)
 {
@@ -349,10 +373,13 @@ static int check_host(struct tako__h2_head *h)
 		h->authority = h->host;
 	else if (h->has_host && !tako_str_ieq(h->host, h->authority))
 		return TAKO__H2_MALFORMED;
-	if (!h->authority.n || memchr(h->authority.p, '@', h->authority.n))
-		return TAKO__H2_MALFORMED;
-	if (!tako__h1_host_ok(h->authority.p, h->authority.n))
-		return 400;
+	if (!is_known(h)) {
+		int rc = check_authority(h->authority);
+
+		if (rc)
+			return rc;
+		remember(h);
+	}
 	/* Who looks for the field finds it, as over HTTP/1.1. */
 	if (!h->has_host)
 		(void)add(h, TAKO_STR("host"), h->authority);

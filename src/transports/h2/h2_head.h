@@ -19,9 +19,16 @@
 /* Verdicts of tako__h2_head_end() beside 0 and a status. */
 enum { TAKO__H2_MALFORMED = -1 };
 
+/* An authority that has been found in order: a connection's requests mostly have the same. */
+struct tako__h2_known {
+	uint32_t n;
+	char text[60];
+};
+
 struct tako__h2_head {
-	struct tako__arena *arena; /* where all text goes */
-	char *pos;                 /* room for text */
+	struct tako__h2_known *known; /* NULL: none is remembered */
+	struct tako__arena *arena;    /* where all text goes */
+	char *pos;                    /* room for text */
 	char *end;
 	struct tako__field *fields;
 	uint32_t field_count;

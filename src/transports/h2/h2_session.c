@@ -31,6 +31,7 @@ static void begin_head(struct tako__h2 *h, struct tako__h2_stream *s, bool trail
 
 	h->current = s;
 	tako__h2_head_init(&h->head, &s->x->arena, trailers);
+	h->head.known = &h->known;
 	h->head.list_bytes_max = cfg->h2_max_header_list_bytes;
 	h->head.field_count_max = cfg->max_header_count;
 	h->head.target_bytes_max = cfg->max_line_bytes;
