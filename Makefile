@@ -89,6 +89,7 @@ LIB_DEFINES :=
 LIB_ARCHIVES :=
 LIB_OBJECTS :=
 UNIT_SKIP :=
+FUZZ_SKIP :=
 RENAMED_SRCS :=
 RENAMED_CFLAGS :=
 RENAMES :=
@@ -100,7 +101,7 @@ UNIT_SRCS := $(filter-out $(UNIT_SKIP),$(sort $(wildcard tests/unit/*_test.c)))
 # Fakes and helpers shared by tests: an archive, so that each test links only what it names.
 SUPPORT_SRCS := $(filter-out $(UNIT_SRCS),$(sort $(wildcard tests/unit/*.c tests/sim/*.c)))
 PROGRAM_SRCS := $(sort $(wildcard tests/programs/*.c))
-FUZZ_SRCS := $(sort $(wildcard tests/fuzz/*.c))
+FUZZ_SRCS := $(filter-out $(FUZZ_SKIP),$(sort $(wildcard tests/fuzz/*.c)))
 BENCH_SRCS := $(sort $(wildcard bench/*.c))
 EXAMPLE_SRCS := $(sort $(wildcard examples/*.c))
 EXAMPLE_DIRS := $(sort $(patsubst examples/%/,%,$(dir $(wildcard examples/*/*.c))))

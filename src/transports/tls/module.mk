@@ -3,6 +3,7 @@
 ifeq ($(TLS),0)
 LIB_SKIP += $(filter-out src/transports/tls/tls_absent.c,$(wildcard src/transports/tls/*.c))
 UNIT_SKIP += tests/unit/tls_%
+FUZZ_SKIP += tests/fuzz/tls_%
 else
 LIB_SKIP += src/transports/tls/tls_absent.c
 LIB_DEFINES += -DTAKO__WITH_TLS
@@ -20,7 +21,7 @@ LIB_DEFINES += $(if $(WOLFSSL_ARCHIVE),-DTAKO__TLS_VENDORED)
 LIB_ARCHIVES += $(WOLFSSL_ARCHIVE)
 LIB_OBJECTS += $(WOLFSSL_OBJECTS)
 # What sees wolfSSL's headers, and so its names: see RENAMES in the Makefile.
-RENAMED_SRCS += $(wildcard src/transports/tls/*.c tests/unit/tls_*.c)
+RENAMED_SRCS += $(wildcard src/transports/tls/*.c tests/unit/tls_*.c tests/fuzz/tls_*.c)
 RENAMES := $(WOLFSSL_NAMES)
 RENAMED_CFLAGS := $(WOLFSSL_CFLAGS)
 endif

@@ -79,6 +79,24 @@ static int open_key(struct tako__tls_blob *out, const struct tako__tls_blob *key
 	return rc;
 }
 
+/* wolfSSL (5.5.4) writes a scalar that is longer than its curve's in front of its buffer when it
+ * compares key and certificate. */
+static int check_key(const struct tako__tls_blob *key)
+{
+	ecc_key ec;
+	word32 at = 0;
+	bool sound = true;
+
+	if (wc_ecc_init(&ec) != 0)
+		return tako__fail(TAKO_ENOMEM, "private key: out of memory");
+	if (wc_EccPrivateKeyDecode((const unsigned char *)key->p, &at, &ec, (word32)key->n) == 0)
+		sound = mp_unsigned_bin_size(&ec.k) <= wc_ecc_size(&ec);
+	wc_ecc_free(&ec);
+	if (tako__tls_lib_short())
+		return tako__fail(TAKO_ENOMEM, "private key: out of memory");
+	return sound ? 0 : tako__fail(TAKO_ETLS, "the private key is larger than its curve");
+}
+
 static int load_key(struct tako__tls_blob *out, const tako_cert_config *cfg)
 {
 	struct tako__tls_blob raw = {NULL, 0};
@@ -215,6 +233,8 @@ int tako__cert_load(struct tako__cert_version **out, const tako_cert_config *cfg
 	rc = load_chain(v, cfg);
 	if (rc == 0)
 		rc = load_key(&v->key, cfg);
+	if (rc == 0)
+		rc = check_key(&v->key);
 	if (rc == 0 && cfg->ocsp_file)
 		rc = tako__tls_read_file(&v->ocsp, cfg->ocsp_file, "OCSP response");
 	if (rc == 0)

@@ -15,7 +15,6 @@
 #include "transports/tls/tls_lib.h"
 #include "transports/tls/tls_self.h"
 
-#include <wolfssl/wolfcrypt/ecc.h>
 #include <wolfssl/wolfcrypt/random.h>
 
 enum {
