@@ -31,7 +31,8 @@ def test_one_port_many_times(runtime):
     """Bound again as soon as the process is gone; and what was on its way then is answered."""
     port = free_port()
     for _ in range(ROUNDS):
-        with start(port, runtime, worker_count=2) as s:
+        # A client that holds on to its connection is not waited for as long as usual.
+        with start(port, runtime, worker_count=2, linger_timeout_ms=20) as s:
             with first(s) as w, Wire(s.addr) as last:
                 assert w.get("/runtime").body.decode() == runtime
                 last.get("/hello")
