@@ -24,7 +24,8 @@ typedef struct tako_cert tako_cert;
  * negative code to give up.  Called from inside the call that loads the key, on its thread. */
 typedef int (*tako_password_fn)(char *buf, size_t buf_bytes, void *arg);
 
-/* Where a certificate comes from: files, or memory.  Strings and bytes are copied. */
+/* Where a certificate comes from: files, or memory.  Strings and bytes are copied; password_arg must
+ * live as long as the certificate, which may be loaded again. */
 typedef struct tako_cert_config {
 	size_t size;
 	const char *cert_file; /* PEM: the server's own first, then what leads to its root */

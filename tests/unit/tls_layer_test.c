@@ -19,7 +19,7 @@
 #include "unit/failalloc.h"
 #include "unit/stepped.h"
 
-enum { TURNS_MAX = 3000, BIG_N = 300000, OUT_MAX = 1 << 16 };
+enum { TURNS_MAX = 3000, BIG_N = 300000, OUT_MAX = 1 << 18 };
 
 static struct stepped server;
 static struct peer peer;
@@ -183,6 +183,32 @@ static int lent(tako_req *req, tako_res *res, void *arg)
 	return tako_res_send_ref(res, 200, NULL, (tako_str){big, sizeof big}, NULL, NULL);
 }
 
+static int echo_body(tako_req *req, tako_res *res, tako_str data, bool end, void *arg)
+{
+	int64_t rc = tako_res_write(res, data, NULL, NULL);
+
+	(void)req;
+	(void)arg;
+	if (rc < 0)
+		return (int)rc;
+	return end ? tako_res_end(res) : 0;
+}
+
+static void resume(tako_res *res, void *arg)
+{
+	(void)res;
+	tako_req_resume(arg);
+}
+
+/* Holds its body back until the end of the connection has long arrived. */
+static int paused(tako_req *req, tako_res *res, void *arg)
+{
+	int rc = tako_req_on_body(req, echo_body, arg);
+
+	tako_req_pause(req);
+	return rc < 0 ? rc : tako_res_after(res, 100, resume, req);
+}
+
 static int prepare(void **out, const struct tako_server *srv, const tako_listen_config *cfg)
 {
 	tako_listen_config c = *cfg;
@@ -202,6 +228,7 @@ static int start(void)
 	transport.prepare = prepare;
 	tako_get(r, "/", hello, NULL);
 	tako_get(r, "/big", lent, NULL);
+	tako_post(r, "/paused", paused, NULL);
 	rc = stepped_start(&server, r, TAKO_SERVER_CONFIG(.worker_count = 1), &transport);
 	tako_router_free(r);
 	return rc;
@@ -276,6 +303,43 @@ static void test_more_than_a_flight(void **state)
 	client_close();
 	assert_int_equal(stepped_stop(&server), 0);
 	free(answer);
+}
+
+/* The end of the input stands in the same delivery as what makes the protocol pause: it waits until
+ * what is kept of the body has gone up.  In the second round everything comes in pieces. */
+static void test_end_behind_a_pause(void **state)
+{
+	static const char head[] =
+		"POST /paused HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n";
+	static char answer[BIG_N];
+
+	(void)state;
+	assert_int_equal(start(), 0);
+	for (int round = 0; round < 2; round++) {
+		size_t n = 100000;
+
+		assert_true(client_open(0));
+		assert_int_equal(drive(do_connect, NULL), WOLFSSL_SUCCESS);
+		assert_true(ask(head));
+		for (size_t at = 0; at < n; at += 10000) {
+			assert_int_equal(wolfSSL_write(client.ssl, big + at, 10000), 10000);
+			if (!round && at != 50000)
+				continue;
+			assert_true(deliver());
+			for (int i = 0; i < 5; i++)
+				stepped_turn(&server, 0);
+		}
+		(void)wolfSSL_shutdown(client.ssl);
+		assert_true(deliver());
+		n = receive(answer, sizeof answer - 1);
+		answer[n] = '\0';
+		assert_non_null(strstr(answer, "200 OK"));
+		assert_true(n > 100000);
+		/* And then the end is taken for one. */
+		assert_true(wolfSSL_get_shutdown(client.ssl) & WOLFSSL_RECEIVED_SHUTDOWN);
+		client_close();
+	}
+	assert_int_equal(stepped_stop(&server), 0);
 }
 
 /* Whatever fails: no crash, nothing left, and the client sees an answer or the end. */
@@ -359,6 +423,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_cut_everywhere),
 		cmocka_unit_test(test_more_than_a_flight),
+		cmocka_unit_test(test_end_behind_a_pause),
 		cmocka_unit_test(test_allocations),
 	};
 
