@@ -67,40 +67,52 @@ typedef struct tako_server_config {
 	const char *server_header;   /* NULL: "tako"; "": no Server field */
 	tako_access_fn access_fn;    /* NULL: none */
 	void *access_arg;
+	/* Memory that one exchange may take, beside its head: a streamed body is never kept, and a
+	 * writer that heeds tako_res_on_drain() never goes far beyond write_high_bytes. */
 	uint64_t max_body_bytes;   /* 0: 1 MiB; for tako_req_whole_body() */
 	uint64_t write_high_bytes; /* 0: 256 KiB unsent per exchange, then back-pressure */
-	uint32_t worker_count;     /* 0: one per CPU in the affinity mask; at most 256 */
-	uint32_t max_connections;  /* 0: 10000, everything counted; TAKO_OFF: no ceiling.  At the
+	/* Threads and connections.  What has no room waits in the kernel's backlog, whose length
+	 * is the listener's. */
+	uint32_t worker_count;    /* 0: one per CPU in the affinity mask; at most 256 */
+	uint32_t max_connections; /* 0: 10000, everything counted; TAKO_OFF: no ceiling.  At the
 				    * ceiling accepting pauses until 90 % of it */
 	uint32_t max_connections_per_ip; /* 0: none; IPv6 counts by /64.  More are closed at once */
-	uint32_t header_timeout_ms;      /* 0: 30000 for a whole request head; then 408 */
-	uint32_t keepalive_timeout_ms;   /* 0: 60000 idle between requests */
+	/* How long a peer may take.  Transfers are looked at once a second at most, so these are
+	 * met within a quarter of the shortest or a second.  An idle connection is closed without
+	 * a word. */
+	uint32_t header_timeout_ms;       /* 0: 30000 for a whole request head; then 408 */
+	uint32_t keepalive_timeout_ms;    /* 0: 60000 idle between requests */
 	uint32_t keepalive_request_count; /* 0: no limit a connection; 1: no keep-alive */
 	uint32_t body_timeout_ms;   /* 0: 30000 without a byte of an expected body; then 408 */
 	uint32_t write_timeout_ms;  /* 0: 30000 without a byte taken by the peer */
 	uint32_t min_rate_bytes;    /* 0: 64 a second, bodies either way, averaged since the first
 				    * min_rate_grace_ms; slower peers are cut; TAKO_OFF: none */
 	uint32_t min_rate_grace_ms; /* 0: 10000 */
-	uint32_t max_head_bytes;    /* 0: 32 KiB of request line and fields; then 431 */
-	uint32_t max_line_bytes;    /* 0: 8 KiB of request line; then 414 */
-	uint32_t max_header_count;  /* 0: 100 fields; then 431 */
+	/* How much a request may say (RFC 9112 sections 2.3 and 3, RFC 6585 section 5). */
+	uint32_t max_head_bytes;   /* 0: 32 KiB of request line and fields; then 431 */
+	uint32_t max_line_bytes;   /* 0: 8 KiB of request line; then 414 */
+	uint32_t max_header_count; /* 0: 100 fields; then 431 */
+	/* Ends: of one connection (RFC 9112 section 9.6), and of the server. */
 	uint32_t linger_timeout_ms; /* 0: 2000 to read on after a final response, so that the
 				      * peer gets it instead of a reset */
 	uint32_t drain_timeout_ms;  /* 0: 30000; TAKO_OFF: wait for the last one */
-	uint32_t accept_backoff_min_ms;     /* 0: 5 after a failed accept, doubling */
-	uint32_t accept_backoff_max_ms;     /* 0: 1000 */
-	uint32_t offload_thread_count;      /* 0: 4 threads for tako_offload(), made on first use */
-	uint32_t offload_queue_count;       /* 0: 1024 waiting jobs */
-	uint32_t access_log_fd;             /* 0: none; stays yours, must outlive the server */
-	uint32_t access_log_format;         /* TAKO_LOG_TEXT, TAKO_LOG_JSON */
-	uint32_t access_log_queue_bytes;    /* 0: 256 KiB a worker; what does not fit is counted
+	/* After a failed accept, as when descriptors run out: how long to leave the rest waiting. */
+	uint32_t accept_backoff_min_ms; /* 0: 5 after a failed accept, doubling */
+	uint32_t accept_backoff_max_ms; /* 0: 1000 */
+	/* The pool of tako_offload(); a full queue is TAKO_EBUSY. */
+	uint32_t offload_thread_count; /* 0: 4 threads for tako_offload(), made on first use */
+	uint32_t offload_queue_count;  /* 0: 1024 waiting jobs */
+	/* The access log that tako writes by itself, beside access_fn. */
+	uint32_t access_log_fd;              /* 0: none; stays yours, must outlive the server */
+	uint32_t access_log_format;          /* TAKO_LOG_TEXT, TAKO_LOG_JSON */
+	uint32_t access_log_queue_bytes;     /* 0: 256 KiB a worker; what does not fit is counted
 					  * and dropped, a loop never waits */
-	uint32_t proxy_read_timeout_ms;     /* PROXY protocol: not in this build */
-	uint32_t tls_handshake_timeout_ms;  /* 0: 10000 from accept to a finished handshake */
-	uint32_t h2_max_concurrent_streams; /* 0: 100 a connection */
-	uint32_t h2_max_header_list_bytes;  /* 0: 16 KiB of fields and 32 bytes for each; then
+	uint32_t proxy_read_timeout_ms;      /* PROXY protocol: not in this build */
+	uint32_t tls_handshake_timeout_ms;   /* 0: 10000 from accept to a finished handshake */
+	uint32_t h2_max_concurrent_streams;  /* 0: 100 a connection */
+	uint32_t h2_max_header_list_bytes;   /* 0: 16 KiB of fields and 32 bytes for each; then
 					       * 431 */
-	uint32_t h2_max_send_buffer_bytes;  /* 0: 1 MiB of frames a connection that the socket
+	uint32_t h2_max_send_buffer_bytes;   /* 0: 1 MiB of frames a connection that the socket
 					       * has not taken; then its streams wait */
 	uint32_t h2_max_pending_reset_count; /* 0: 50 requests a connection that the peer has
 					       * reset and that are still answered; then GOAWAY */
@@ -113,6 +125,7 @@ typedef struct tako_server_config {
 	uint32_t h3_datagrams;
 	uint32_t h3_retry;
 	uint32_t h3_goaway_grace_ms;
+	/* More of HTTP/2 (RFC 9113): windows, and what a flood may cost.  See docs/http2.md. */
 	uint32_t h2_keepalive_timeout_ms;    /* 0: 20000 for an answer to it */
 	uint32_t h2_stream_window_bytes;     /* 0: 256 KiB of a request's body that may wait */
 	uint32_t h2_connection_window_bytes; /* 0: 1 MiB of all of them; at least 65535 */
@@ -140,6 +153,8 @@ typedef struct tako_server_config {
 #define TAKO_SERVER_CONFIG(...)                                                                    \
 	(&(tako_server_config){.size = sizeof(tako_server_config), __VA_ARGS__})
 
+/* Whether clients show a certificate (RFC 8446 section 4.3.2); what was verified of it is in
+ * tako_conn_info. */
 enum {
 	TAKO_CLIENT_AUTH_NONE = 0,     /* no certificate is asked for */
 	TAKO_CLIENT_AUTH_OPTIONAL = 1, /* one that is sent must be good */
@@ -288,6 +303,7 @@ typedef struct tako_stats {
 	uint64_t connections_open;     /* now */
 	uint64_t connections_refused;  /* over max_connections_per_ip */
 	uint64_t accept_errors;
+	/* Each request ends in one of the responses, or is counted as aborted without one. */
 	uint64_t requests;        /* heads parsed, or refused */
 	uint64_t requests_active; /* exchanges now */
 	uint64_t responses_1xx;
@@ -295,14 +311,17 @@ typedef struct tako_stats {
 	uint64_t responses_3xx;
 	uint64_t responses_4xx;
 	uint64_t responses_5xx;
+	/* What went wrong, whoever's fault it was. */
 	uint64_t aborted;  /* exchanges cut before their end */
 	uint64_t timeouts; /* of any kind */
+	/* As sockets carry them: heads, framing and encryption included. */
 	uint64_t received_bytes;
 	uint64_t sent_bytes;
 	uint64_t log_dropped;       /* access log lines that found no room */
 	uint64_t connections_moved; /* passed to a worker with fewer when accepted */
 	const char
 		*runtime_why; /* why that one: a line for a log; the server's, until it is freed */
+	/* TLS handshakes; those that are under way are in none of these. */
 	uint64_t tls_handshakes; /* that went through; */
 	uint64_t tls_resumed;    /* … and of these, from a session ticket */
 	uint64_t tls_failures;   /* that did not */

@@ -13,6 +13,8 @@
 
 TAKO_BEGIN
 
+/* One WebSocket.  Lives until its on_close has returned; belongs to the loop of the exchange it
+ * came from. */
 typedef struct tako_ws tako_ws;
 
 /* Kinds of message (RFC 6455 section 5.6). */

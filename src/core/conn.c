@@ -45,11 +45,34 @@ static void push(struct tako__conn *c, struct tako_send *op)
 		tako__spool_hold(c, op, rc);
 }
 
+/* To a peer that does not read, each small answer would otherwise keep a block of its own: a
+ * hundred times what it has been asked to hold. */
+static bool join_queued(struct tako__conn *c, struct tako__out *o)
+{
+	struct tako_send *last = c->sock.tail;
+	struct tako__out *to;
+
+	if (TAKO__LIKELY(!last) || last->done != out_done || c->top || c->held_head)
+		return false;
+	to = TAKO__CONTAINER(last, struct tako__out, op);
+	if (TAKO__OUT_ROOM - to->used < o->used)
+		return false;
+	memcpy(to->data + to->used, o->data, o->used);
+	to->used += o->used;
+	last->n += o->used;
+	c->sock.queued_bytes += o->used;
+	tako__pool_put(&c->worker->outs, o);
+	c->sock.loop->rt->flush(&c->sock);
+	return true;
+}
+
 static void queue_open(struct tako__conn *c)
 {
 	struct tako__out *o = c->open;
 
 	c->open = NULL;
+	if (join_queued(c, o))
+		return;
 	o->op = (struct tako_send){.done = out_done, .p = o->data, .n = o->used, .file_fd = -1};
 	push(c, &o->op);
 }

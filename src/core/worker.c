@@ -7,6 +7,7 @@
 #include "core/worker.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -165,6 +166,14 @@ static void close_states(struct tako__worker *w)
 	}
 }
 
+/* From here on nobody wakes it; who is about to has done so before this returns. */
+static void hide_loop(struct tako__worker *w)
+{
+	atomic_store(&w->wake_loop, NULL);
+	while (atomic_load(&w->waking))
+		sched_yield();
+}
+
 /* Only from an opened worker whose connections are gone, or that never ran. */
 void tako__worker_close(struct tako__worker *w)
 {
@@ -175,7 +184,7 @@ void tako__worker_close(struct tako__worker *w)
 	take_arrivals(w);
 	reap_all(w);
 	close_states(w);
-	atomic_store(&w->wake_loop, NULL);
+	hide_loop(w);
 	if (w->exchange_count || w->offload_count) {
 		/* Somebody holds a deferral and may still use it: better to lose this memory. */
 		w->srv->leaked = true;
@@ -192,10 +201,13 @@ void tako__worker_close(struct tako__worker *w)
 
 void tako__worker_wake(struct tako__worker *w)
 {
-	struct tako_loop *loop = atomic_load(&w->wake_loop);
+	struct tako_loop *loop;
 
+	atomic_fetch_add(&w->waking, 1);
+	loop = atomic_load(&w->wake_loop);
 	if (loop)
 		loop->rt->wake(loop);
+	atomic_fetch_sub(&w->waking, 1);
 }
 
 void tako__worker_post(struct tako__worker *w, struct tako__mail *m)

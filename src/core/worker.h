@@ -112,6 +112,7 @@ struct tako__worker {
 	unsigned held_count;     /* how many do */
 	int spare_fd;            /* given up to accept and close one when there are no others */
 	_Atomic(struct tako_loop *) wake_loop; /* loop, for other threads; NULL outside its life */
+	_Atomic unsigned waking;               /* threads that may have read it and not rung yet */
 	pthread_t thread;
 	bool has_thread;
 };
