@@ -93,6 +93,8 @@ static inline bool head_by_name(const char *name)
 
 static inline void set_option(int key, const char *value)
 {
+	char *end;
+
 	switch (key) {
 	case 'p':
 		opt.port = (uint16_t)number(value, UINT16_MAX);
@@ -119,7 +121,9 @@ static inline void set_option(int key, const char *value)
 		opt.requests = number(value, UINT64_MAX);
 		break;
 	case 's':
-		opt.seconds = atof(value);
+		opt.seconds = strtod(value, &end);
+		if (end == value || *end || opt.seconds <= 0)
+			usage();
 		break;
 	case 'w':
 		opt.warmup = number(value, UINT64_MAX);

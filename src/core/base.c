@@ -66,17 +66,16 @@ static void remember(const char *fmt, va_list ap, const char *suffix)
 	memcpy(last_error, text, strlen(text) + 1);
 }
 
-int tako__fail(int err, const char *fmt, ...)
+void tako__note(const char *fmt, ...)
 {
 	va_list ap;
 
 	va_start(ap, fmt);
 	remember(fmt, ap, NULL);
 	va_end(ap);
-	return err;
 }
 
-int tako__fail_errno(const char *fmt, ...)
+int tako__note_errno(const char *fmt, ...)
 {
 	int saved = errno;
 	char scratch[128];
@@ -86,7 +85,7 @@ int tako__fail_errno(const char *fmt, ...)
 	remember(fmt, ap, strerror_r(saved, scratch, sizeof(scratch)));
 	va_end(ap);
 	errno = saved;
-	return saved == ENOMEM ? TAKO_ENOMEM : TAKO_ESYS;
+	return saved;
 }
 
 /* The size is the first member of every config struct.  `dst` then carries our own size,

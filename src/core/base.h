@@ -5,6 +5,8 @@
 #ifndef TAKO_CORE_BASE_H
 #define TAKO_CORE_BASE_H
 
+#include <errno.h>
+
 #include <tako/base.h>
 
 #define TAKO__LIKELY(x) __builtin_expect(!!(x), 1)
@@ -16,10 +18,19 @@
 
 /* Remember one line for tako_last_error() and return `err`, so that a failure is
  * `return tako__fail(TAKO_EINVAL, "…")`.  No "failed to": the line says what and why. */
-int tako__fail(int err, const char *fmt, ...) TAKO_PRINTF(2, 3);
+#define tako__fail(err, ...) (tako__note(__VA_ARGS__), tako__code(err))
+void tako__note(const char *fmt, ...) TAKO_PRINTF(1, 2);
+/* Seen by whoever reads the caller, compilers and their analyzers too: the code comes back. */
+static inline int tako__code(int err)
+{
+	return err;
+}
 /* The same for a failed system call: appends ": " and strerror(errno), returns TAKO_ESYS
  * (TAKO_ENOMEM where errno says so). */
-int tako__fail_errno(const char *fmt, ...) TAKO_PRINTF(1, 2);
+#define tako__fail_errno(...)                                                                      \
+	tako__code(tako__note_errno(__VA_ARGS__) == ENOMEM ? TAKO_ENOMEM : TAKO_ESYS)
+/* Returns errno, which stays as it was. */
+int tako__note_errno(const char *fmt, ...) TAKO_PRINTF(1, 2);
 /* Forget what was said. */
 void tako__clear_error(void);
 

@@ -10,7 +10,7 @@
 int tako_res_cookie(tako_res *res, const tako_cookie *cookie)
 {
 	tako_cookie c = {.size = sizeof c};
-	tako_str value;
+	tako_str value = {NULL, 0};
 	int rc = tako__import(&c, sizeof c, cookie, offsetof(tako_cookie, path), "tako_cookie");
 
 	if (rc == 0)

@@ -192,13 +192,18 @@ int main(void)
 	while (wait_for_line() && fgets(in, sizeof(in), stdin)) {
 		char text[LINE_BYTES] = "";
 		char verb[16] = "";
-		unsigned n = 0;
+		unsigned long n = 0;
+		char *rest = NULL;
 		int at = 0;
 
 		in[strcspn(in, "\n")] = 0;
-		if (sscanf(in, "%15s %u %n", verb, &n, &at) != 2 || n >= SERVERS)
+		if (sscanf(in, "%15s %n", verb, &at) != 1)
 			return EXIT_REFUSED;
-		int rc = command(&slots[n], verb, in + at, text, sizeof(text));
+		n = strtoul(in + at, &rest, 10);
+		if (rest == in + at || n >= SERVERS)
+			return EXIT_REFUSED;
+		rest += strspn(rest, " ");
+		int rc = command(&slots[n], verb, rest, text, sizeof(text));
 		printf("%s %s\n", rc == 1 ? "MORE" : program_code(rc),
 		       rc < 0 ? tako_last_error() : text);
 		fflush(stdout);

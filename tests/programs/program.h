@@ -106,6 +106,8 @@ static inline bool program_set(tako_server_config *cfg, const char *arg)
 	const char *value = strchr(arg, '=');
 	size_t n = value ? (size_t)(value - arg) : 0;
 
+	if (!value)
+		return false;
 	if (n == strlen("server_header") && strncmp(arg, "server_header", n) == 0) {
 		cfg->server_header = value + 1;
 		return true;

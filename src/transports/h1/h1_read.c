@@ -50,11 +50,13 @@ static bool take_text(struct tako__exchange *x, const struct tako__h1_head *head
 {
 	size_t fields_n = head->field_count * sizeof(struct tako__field);
 	struct tako__field *fields = tako__arena_alloc(&x->arena, fields_n + n);
-	char *text = (char *)fields + fields_n;
-	ptrdiff_t shift = text - p;
+	ptrdiff_t shift;
+	char *text;
 
 	if (TAKO__UNLIKELY(!fields))
 		return false;
+	text = (char *)fields + fields_n;
+	shift = text - p;
 	memcpy(text, p, n);
 	move_view(&x->method, &head->method, shift);
 	move_view(&x->target, &head->target, shift);

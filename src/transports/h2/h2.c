@@ -421,7 +421,7 @@ static int h2_open(struct tako__conn *c)
 	if (!h)
 		return TAKO_ENOMEM;
 	memset(h, 0, sizeof *h);
-	memcpy(c->proto_state, &h, sizeof h);
+	memcpy(c->proto_state, &h, sizeof(void *));
 	h->c = c;
 	h->local = local;
 	h->idle_ns = now;

@@ -131,7 +131,7 @@ static inline struct tako__h2 *tako__h2_of(struct tako__conn *c)
 {
 	struct tako__h2 *h;
 
-	memcpy(&h, c->proto_state, sizeof h);
+	memcpy(&h, c->proto_state, sizeof(void *));
 	return h;
 }
 

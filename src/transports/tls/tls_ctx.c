@@ -169,6 +169,8 @@ static void forget_oldest(struct tako__tls_contexts *t)
 {
 	struct tako__tls_context **at = &t->first;
 
+	if (!*at)
+		return;
 	while ((*at)->next)
 		at = &(*at)->next;
 	context_free(*at);

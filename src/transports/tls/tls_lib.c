@@ -85,10 +85,11 @@ static void *give(size_t n)
 
 static void take(void *p)
 {
-	struct block *b = (struct block *)p - 1;
+	struct block *b;
 
 	if (!p)
 		return;
+	b = (struct block *)p - 1;
 	if (TAKO__UNLIKELY(b->reserved))
 		reserve_put();
 	else

@@ -105,7 +105,7 @@ static int put_name(unsigned char *to, size_t room, const char *name)
 /* A SEQUENCE of them, whose length DER wants in as few bytes as will do. */
 static int put_names(Cert *cert, const char *const *names)
 {
-	unsigned char list[sizeof cert->altNames - 4];
+	unsigned char list[sizeof cert->altNames - 4] = {0};
 	size_t n = 0;
 	size_t head;
 
