@@ -481,8 +481,10 @@ def test_large_echo(wire, framing):
         step = 50021
         data = request("POST", "/echo", "Transfer-Encoding: chunked") + chunked(
             *(body[i:i + step] for i in range(0, len(body), step)))
-    sender = threading.Thread(target=wire.send, args=(data,))
+    sender = threading.Thread(target=wire.talk if OVER_TLS else wire.send, args=(data,))
     sender.start()
+    if OVER_TLS:
+        sender.join()
     r = wire.response(timeout=20 * PATIENCE)
     sender.join()
     assert hashlib.sha256(r.body).digest() == hashlib.sha256(body).digest()

@@ -136,6 +136,15 @@ class Wire:
         self.sock.sendall(data)
         return self
 
+    def talk(self, data, step=1 << 16):
+        """Send, and take what comes meanwhile, on one thread: a TLS socket of Python's must not be written and
+        read at the same time, or one of the two waits for what the other wanted."""
+        for i in range(0, len(data), step):
+            self.sock.sendall(data[i:i + step])
+            while readable(self.sock, 0) and self._more(time.monotonic() + self.timeout):
+                pass
+        return self
+
     def drip(self, data, size=1):
         """Send in pieces, each a segment of its own."""
         for i in range(0, len(data), size):
