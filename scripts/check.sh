@@ -99,7 +99,7 @@ run_lane() {
     phase valgrind 180 "${mk[@]}" valgrind
     # The HTTP suite once more, over TLS.
     TAKO_TEST_OVER=tls TAKO_TEST_SCALE=0.25 phase integration-tls 420 "${mk[@]}" integration \
-        PYTEST_ARGS="$(printf 'tests/integration/test_%s.py ' http1 exchange routing static malformed)"
+        PYTEST_ARGS="$(printf 'tests/integration/test_%s.py ' http1 exchange routing static)"
     after build-asan suites -asan 0.25 0.1 SAN=address,undefined
     after build-tsan suites -tsan 0.25 0.1 SAN=thread
 }
