@@ -220,7 +220,7 @@ static int ring_turn(struct tako_loop *loop, uint64_t deadline_ns)
 static void ring_wake(struct tako_loop *loop)
 {
 	struct tako__ring *r = tako__ring_of(loop);
-	int host = atomic_load_explicit(&r->host_fd, memory_order_relaxed);
+	int host = atomic_load_explicit(&r->host_fd, memory_order_acquire);
 	int saved = errno; /* also called from signal handlers */
 
 	(void)!write(r->wake_fd, &(uint64_t){1}, sizeof(uint64_t));

@@ -27,8 +27,8 @@ static char dir[] = "/tmp/tako-cert-XXXXXX";
 /* Two pairs: 'a' for localhost and more, 'b' for another name. */
 static const char *path(const char *name)
 {
-	static char text[16][PATH];
-	static unsigned at;
+	static _Thread_local char text[16][PATH];
+	static _Thread_local unsigned at;
 	char *to = text[at++ % 16];
 
 	snprintf(to, PATH, "%s/%s", dir, name);
