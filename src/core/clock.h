@@ -9,6 +9,8 @@
 #include <stdint.h>
 #include <time.h>
 
+#include <tako/base.h>
+
 #if defined(__x86_64__)
 #include <x86intrin.h>
 #endif
@@ -21,6 +23,19 @@ static inline uint64_t tako__clock_ns(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+/* A config field as a duration to add to a moment; TAKO_OFF is far away, and adding it does not
+ * overflow. */
+static inline uint64_t tako__ms_ns(uint32_t ms)
+{
+	return ms == TAKO_OFF ? UINT64_MAX / 4 : (uint64_t)ms * 1000000;
+}
+
+/* A rate.  In milliseconds, so that neither factor overflows. */
+static inline uint64_t tako__per_second(uint64_t bytes, uint64_t ns)
+{
+	return bytes * 1000 / (ns / 1000000 + 1);
 }
 
 /* Reading the counter costs a third of clock_gettime(), which would be a tenth of what

@@ -359,17 +359,6 @@ void tako__conn_arm(struct tako__conn *c)
 	tako__timer_set(&c->worker->wheel, &c->timer, c->deadline_ns);
 }
 
-/* In milliseconds, so that neither factor overflows. */
-static uint64_t per_second(uint64_t bytes, uint64_t ns)
-{
-	return bytes * 1000 / (ns / 1000000 + 1);
-}
-
-static uint64_t in_ns(uint32_t ms)
-{
-	return ms == TAKO_OFF ? UINT64_MAX / 4 : (uint64_t)ms * 1000000;
-}
-
 bool tako__conn_too_slow(struct tako__conn *c, uint64_t now_ns)
 {
 	const tako_server_config *cfg = &c->worker->srv->cfg;
@@ -391,10 +380,11 @@ bool tako__conn_too_slow(struct tako__conn *c, uint64_t now_ns)
 		c->progress_bytes = sent;
 		c->progress_ns = now_ns;
 	}
-	return now_ns - c->progress_ns >= in_ns(cfg->write_timeout_ms) ||
+	return now_ns - c->progress_ns >= tako__ms_ns(cfg->write_timeout_ms) ||
 	       (cfg->min_rate_bytes != TAKO_OFF &&
-	        now_ns - c->stall_ns > in_ns(cfg->min_rate_grace_ms) &&
-	        per_second(sent - c->stall_bytes, now_ns - c->stall_ns) < cfg->min_rate_bytes);
+	        now_ns - c->stall_ns > tako__ms_ns(cfg->min_rate_grace_ms) &&
+	        tako__per_second(sent - c->stall_bytes, now_ns - c->stall_ns) <
+	                cfg->min_rate_bytes);
 }
 
 /* ---- Beginning -------------------------------------------------------------------------- */

@@ -14,11 +14,6 @@ enum {
 	STASH_PAUSE_BYTES = 64 << 10,
 };
 
-static uint64_t ms(uint32_t value)
-{
-	return value == TAKO_OFF ? UINT64_MAX / 4 : (uint64_t)value * 1000000;
-}
-
 /* ---- The stash --------------------------------------------------------------------------- */
 
 static void stash_free(struct tako__h1 *h)
@@ -77,12 +72,12 @@ static uint64_t read_deadline(struct tako__conn *c, uint64_t now)
 	struct tako__h1 *h = tako__h1_of(c);
 
 	if (!h->x && h->scanned)
-		return h->since_ns + ms(cfg->header_timeout_ms);
+		return h->since_ns + tako__ms_ns(cfg->header_timeout_ms);
 	if (!h->x && h->stash_n)
 		return UINT64_MAX; /* the peer must read first: see check_write() */
 	if (!h->x)
-		return now +
-		       ms(c->request_count ? cfg->keepalive_timeout_ms : cfg->header_timeout_ms);
+		return now + tako__ms_ns(c->request_count ? cfg->keepalive_timeout_ms
+		                                          : cfg->header_timeout_ms);
 	if ((h->x->flags & (TAKO__X_BODY_DONE | TAKO__X_TAKEN)) || !tako__exchange_takes(h->x) ||
 	    (c->sock.flags & TAKO_SOCK_PAUSED) || held_up(c))
 		return UINT64_MAX;
@@ -351,12 +346,6 @@ static void timed_out(struct tako__conn *c)
 	tako__add(&c->worker->stats.timeouts, 1);
 }
 
-/* In milliseconds, so that neither factor overflows. */
-static uint64_t per_second(uint64_t bytes, uint64_t ns)
-{
-	return bytes * 1000 / (ns / 1000000 + 1);
-}
-
 /* True: too slow, and cut. */
 static bool check_write(struct tako__conn *c, uint64_t now)
 {
@@ -372,10 +361,10 @@ static bool body_too_slow(const struct tako__conn *c, const struct tako__h1 *h, 
 	const tako_server_config *cfg = &c->worker->srv->cfg;
 	uint64_t elapsed = now - h->body_ns;
 
-	if (now - h->since_ns >= ms(cfg->body_timeout_ms))
+	if (now - h->since_ns >= tako__ms_ns(cfg->body_timeout_ms))
 		return true;
-	return cfg->min_rate_bytes != TAKO_OFF && elapsed > ms(cfg->min_rate_grace_ms) &&
-	       per_second(h->x->received_bytes, elapsed) < cfg->min_rate_bytes;
+	return cfg->min_rate_bytes != TAKO_OFF && elapsed > tako__ms_ns(cfg->min_rate_grace_ms) &&
+	       tako__per_second(h->x->received_bytes, elapsed) < cfg->min_rate_bytes;
 }
 
 /* The kernel may still hold megabytes of our last answer: a peer that is taking them is not
@@ -407,7 +396,7 @@ static void check_read(struct tako__conn *c, uint64_t now)
 		return;
 	}
 	if (h->scanned) {
-		if (now - h->since_ns < ms(cfg->header_timeout_ms))
+		if (now - h->since_ns < tako__ms_ns(cfg->header_timeout_ms))
 			return;
 		timed_out(c);
 		stash_free(h);

@@ -19,11 +19,6 @@ enum {
 static const uint8_t ping_alive[8] = {'t', 'a', 'k', 'o', 0, 0, 0, 1};
 static const uint8_t ping_drain[8] = {'t', 'a', 'k', 'o', 0, 0, 0, 2};
 
-static uint64_t ms(uint32_t value)
-{
-	return value == TAKO_OFF ? UINT64_MAX / 4 : (uint64_t)value * 1000000;
-}
-
 static const tako_server_config *config(const struct tako__conn *c)
 {
 	return &c->worker->srv->cfg;
@@ -158,12 +153,12 @@ static uint64_t next_look(struct tako__h2 *h, uint64_t now)
 	if (h->stream_count || tako__conn_unsent(c))
 		at = now + c->worker->srv->tick_ns;
 	else
-		at = h->idle_ns +
-		     ms(c->request_count ? cfg->keepalive_timeout_ms : cfg->header_timeout_ms);
-	if (h->wait_ns && h->wait_ns + ms(cfg->header_timeout_ms) < at)
-		at = h->wait_ns + ms(cfg->header_timeout_ms);
-	if (h->drain == TAKO__H2_NOTICED && h->notice_ns + ms(NOTICE_MS) < at)
-		at = h->notice_ns + ms(NOTICE_MS);
+		at = h->idle_ns + tako__ms_ns(c->request_count ? cfg->keepalive_timeout_ms
+		                                               : cfg->header_timeout_ms);
+	if (h->wait_ns && h->wait_ns + tako__ms_ns(cfg->header_timeout_ms) < at)
+		at = h->wait_ns + tako__ms_ns(cfg->header_timeout_ms);
+	if (h->drain == TAKO__H2_NOTICED && h->notice_ns + tako__ms_ns(NOTICE_MS) < at)
+		at = h->notice_ns + tako__ms_ns(NOTICE_MS);
 	return at;
 }
 
@@ -310,7 +305,7 @@ static bool check_write(struct tako__conn *c, uint64_t now)
 
 static void check_wait(struct tako__h2 *h, uint64_t now)
 {
-	if (!h->wait_ns || now - h->wait_ns < ms(config(h->c)->header_timeout_ms))
+	if (!h->wait_ns || now - h->wait_ns < tako__ms_ns(config(h->c)->header_timeout_ms))
 		return;
 	timed_out(h->c);
 	tako__h2_terminate(h, NGHTTP2_NO_ERROR, "a frame took too long");
@@ -324,10 +319,10 @@ static void check_alive(struct tako__h2 *h, uint64_t now)
 	if (!cfg->h2_keepalive_interval_ms || cfg->h2_keepalive_interval_ms == TAKO_OFF ||
 	    !h->stream_count)
 		return;
-	if (h->ping_ns && now - h->ping_ns >= ms(cfg->h2_keepalive_timeout_ms)) {
+	if (h->ping_ns && now - h->ping_ns >= tako__ms_ns(cfg->h2_keepalive_timeout_ms)) {
 		timed_out(h->c);
 		tako__conn_close(h->c);
-	} else if (!h->ping_ns && now - h->heard_ns >= ms(cfg->h2_keepalive_interval_ms)) {
+	} else if (!h->ping_ns && now - h->heard_ns >= tako__ms_ns(cfg->h2_keepalive_interval_ms)) {
 		h->ping_ns = now;
 		(void)nghttp2_submit_ping(h->session, NGHTTP2_FLAG_NONE, ping_alive);
 	}
@@ -340,7 +335,7 @@ static void check_idle(struct tako__h2 *h, uint64_t now)
 	if (h->stream_count || tako__conn_unsent(h->c) || h->wait_ns)
 		return;
 	if (now - h->idle_ns >=
-	    ms(h->c->request_count ? cfg->keepalive_timeout_ms : cfg->header_timeout_ms))
+	    tako__ms_ns(h->c->request_count ? cfg->keepalive_timeout_ms : cfg->header_timeout_ms))
 		tako__h2_terminate(h, NGHTTP2_NO_ERROR, "idle");
 }
 
@@ -369,7 +364,7 @@ static void h2_tick(struct tako__conn *c)
 	check_wait(h, now);
 	check_alive(h, now);
 	check_idle(h, now);
-	if (h->drain == TAKO__H2_NOTICED && now - h->notice_ns >= ms(NOTICE_MS))
+	if (h->drain == TAKO__H2_NOTICED && now - h->notice_ns >= tako__ms_ns(NOTICE_MS))
 		last_goaway(h);
 	go_on(h);
 }

@@ -10,11 +10,6 @@
 #include "transports/h2/h2.h"
 #include "transports/h2/h2_priority.h"
 
-static uint64_t ms(uint32_t value)
-{
-	return value == TAKO_OFF ? UINT64_MAX / 4 : (uint64_t)value * 1000000;
-}
-
 static const tako_server_config *config(const struct tako__h2_stream *s)
 {
 	return &s->h->c->worker->srv->cfg;
@@ -476,12 +471,6 @@ void tako__h2_stream_look(struct tako__h2_stream *s, bool sent)
 		tako__h2_stream_later(s);
 }
 
-/* In milliseconds, so that neither factor overflows. */
-static uint64_t per_second(uint64_t bytes, uint64_t ns)
-{
-	return bytes * 1000 / (ns / 1000000 + 1);
-}
-
 static void time_out(struct tako__h2_stream *s)
 {
 	tako__add(&s->h->c->worker->stats.timeouts, 1);
@@ -493,10 +482,10 @@ static bool body_too_slow(const struct tako__h2_stream *s, uint64_t now_ns)
 	const tako_server_config *cfg = config(s);
 	uint64_t elapsed = now_ns - s->body_ns;
 
-	if (now_ns - s->since_ns >= ms(cfg->body_timeout_ms))
+	if (now_ns - s->since_ns >= tako__ms_ns(cfg->body_timeout_ms))
 		return true;
-	return cfg->min_rate_bytes != TAKO_OFF && elapsed > ms(cfg->min_rate_grace_ms) &&
-	       per_second(s->received_bytes, elapsed) < cfg->min_rate_bytes;
+	return cfg->min_rate_bytes != TAKO_OFF && elapsed > tako__ms_ns(cfg->min_rate_grace_ms) &&
+	       tako__per_second(s->received_bytes, elapsed) < cfg->min_rate_bytes;
 }
 
 /* The peer's window, not the others' turn, keeps our bytes here. */
@@ -530,9 +519,9 @@ static bool write_too_slow(struct tako__h2_stream *s, uint64_t now_ns)
 		s->progress_ns = now_ns;
 	}
 	elapsed = now_ns - s->blocked_ns;
-	return now_ns - s->progress_ns >= ms(cfg->write_timeout_ms) ||
-	       (cfg->min_rate_bytes != TAKO_OFF && elapsed > ms(cfg->min_rate_grace_ms) &&
-	        per_second(s->sent_bytes - s->blocked_bytes, elapsed) < cfg->min_rate_bytes);
+	return now_ns - s->progress_ns >= tako__ms_ns(cfg->write_timeout_ms) ||
+	       (cfg->min_rate_bytes != TAKO_OFF && elapsed > tako__ms_ns(cfg->min_rate_grace_ms) &&
+	        tako__per_second(s->sent_bytes - s->blocked_bytes, elapsed) < cfg->min_rate_bytes);
 }
 
 void tako__h2_stream_check(struct tako__h2_stream *s, uint64_t now_ns)
