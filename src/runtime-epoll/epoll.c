@@ -19,6 +19,7 @@
 
 #include <tako/server.h>
 
+#include "core/accept.h"
 #include "core/base.h"
 #include "core/clock.h"
 #include "core/mem.h"
@@ -26,10 +27,8 @@
 
 enum {
 	EVENTS_PER_TURN = 256,
-	ACCEPT_BUDGET = 64, /* a burst of connections must not starve those that are there */
-	BACKLOG_MAX = 65536,
 	RECV_ALIGN = 4096, /* the kernel copies whole pages fastest to whole pages */
-	RECV_BUDGET = 4,   /* buffers, for the same reason */
+	RECV_BUDGET = 4,   /* buffers: a busy socket must not starve the others */
 };
 
 static struct tako__epoll *loop_of(struct tako_sock *s)
@@ -131,44 +130,12 @@ static bool may_receive(const struct tako_sock *s)
 
 /* ---- Accepting ---------------------------------------------------------------- */
 
-/* False: nothing more to be had now. */
-static bool accept_once(struct tako_sock *ls)
-{
-	struct sockaddr_storage from;
-	socklen_t n = sizeof from;
-	int fd = accept4(ls->fd, (struct sockaddr *)&from, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
-
-	if (fd >= 0) {
-		ls->cb->on_accept(ls, fd, (struct sockaddr *)&from, n);
-		return true;
-	}
-	/* The peer's own failure says nothing about the next one (accept(2)). */
-	return errno == EINTR || errno == ECONNABORTED || errno == EPROTO;
-}
-
 static void accept_some(struct tako_sock *ls)
 {
-	for (unsigned i = 0; i < ACCEPT_BUDGET; i++) {
-		if (ls->flags & (TAKO_SOCK_PAUSED | TAKO_SOCK_CLOSING)) {
-			/* Level triggered: what is not taken now would be reported for ever. */
-			watch(ls, 0);
-			return;
-		}
-		if (accept_once(ls))
-			continue;
-		if (errno == EAGAIN)
-			return;
-		ls->flags |= TAKO_SOCK_PAUSED;
-		ls->cb->on_accept_error(ls, errno);
-	}
-}
-
-/* What is in the backlog would be reset by closing it: they have connected and perhaps sent
- * their request already. */
-static void accept_last(struct tako_sock *ls)
-{
-	for (unsigned i = 0; i < BACKLOG_MAX && accept_once(ls); i++)
-		;
+	tako__accept_some(ls);
+	/* Level triggered: what is not taken now would be reported for ever. */
+	if (ls->flags & (TAKO_SOCK_PAUSED | TAKO_SOCK_CLOSING))
+		watch(ls, 0);
 }
 
 /* ---- Closing ------------------------------------------------------------------ */
@@ -176,7 +143,7 @@ static void accept_last(struct tako_sock *ls)
 static void tear_down(struct tako__epoll *ep, struct tako_sock *s)
 {
 	if (s->flags & SOCK_LISTENS)
-		accept_last(s);
+		tako__accept_last(s);
 	s->flags |= SOCK_DEAD;
 	tako_sock_fail(s, TAKO_ECLOSED);
 	/* Closing the descriptor also takes it out of the interest list; a listener's stays open
@@ -202,33 +169,34 @@ static void reap(struct tako__epoll *ep)
 
 /* ---- One socket's turn ----------------------------------------------------------- */
 
-static enum tako__epoll_sent try_send(struct tako_sock *s)
+static enum tako__sent try_send(struct tako_sock *s)
 {
 	if (TAKO__UNLIKELY(s->flags & SOCK_FAILED))
-		return SEND_BROKEN;
+		return TAKO__SENT_BROKEN;
 	return s->flags & SOCK_PACKETS ? tako__epoll_dgram_send(s)
-	                               : tako__epoll_send(loop_of(s), s);
+	                               : tako__send(s, loop_of(s)->send_max, NULL);
 }
 
 static void flush_now(struct tako_sock *s)
 {
 	s->flags &= ~SOCK_DIRTY;
 	switch (try_send(s)) {
-	case SEND_DONE:
+	case TAKO__SENT_ALL:
+	case TAKO__SENT_COLD: /* nobody asked */
 		/* A datagram socket would be reported writable for every packet that has left. */
 		if ((s->flags & (SOCK_PACKETS | SOCK_WATCHED_OUT)) ==
 		    (SOCK_PACKETS | SOCK_WATCHED_OUT))
 			watch_stream(s, false);
 		return;
-	case SEND_LATER: /* its share of this turn is used up */
+	case TAKO__SENT_LATER: /* its share of this turn is used up */
 		schedule(s, SOCK_DIRTY);
 		return;
-	case SEND_FULL:
+	case TAKO__SENT_FULL:
 		s->flags &= ~SOCK_WRITABLE;
 		if (!(s->flags & SOCK_WATCHED_OUT) && watch_stream(s, true) < 0)
 			s->flags |= TAKO_SOCK_CLOSING;
 		return;
-	case SEND_BROKEN:
+	case TAKO__SENT_BROKEN:
 		s->flags |= SOCK_FAILED;
 		tako_sock_fail(s, TAKO_ECLOSED);
 		tell_failure(s);

@@ -207,13 +207,13 @@ static bool send_batch(struct tako_sock *s)
 	return true;
 }
 
-enum tako__epoll_sent tako__epoll_dgram_send(struct tako_sock *s)
+enum tako__sent tako__epoll_dgram_send(struct tako_sock *s)
 {
 	for (unsigned i = 0; s->head; i++) {
 		if (i == SEND_BUDGET)
-			return SEND_LATER;
+			return TAKO__SENT_LATER;
 		if (!send_batch(s))
-			return SEND_FULL;
+			return TAKO__SENT_FULL;
 	}
-	return SEND_DONE;
+	return TAKO__SENT_ALL;
 }

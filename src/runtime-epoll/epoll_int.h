@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the files of the epoll runtime share: its loop, its flags, its sends.
+ * What the files of the epoll runtime share: its loop and its flags.
  */
 #ifndef TAKO_RUNTIME_EPOLL_INT_H
 #define TAKO_RUNTIME_EPOLL_INT_H
 
 #include <tako/sys/runtime.h>
+
+#include "core/send.h"
 
 #define SOCK_READABLE (TAKO_SOCK_USER << 0)    /* recv may give something */
 #define SOCK_WRITABLE (TAKO_SOCK_USER << 1)    /* send may take something */
@@ -38,16 +40,6 @@ struct tako__epoll {
 	struct tako__epoll_dgrams *dgrams; /* from the first datagram socket on */
 };
 
-enum tako__epoll_sent {
-	SEND_DONE,   /* the queue is empty */
-	SEND_FULL,   /* the kernel takes no more for now */
-	SEND_LATER,  /* it would, but others want their turn */
-	SEND_BROKEN, /* the connection is gone */
-};
-
-/* Send what is queued: one call for all memory ops at the head, file ranges in slices. */
-enum tako__epoll_sent tako__epoll_send(struct tako__epoll *ep, struct tako_sock *s);
-
 /* ---- Datagrams ------------------------------------------------------------------ */
 
 /* TAKO_EINVAL, TAKO_ENOMEM or TAKO_ESYS, as start_dgram(). */
@@ -57,7 +49,7 @@ void tako__epoll_dgram_fini(struct tako__epoll *ep);
 bool tako__epoll_dgram_recv(struct tako__epoll *ep, struct tako_sock *s);
 /* Tell the owner of an error that came up while sending, or while it was paused. */
 void tako__epoll_dgram_report(struct tako_sock *s);
-/* Never SEND_BROKEN: what fails, fails alone. */
-enum tako__epoll_sent tako__epoll_dgram_send(struct tako_sock *s);
+/* Never TAKO__SENT_BROKEN: what fails, fails alone. */
+enum tako__sent tako__epoll_dgram_send(struct tako_sock *s);
 
 #endif /* TAKO_RUNTIME_EPOLL_INT_H */

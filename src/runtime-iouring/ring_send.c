@@ -12,20 +12,12 @@
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
-#include <sys/sendfile.h>
 
 #include "core/mem.h"
+#include "core/send.h"
 #include "runtime-iouring/ring_int.h"
 
-enum {
-	IOV_MAX_COUNT = 64,
-	/* As in the epoll runtime: the peer reads the first while the kernel copies the second. */
-	FILE_SLICE_BYTES = 256 << 10,
-	TURN_BYTES = 4 << 20, /* what one socket may send before others get their turn */
-	LINGER_S = 2,
-};
-
-enum sent { SENT_ALL, SENT_FULL, SENT_LATER, SENT_COLD, SENT_BROKEN };
+enum { LINGER_S = 2 };
 
 /* What is owed to a peer though its sender was told it is done. */
 struct owed {
@@ -48,7 +40,7 @@ static bool may_stage(const struct tako__ring *r, const struct tako_sock *s)
 {
 	size_t max = r->send_max < TAKO__STAGED_BYTES_MAX ? r->send_max : TAKO__STAGED_BYTES_MAX;
 
-	/* The last bytes wait for the end of the connection: see send_memory(). */
+	/* The last bytes wait for the end of the connection: see tako__send(). */
 	if (s->queued_bytes > max || (s->flags & (TAKO_SOCK_LAST | SOCK_OWES)) ||
 	    r->staged_count == TAKO__STAGED_MAX ||
 	    s->queued_bytes > TAKO__STAGE_BYTES - r->stage_used)
@@ -122,82 +114,22 @@ static bool owe(struct tako_sock *s, const char *p, size_t n)
 
 /* ---- By call -------------------------------------------------------------------- */
 
-static ssize_t send_memory(struct tako__ring *r, struct tako_sock *s, size_t *ret_wanted)
-{
-	struct iovec iov[IOV_MAX_COUNT];
-	unsigned count = tako_sock_gather(s, iov, IOV_MAX_COUNT, ret_wanted);
-	struct msghdr msg = {.msg_iov = iov};
-	int flags = MSG_NOSIGNAL | MSG_DONTWAIT;
-
-	count = tako_sock_cut(iov, count, r->send_max, ret_wanted);
-	msg.msg_iovlen = count;
-	/* A head and its file share a segment. */
-	if (s->head->next && s->tail->file_fd >= 0)
-		flags |= MSG_MORE;
-	/* So do the last response and the end of the connection: close() sends what is held. */
-	if (s->flags & TAKO_SOCK_LAST)
-		flags |= MSG_MORE;
-	if (count == 1)
-		return send(s->fd, iov[0].iov_base, iov[0].iov_len, flags);
-	return sendmsg(s->fd, &msg, flags);
-}
-
-static size_t file_slice(const struct tako__ring *r, const struct tako_send *op)
-{
-	size_t n = op->n < FILE_SLICE_BYTES ? (size_t)op->n : FILE_SLICE_BYTES;
-
-	return n < r->send_max ? n : r->send_max;
-}
-
-static ssize_t send_file(struct tako_sock *s, size_t n)
-{
-	off_t pos = s->head->file_pos;
-
-	return sendfile(s->fd, s->head->file_fd, &pos, n);
-}
-
 /* True: the slice has to be read first. */
-static bool must_read(struct tako_sock *s, size_t n)
+static bool may_wait(struct tako_sock *s, size_t n)
 {
 	bool was_read = s->flags & SOCK_FILE_READ;
 
 	s->flags &= ~SOCK_FILE_READ;
-	return n && !was_read && tako__ring_file_is_cold(s->head, n);
+	return !was_read && tako__ring_file_is_cold(s->head, n);
 }
 
-static enum sent send_now(struct tako__ring *r, struct tako_sock *s)
+static enum tako__sent send_now(struct tako__ring *r, struct tako_sock *s)
 {
-	size_t turn_bytes = 0;
+	enum tako__sent sent = tako__send(s, r->send_max, may_wait);
 
-	while (s->head) {
-		bool is_file = s->head->file_fd >= 0;
-		size_t wanted = 0;
-		ssize_t n;
-
-		if (turn_bytes >= TURN_BYTES)
-			return SENT_LATER;
-		if (is_file) {
-			wanted = file_slice(r, s->head);
-			if (must_read(s, wanted))
-				return tako__ring_file_read(r, s, wanted) ? SENT_COLD : SENT_LATER;
-			n = send_file(s, wanted);
-		} else {
-			n = send_memory(r, s, &wanted);
-		}
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return errno == EAGAIN ? SENT_FULL : SENT_BROKEN;
-		/* A file that has shrunk since its length was announced cannot be completed. */
-		if (n == 0 && wanted > 0)
-			return SENT_BROKEN;
-		tako_sock_advance(s, (size_t)n);
-		turn_bytes += (size_t)n;
-		/* A short send means a full buffer: asking again would only say so. */
-		if ((size_t)n < wanted && s->head && s->head->file_fd < 0)
-			return SENT_FULL;
-	}
-	return SENT_ALL;
+	if (sent != TAKO__SENT_COLD || tako__ring_file_read(r, s, tako__send_slice(s, r->send_max)))
+		return sent;
+	return TAKO__SENT_LATER;
 }
 
 /* ---- When the kernel takes no more ------------------------------------------------- */
@@ -233,17 +165,17 @@ void tako__ring_flush(struct tako__ring *r, struct tako_sock *s)
 	if (stage(r, s))
 		return;
 	switch (send_now(r, s)) {
-	case SENT_ALL:
-	case SENT_COLD:
+	case TAKO__SENT_ALL:
+	case TAKO__SENT_COLD:
 		return;
-	case SENT_LATER:
+	case TAKO__SENT_LATER:
 		tako__ring_schedule(s, SOCK_DIRTY);
 		return;
-	case SENT_FULL:
+	case TAKO__SENT_FULL:
 		if (!wait_writable(r, s))
 			tako__ring_schedule(s, SOCK_DIRTY);
 		return;
-	case SENT_BROKEN:
+	case TAKO__SENT_BROKEN:
 		tako__ring_fail(s);
 		return;
 	}
@@ -336,7 +268,7 @@ static bool wait_writable_bounded(struct tako__ring *r, struct tako_sock *s)
 void tako__ring_linger(struct tako__ring *r, struct tako_sock *s)
 {
 	keep_owed(s);
-	if (send_now(r, s) == SENT_FULL && wait_writable_bounded(r, s))
+	if (send_now(r, s) == TAKO__SENT_FULL && wait_writable_bounded(r, s))
 		return;
 	/* Sent, or it never will be. */
 	tako_sock_fail(s, TAKO_ECLOSED);

@@ -15,12 +15,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/accept.h"
 #include "core/mem.h"
 #include "runtime-iouring/ring_int.h"
 
 enum {
-	ACCEPT_BUDGET = 64, /* a burst of connections must not starve those that are there */
-	BACKLOG_MAX = 65536,
 	BULK_BYTES = 8192,  /* in one receive */
 	SMALL_BYTES = 2048, /* eight of these in a row, and it is no bulk any more */
 };
@@ -268,45 +267,12 @@ static void arm(struct tako__ring *r, struct tako_sock *s)
 
 /* ---- Accepting ------------------------------------------------------------------------------------ */
 
-/* False: nothing more to be had now. */
-static bool accept_once(struct tako_sock *ls)
-{
-	struct sockaddr_storage from;
-	socklen_t n = sizeof from;
-	int fd = accept4(ls->fd, (struct sockaddr *)&from, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
-
-	if (fd >= 0) {
-		ls->cb->on_accept(ls, fd, (struct sockaddr *)&from, n);
-		return true;
-	}
-	/* The peer's own failure says nothing about the next one (accept(2)). */
-	return errno == EINTR || errno == ECONNABORTED || errno == EPROTO;
-}
-
 /* The ring polls and accept is called: a multishot accept does not tell the peer's address, which
  * is then a call as well, and takes what a pause should have left in the backlog. */
 static void accept_some(struct tako_sock *ls)
 {
-	for (unsigned i = 0; i < ACCEPT_BUDGET; i++) {
-		if (ls->flags & (TAKO_SOCK_PAUSED | TAKO_SOCK_CLOSING))
-			return;
-		if (accept_once(ls))
-			continue;
-		if (errno == EAGAIN) {
-			ls->flags &= ~SOCK_READABLE;
-			return;
-		}
-		ls->flags |= TAKO_SOCK_PAUSED;
-		ls->cb->on_accept_error(ls, errno);
-	}
-}
-
-/* What is in the backlog would be reset by closing it: they have connected and perhaps sent
- * their request already. */
-static void accept_last(struct tako_sock *ls)
-{
-	for (unsigned i = 0; i < BACKLOG_MAX && accept_once(ls); i++)
-		;
+	if (!tako__accept_some(ls))
+		ls->flags &= ~SOCK_READABLE;
 }
 
 /* ---- Completions ------------------------------------------------------------------------------ */
@@ -441,7 +407,7 @@ void tako__ring_on_in(struct tako__ring *r, struct tako_sock *s, int res, uint32
 static void tear_down(struct tako__ring *r, struct tako_sock *s)
 {
 	if (s->flags & SOCK_LISTENS)
-		accept_last(s);
+		tako__accept_last(s);
 	s->flags |= SOCK_DEAD;
 	tako_sock_fail(s, TAKO_ECLOSED);
 	while (tako__ring_has_parked(s))

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * The sending half of the epoll runtime.  Never waits; file ranges go out by
- * sendfile(2) in slices, a few a turn.
+ * Which call sends what is queued, and what its result means.  Never waits for the peer; when it is
+ * called is the runtime's to know.
  */
+#include "core/send.h"
+
 #include <errno.h>
 #include <sys/sendfile.h>
-
-#include "runtime-epoll/epoll_int.h"
 
 enum {
 	IOV_MAX_COUNT = 64,
@@ -16,16 +16,15 @@ enum {
 	TURN_BYTES = 4 << 20, /* what one socket may send before others get their turn */
 };
 
-static ssize_t send_memory(struct tako__epoll *ep, struct tako_sock *s, size_t *ret_wanted)
+static ssize_t send_memory(struct tako_sock *s, size_t max, size_t *ret_wanted)
 {
 	struct iovec iov[IOV_MAX_COUNT];
 	unsigned count = tako_sock_gather(s, iov, IOV_MAX_COUNT, ret_wanted);
 	struct msghdr msg = {.msg_iov = iov};
-	int flags = MSG_NOSIGNAL;
+	int flags = MSG_NOSIGNAL | MSG_DONTWAIT;
 
-	count = tako_sock_cut(iov, count, ep->send_max, ret_wanted);
+	count = tako_sock_cut(iov, count, max, ret_wanted);
 	msg.msg_iovlen = count;
-
 	/* A head and its file share a segment. */
 	if (s->head->next && s->tail->file_fd >= 0)
 		flags |= MSG_MORE;
@@ -38,18 +37,22 @@ static ssize_t send_memory(struct tako__epoll *ep, struct tako_sock *s, size_t *
 	return sendmsg(s->fd, &msg, flags);
 }
 
-static ssize_t send_file(struct tako__epoll *ep, struct tako_sock *s, size_t *ret_wanted)
+size_t tako__send_slice(const struct tako_sock *s, size_t max)
 {
-	struct tako_send *op = s->head;
-	off_t pos = op->file_pos;
+	size_t n = s->head->n < FILE_SLICE_BYTES ? (size_t)s->head->n : FILE_SLICE_BYTES;
 
-	*ret_wanted = op->n < FILE_SLICE_BYTES ? (size_t)op->n : FILE_SLICE_BYTES;
-	if (*ret_wanted > ep->send_max)
-		*ret_wanted = ep->send_max;
-	return sendfile(s->fd, op->file_fd, &pos, *ret_wanted);
+	return n < max ? n : max;
 }
 
-enum tako__epoll_sent tako__epoll_send(struct tako__epoll *ep, struct tako_sock *s)
+static ssize_t send_file(struct tako_sock *s, size_t n)
+{
+	off_t pos = s->head->file_pos;
+
+	return sendfile(s->fd, s->head->file_fd, &pos, n);
+}
+
+enum tako__sent tako__send(struct tako_sock *s, size_t max,
+                           bool (*may_wait)(struct tako_sock *s, size_t n))
 {
 	size_t turn_bytes = 0;
 
@@ -58,20 +61,27 @@ enum tako__epoll_sent tako__epoll_send(struct tako__epoll *ep, struct tako_sock 
 		ssize_t n;
 
 		if (turn_bytes >= TURN_BYTES)
-			return SEND_LATER;
-		n = s->head->file_fd < 0 ? send_memory(ep, s, &wanted) : send_file(ep, s, &wanted);
+			return TAKO__SENT_LATER;
+		if (s->head->file_fd < 0) {
+			n = send_memory(s, max, &wanted);
+		} else {
+			wanted = tako__send_slice(s, max);
+			if (may_wait && wanted && may_wait(s, wanted))
+				return TAKO__SENT_COLD;
+			n = send_file(s, wanted);
+		}
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			return errno == EAGAIN ? SEND_FULL : SEND_BROKEN;
+			return errno == EAGAIN ? TAKO__SENT_FULL : TAKO__SENT_BROKEN;
 		/* A file that has shrunk since its length was announced cannot be completed. */
 		if (n == 0 && wanted > 0)
-			return SEND_BROKEN;
+			return TAKO__SENT_BROKEN;
 		tako_sock_advance(s, (size_t)n);
 		turn_bytes += (size_t)n;
 		/* A short send means a full buffer: asking again would only say so. */
 		if ((size_t)n < wanted && s->head && s->head->file_fd < 0)
-			return SEND_FULL;
+			return TAKO__SENT_FULL;
 	}
-	return SEND_DONE;
+	return TAKO__SENT_ALL;
 }
