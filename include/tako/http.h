@@ -18,7 +18,8 @@ TAKO_BEGIN
 
 /* ---- Request: the line ---------------------------------------------------- */
 
-/* The method as received, "GET".  {NULL, 0} if the parser never got so far.  [loop] */
+/* The method as received, "GET".  {NULL, 0} if the parser never got so far.  An extended CONNECT (RFC
+ * 8441) is the GET with Upgrade that HTTP/1.1 has in its place.  [loop] */
 TAKO_API tako_str tako_req_method(const tako_req *req);
 
 /* The path that was matched: percent-decoded once, dot segments removed (RFC 3986

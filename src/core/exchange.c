@@ -250,6 +250,16 @@ void tako__exchange_stop(struct tako__exchange *x, int err)
 
 /* ---- Going on ----------------------------------------------------------------------------- */
 
+/* Any success opens the tunnel, and what follows it is the other protocol (RFC 9110 section 9.3.6):
+ * an answer to the GET that the handler saw would be taken for that. */
+static TAKO__OUTLINE void refuse_switch(struct tako__exchange *x)
+{
+	x->status = 501;
+	tako__res_forget(x, 501);
+	x->res_length = 0;
+	x->flags |= TAKO__X_HEAD_ONLY | TAKO__X_LENGTH_SET;
+}
+
 int tako__exchange_head(struct tako__exchange *x)
 {
 	const struct tako__endpoint *ep = x->ep;
@@ -260,6 +270,9 @@ int tako__exchange_head(struct tako__exchange *x)
 		ep->after[i].fn(tako__req(x), tako__res(x), ep->after[i].arg);
 	x->flags &= ~TAKO__X_IN_AFTER;
 	x->flags |= TAKO__X_HEAD_SENT;
+	if (TAKO__UNLIKELY((x->flags & (TAKO__X_SWITCHING | TAKO__X_TAKEN)) == TAKO__X_SWITCHING) &&
+	    x->status / 100 == 2)
+		refuse_switch(x);
 	if (x->status == 204 || x->status == 304)
 		x->flags |= TAKO__X_NO_BODY;
 	/* No content either, but said by a length (RFC 9110 section 15.3.6). */

@@ -47,6 +47,7 @@ struct tako__conn;
 #define TAKO__X_HALF_CLOSED 0x1000000u /* the peer has closed its side */
 #define TAKO__X_IN_AFTER 0x2000000u    /* after-hooks are running */
 #define TAKO__X_TAKEN 0x4000000u       /* its bytes are a stream of their own */
+#define TAKO__X_SWITCHING 0x8000000u   /* an extended CONNECT: success takes it, or is none */
 #define TAKO__X_EMPTY_DUE 0x400000u    /* asked for a body that has none: told so when it is safe */
 
 struct tako__end_hook {

@@ -50,7 +50,8 @@ struct tako__proto_ops {
 	uint64_t (*unsent)(const struct tako__exchange *x);
 	/* Say that the stream of x is `protocol`'s from here on, with the fields set so far.  Body
 	 * bytes, in and out, are then its bytes, without deadlines for what the peer sends, until x
-	 * ends; what arrived with the request is the first of them.  NULL: never. */
+	 * ends; what arrived with the request is the first of them.  NULL: never.  A protocol that has
+	 * CONNECT for it shows it to handlers as the GET it stands for (TAKO__X_SWITCHING). */
 	int (*take)(struct tako__exchange *x, const char *protocol);
 	/* The body is wanted (again). */
 	void (*read_more)(struct tako__exchange *x);

@@ -7,6 +7,7 @@
 #include "core/exchange.h"
 #include "core/res.h"
 #include "core/value.h"
+#include "core/worker.h"
 
 static bool was_asked_for(const struct tako__exchange *x, const char *protocol)
 {
@@ -19,6 +20,12 @@ static bool was_asked_for(const struct tako__exchange *x, const char *protocol)
 			return true;
 	}
 	return false;
+}
+
+static void stop_late(tako_res *res, void *arg)
+{
+	(void)arg;
+	tako__exchange_stopping(tako__x(res));
 }
 
 int tako__exchange_take(struct tako__exchange *x, const char *protocol, tako_res_fn stop_fn,
@@ -41,6 +48,9 @@ int tako__exchange_take(struct tako__exchange *x, const char *protocol, tako_res
 	x->stop_fn = stop_fn;
 	x->stop_arg = stop_arg;
 	rc = x->proto->take(x, protocol);
+	/* Its connection was told of that before, and will not be again. */
+	if (rc == 0 && x->worker->state != TAKO__SERVING)
+		rc = tako_res_after(tako__res(x), 0, stop_late, NULL);
 	if (rc < 0)
 		tako__exchange_stop(x, rc);
 	return rc;

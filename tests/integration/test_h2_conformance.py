@@ -577,7 +577,7 @@ row("8.5", "CONNECT with :path and :scheme", fields(method="CONNECT"), stream_er
 row("8.5", "CONNECT", only((":method", "CONNECT"), (":authority", "a:80")), answers(404))
 row("8.5", ":protocol without CONNECT", only((":method", "GET"), (":protocol", "websocket"), (":scheme", "http"), (":path", "/"),
                                             (":authority", "a")), stream_error(PE))
-row("8441-4", "extended CONNECT is refused with a status",
+row("8441-4", "extended CONNECT of what nobody speaks",
     lambda c: c.headers(1, [(":method", "CONNECT"), (":protocol", "websocket"), (":scheme", "http"), (":path", "/hello"),
                             (":authority", "a")], END_HEADERS), answers(501))
 row("8441-4", "extended CONNECT without :path", only((":method", "CONNECT"), (":protocol", "websocket"), (":scheme", "http"),

@@ -72,6 +72,30 @@ static int late(tako_req *req, tako_res *res, void *arg)
 	return tako_res_after(res, 100, take_late, req);
 }
 
+static int fail(tako_req *req, tako_res *res, tako_str data, bool end, void *arg)
+{
+	(void)req, (void)res, (void)data, (void)end, (void)arg;
+	return TAKO_EPROTO;
+}
+
+static int fails(tako_req *req, tako_res *res, void *arg)
+{
+	int rc = tako__exchange_take(tako__x(req), "echo", on_stop, NULL);
+
+	(void)res, (void)arg;
+	return rc < 0 ? rc : tako_req_on_body(req, fail, NULL);
+}
+
+/* Knows nothing of what it is asked to become. */
+static int pieces(tako_req *req, tako_res *res, void *arg)
+{
+	(void)req, (void)arg;
+	tako_res_set_header(res, "Content-Type", "text/plain");
+	tako_res_write(res, TAKO_STR("pie"), NULL, NULL);
+	tako_res_write(res, TAKO_STR("ces"), NULL, NULL);
+	return tako_res_end(res);
+}
+
 static int plain(tako_req *req, tako_res *res, void *arg)
 {
 	(void)req, (void)arg;
@@ -91,11 +115,13 @@ int main(int argc, char **argv)
 	tako_route(router, NULL, "/echo", at_once, NULL);
 	tako_get(router, "/paused", paused, NULL);
 	tako_get(router, "/late", late, NULL);
+	tako_get(router, "/fails", fails, NULL);
 	tako_get(router, "/plain", plain, NULL);
+	tako_get(router, "/pieces", pieces, NULL);
 	tako_get(router, "/metrics", tako_metrics, NULL);
 	rc = tako_server_new(&srv, router, &cfg);
 	if (rc == 0)
-		rc = tako_server_listen(srv, tako_http1(), addr, NULL);
+		rc = tako_server_listen(srv, tako_http(), addr, NULL);
 	if (rc == 0)
 		rc = tako_server_stop_on_signals(srv);
 	if (rc < 0)

@@ -214,8 +214,38 @@ static void test_connect(void **state)
 	assert_int_equal(head.path.n, 0);
 	assert_int_equal(of(":method CONNECT\n:authority a:80\n:path /\n:scheme http"),
 	                 TAKO__H2_MALFORMED);
-	assert_int_equal(of(":method CONNECT\n:authority a\n:path /\n:scheme http\n:protocol x"),
-	                 501);
+}
+
+#define SWITCH ":method CONNECT\n:authority a\n:path /p?q\n:scheme https\n"
+
+/* RFC 8441: the GET that it stands for. */
+static void test_extended_connect(void **state)
+{
+	(void)state;
+	assert_int_equal(of(SWITCH ":protocol chat/2"), 0);
+	assert_true(head.switching);
+	assert_int_equal(head.method_id, TAKO__GET);
+	is(head.method, "GET");
+	is(head.protocol, "chat/2");
+	is(head.target, "/p?q");
+	is(head.path, "/p");
+	is(field("host"), "a");
+	assert_int_equal(of(":method GET\n:authority a\n:path /\n:scheme http"), 0);
+	assert_false(head.switching);
+	assert_int_equal(of(":protocol x\n:method CONNECT\n:path /\n:scheme http\nhost a"), 0);
+	assert_int_equal(of(SWITCH ":protocol x\ncontent-length 0"), 0);
+	assert_int_equal(of(SWITCH ":protocol x\ncontent-length 1"), 400);
+	assert_int_equal(of(SWITCH ":protocol a/b/c"), TAKO__H2_MALFORMED);
+	assert_int_equal(of(SWITCH ":protocol a,b"), TAKO__H2_MALFORMED);
+	assert_int_equal(of(SWITCH ":protocol x\n:protocol x"), TAKO__H2_MALFORMED);
+	assert_int_equal(of(":method PUT\n:authority a\n:path /\n:scheme http\n:protocol x"),
+	                 TAKO__H2_MALFORMED);
+	assert_int_equal(of(":method CONNECT\n:authority a\n:path /\n:protocol x"),
+	                 TAKO__H2_MALFORMED);
+	assert_int_equal(of(":method CONNECT\n:authority a\n:scheme http\n:protocol x"),
+	                 TAKO__H2_MALFORMED);
+	assert_int_equal(of(":method CONNECT\n:path /\n:scheme http\n:protocol x"),
+	                 TAKO__H2_MALFORMED);
 }
 
 /* Every allocation fails once: a status, never a half-taken request that looks whole. */
@@ -249,7 +279,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		WITH(test_request),         WITH(test_paths),   WITH(test_hosts),
 		WITH(test_known_authority), WITH(test_cookies), WITH(test_limits),
-		WITH(test_trailers),        WITH(test_connect), WITH(test_without_memory),
+		WITH(test_trailers),        WITH(test_connect), WITH(test_extended_connect),
+		WITH(test_without_memory),
 	};
 
 	if (failalloc_install() < 0)

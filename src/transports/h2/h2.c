@@ -377,14 +377,28 @@ void tako__h2_pong(struct tako__h2 *h, const uint8_t data[8])
 		last_goaway(h);
 }
 
+/* Those that would go on for ever.  None is freed by that: the library gives them up later. */
+static void stop_streams(struct tako__h2 *h)
+{
+	TAKO__LIST_EACH(at, &h->streams)
+	{
+		struct tako__h2_stream *s = TAKO__CONTAINER(at, struct tako__h2_stream, link);
+
+		if (s->x)
+			tako__exchange_stopping(s->x);
+	}
+}
+
 /* RFC 9113 section 6.8: first that there is an end, and after a round trip, when every request
  * that crossed it on its way has arrived, where it is. */
 static void h2_drain(struct tako__conn *c)
 {
 	struct tako__h2 *h = tako__h2_of(c);
 
-	if (c->worker->state != TAKO__SERVING)
+	if (c->worker->state != TAKO__SERVING) {
 		c->flags |= TAKO__CONN_DRAINING;
+		stop_streams(h);
+	}
 	if (h->drain != TAKO__H2_OPEN || h->over || !h->session)
 		return;
 	h->drain = TAKO__H2_NOTICED;
@@ -462,6 +476,7 @@ const struct tako__proto_ops tako__h2_ops = {
 	.stop = tako__h2_stop,
 	.leave = tako__h2_leave,
 	.unsent = tako__h2_unsent,
+	.take = tako__h2_take,
 	.read_more = tako__h2_read_more,
 	.done = tako__h2_done,
 };

@@ -190,6 +190,7 @@ int tako__h2_write_data(struct tako__exchange *x, const char *p, size_t n);
 int tako__h2_write_lend(struct tako__exchange *x, struct tako_send *op);
 int tako__h2_write_end(struct tako__exchange *x);
 int tako__h2_write_inform(struct tako__exchange *x, int status);
+int tako__h2_take(struct tako__exchange *x, const char *protocol);
 uint64_t tako__h2_unsent(const struct tako__exchange *x);
 
 /* ---- h2_data.c: bodies on their way out ---------------------------------------------- */

@@ -386,26 +386,46 @@ static int check_host(struct tako__h2_head *h)
 	return 0;
 }
 
-/* RFC 9113 section 8.5, and RFC 8441 section 4 with a protocol. */
+/* RFC 9113 section 8.5. */
 static int check_connect(struct tako__h2_head *h)
 {
-	if (h->seen & PROTOCOL) {
-		if ((h->seen & (SCHEME | PATH)) != (SCHEME | PATH) || !h->protocol.n)
-			return TAKO__H2_MALFORMED;
-		/* Offered, and nothing is there yet that would speak it. */
-		refuse(h, 501);
-		return check_target(h);
-	}
 	h->target = h->authority;
 	h->path = (tako_str){"", 0};
 	return h->seen & (SCHEME | PATH) ? TAKO__H2_MALFORMED : 0;
 }
 
+/* One name, maybe with a version: what Upgrade lists (RFC 9110 section 7.8). */
+static bool protocol_ok(tako_str p)
+{
+	const char *slash = p.n ? memchr(p.p, '/', p.n) : NULL;
+	size_t name_n = slash ? (size_t)(slash - p.p) : p.n;
+
+	return tako__is_token(p.p, name_n) &&
+	       (!slash || tako__is_token(slash + 1, p.n - name_n - 1));
+}
+
+/* RFC 8441 section 4: a CONNECT with everything that a GET has.  It is what HTTP/1.1 asks by a GET
+ * with Upgrade, and is one to everybody above, so that one route serves both. */
+static bool take_switch(struct tako__h2_head *h)
+{
+	if (h->method_id != TAKO__CONNECT || !protocol_ok(h->protocol))
+		return false;
+	h->method_id = TAKO__GET;
+	h->method = TAKO_STR("GET");
+	h->switching = true;
+	/* What follows is the other protocol's, all of it. */
+	if (h->content_length)
+		refuse(h, 400);
+	return true;
+}
+
 static int check_request(struct tako__h2_head *h)
 {
-	if (h->method_id == TAKO__CONNECT)
+	if (h->method_id == TAKO__CONNECT && !(h->seen & PROTOCOL))
 		return check_connect(h);
-	if ((h->seen & PROTOCOL) || (h->seen & (SCHEME | PATH)) != (SCHEME | PATH))
+	if ((h->seen & (SCHEME | PATH)) != (SCHEME | PATH))
+		return TAKO__H2_MALFORMED;
+	if (TAKO__UNLIKELY(h->seen & PROTOCOL) && !take_switch(h))
 		return TAKO__H2_MALFORMED;
 	/* The two that this server's origins can have. */
 	if (!tako_str_ieq(h->scheme, TAKO_STR("http")) &&

@@ -57,7 +57,8 @@ struct tako__h2_head {
 	bool regular; /* a field that is none of them came */
 	bool has_length;
 	bool has_host;
-	bool expects; /* 100-continue */
+	bool expects;   /* 100-continue */
+	bool switching; /* an extended CONNECT, shown as the GET it stands for */
 };
 
 /* Start a block; `trailers`: what comes after a body.  The limits are set by the caller. */

@@ -198,7 +198,11 @@ void tako__h2_stop(struct tako__exchange *x, int err)
 
 	if (err != TAKO_EPROTO)
 		s->flags |= TAKO__H2S_OURS;
-	tako__h2_stream_reset(s, code_of(err));
+	/* What a reset is to TCP (RFC 8441 section 5). */
+	if ((x->flags & TAKO__X_TAKEN) && err != TAKO_EPROTO)
+		tako__h2_stream_reset(s, NGHTTP2_CANCEL);
+	else
+		tako__h2_stream_reset(s, code_of(err));
 }
 
 /* ---- Requests ------------------------------------------------------------------------ */
@@ -222,6 +226,10 @@ static void take_head(struct tako__exchange *x, struct tako__h2_head *head)
 	x->path_flags = head->path_flags;
 	x->fields = head->fields;
 	x->field_count = head->field_count;
+	if (TAKO__UNLIKELY(head->switching)) {
+		x->upgrade = head->protocol;
+		x->flags |= TAKO__X_SWITCHING;
+	}
 }
 
 /* An order for the library's scheduler (RFC 9218 section 5). */
@@ -245,6 +253,10 @@ static bool take_framing(struct tako__h2_stream *s, const struct tako__h2_head *
 		s->flags |= TAKO__H2S_RECEIVED;
 		x->flags |= TAKO__X_BODY_DONE;
 		return !head->content_length;
+	}
+	if (TAKO__UNLIKELY(head->switching)) {
+		x->flags |= TAKO__X_BODY_DONE;
+		return true;
 	}
 	x->content_length = TAKO_OFF64;
 	if (head->has_length) {
@@ -292,8 +304,8 @@ void tako__h2_stream_trailers(struct tako__h2_stream *s, bool end)
 
 	if (s->flags & (TAKO__H2S_CUT | TAKO__H2S_CLOSED))
 		return;
-	/* Nothing may come after them (RFC 9113 section 8.1). */
-	if (!end || status == TAKO__H2_MALFORMED) {
+	/* Nothing may come after them (RFC 9113 section 8.1), nor they in a tunnel (section 8.5). */
+	if (!end || status == TAKO__H2_MALFORMED || (x && (x->flags & TAKO__X_SWITCHING))) {
 		malformed(s);
 		return;
 	}
@@ -323,6 +335,10 @@ static bool takes(const struct tako__h2_stream *s)
 {
 	const struct tako__exchange *x = s->x;
 
+	/* What comes behind an extended CONNECT is for who takes it. */
+	if (x &&
+	    TAKO__UNLIKELY((x->flags & (TAKO__X_SWITCHING | TAKO__X_TAKEN)) == TAKO__X_SWITCHING))
+		return false;
 	return x && tako__exchange_takes(x) &&
 	       ((x->flags & TAKO__X_BODY_DROPPED) ||
 	        s->queued_bytes <= config(s)->write_high_bytes);
@@ -535,8 +551,8 @@ void tako__h2_stream_check(struct tako__h2_stream *s, uint64_t now_ns)
 		tako__h2_stream_reset(s, NGHTTP2_CANCEL);
 		return;
 	}
-	if (!x || (x->flags & TAKO__X_BODY_DONE) || (s->flags & TAKO__H2S_RECEIVED) || !takes(s) ||
-	    !body_too_slow(s, now_ns))
+	if (!x || (x->flags & (TAKO__X_BODY_DONE | TAKO__X_TAKEN)) ||
+	    (s->flags & TAKO__H2S_RECEIVED) || !takes(s) || !body_too_slow(s, now_ns))
 		return;
 	time_out(s);
 	s->flags |= TAKO__H2S_DISCARD;

@@ -207,6 +207,14 @@ int tako__h2_write_end(struct tako__exchange *x)
 	return rc;
 }
 
+/* RFC 8441 section 4: success is all there is to say. */
+int tako__h2_take(struct tako__exchange *x, const char *protocol)
+{
+	(void)protocol;
+	x->status = 200;
+	return tako__exchange_head(x);
+}
+
 uint64_t tako__h2_unsent(const struct tako__exchange *x)
 {
 	return tako__h2_stream_of(x)->queued_bytes;
