@@ -130,6 +130,13 @@ def test_success_without_taking_it_is_none(c, path):
     plain(c, 3)
 
 
+def test_what_comes_early_is_no_body(c):
+    connect(c, 1, "/reads")
+    c.frame(DATA, 0, 1, b"early")
+    assert c.response(1).status == 403
+    plain(c, 3)
+
+
 def test_no_route(c):
     connect(c, 1, "/nowhere")
     assert c.response(1).status == 404

@@ -86,6 +86,27 @@ static int fails(tako_req *req, tako_res *res, void *arg)
 	return rc < 0 ? rc : tako_req_on_body(req, fail, NULL);
 }
 
+static int must_be_empty(tako_req *req, tako_res *res, tako_str data, bool end, void *arg)
+{
+	(void)req, (void)arg;
+	return data.n || !end ? tako_res_error(res, 500) : 0;
+}
+
+static void forbid(tako_res *res, void *arg)
+{
+	(void)arg;
+	tako_res_error(res, 403);
+}
+
+/* What the peer sends already is no body of the request. */
+static int reads(tako_req *req, tako_res *res, void *arg)
+{
+	int rc = tako_req_on_body(req, must_be_empty, NULL);
+
+	(void)arg;
+	return rc < 0 ? rc : tako_res_after(res, 100, forbid, NULL);
+}
+
 /* Knows nothing of what it is asked to become. */
 static int pieces(tako_req *req, tako_res *res, void *arg)
 {
@@ -116,6 +137,7 @@ int main(int argc, char **argv)
 	tako_get(router, "/paused", paused, NULL);
 	tako_get(router, "/late", late, NULL);
 	tako_get(router, "/fails", fails, NULL);
+	tako_get(router, "/reads", reads, NULL);
 	tako_get(router, "/plain", plain, NULL);
 	tako_get(router, "/pieces", pieces, NULL);
 	tako_get(router, "/metrics", tako_metrics, NULL);
