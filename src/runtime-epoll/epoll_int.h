@@ -37,7 +37,7 @@ struct tako__epoll {
 	struct tako_sock *work;
 	struct tako_sock *work_tail;
 	struct tako_sock *dead;
-	struct tako__epoll_dgrams *dgrams; /* from the first datagram socket on */
+	struct tako__dgram_batch *dgrams; /* from the first datagram socket on */
 };
 
 /* ---- Datagrams ------------------------------------------------------------------ */
@@ -49,7 +49,7 @@ void tako__epoll_dgram_fini(struct tako__epoll *ep);
 bool tako__epoll_dgram_recv(struct tako__epoll *ep, struct tako_sock *s);
 /* Tell the owner of an error that came up while sending, or while it was paused. */
 void tako__epoll_dgram_report(struct tako_sock *s);
-/* Never TAKO__SENT_BROKEN: what fails, fails alone. */
+/* As tako__dgram_send(). */
 enum tako__sent tako__epoll_dgram_send(struct tako_sock *s);
 
 #endif /* TAKO_RUNTIME_EPOLL_INT_H */

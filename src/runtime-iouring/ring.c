@@ -130,6 +130,9 @@ static void on_completion(struct tako__ring *r, const struct io_uring_cqe *cqe)
 	case TAG_OUT:
 		tako__ring_on_out(r, s, cqe->res);
 		break;
+	case TAG_DGRAM:
+		tako__ring_on_dgram(r, s, cqe->res, cqe->flags);
+		break;
 	case TAG_FILE:
 		tako__ring_on_file(s, cqe->res);
 		break;
@@ -317,6 +320,7 @@ static void ring_free(struct tako_loop *loop)
 	close_event(atomic_load(&r->host_fd));
 	close_event(r->wake_fd);
 	tako__bufs_fini(&r->bufs);
+	tako__ring_dgrams_fini(r);
 	tako__ring_file_fini(r);
 	tako__free(r->recv_block, r->recv_bytes + RECV_ALIGN);
 	tako__free(r->stage, TAKO__STAGE_BYTES);
@@ -333,16 +337,13 @@ static bool alloc_blocks(struct tako__ring *r, const struct tako_loop_config *cf
 	return r->recv_block && r->stage;
 }
 
-/* A kernel that knows no limit for multishot receives refuses one before it finds out that this
- * is no socket (6.17 has it, where headers call it optlen). */
-static int learn_limits(struct tako__ring *r)
+/* Does the kernel understand this receive?  One that does not refuses it before it finds out that
+ * what it is from is no socket. */
+static int learn(struct tako__ring *r, struct io_uring_sqe *sqe, bool *ret_known)
 {
-	struct io_uring_sqe *sqe = tako__ring_sqe(r);
 	struct io_uring_cqe *cqe;
 	int rc;
 
-	io_uring_prep_recv_multishot(sqe, r->wake_fd, NULL, 0, 0);
-	sqe->file_index = tako__bufs_limit(&r->bufs);
 	sqe->flags |= IOSQE_BUFFER_SELECT;
 	sqe->buf_group = TAKO__BUF_GROUP;
 	rc = io_uring_submit_and_wait(&r->uring, 1);
@@ -350,9 +351,27 @@ static int learn_limits(struct tako__ring *r)
 		rc = io_uring_peek_cqe(&r->uring, &cqe);
 	if (rc < 0)
 		return rc;
-	r->limits_recv = cqe->res == -ENOTSOCK && r->bufs.bit_by_bit;
+	*ret_known = cqe->res == -ENOTSOCK;
 	io_uring_cqe_seen(&r->uring, cqe);
 	return 0;
+}
+
+static int learn_receives(struct tako__ring *r)
+{
+	struct msghdr msg = {0};
+	struct io_uring_sqe *sqe = tako__ring_sqe(r);
+	int rc;
+
+	/* 6.17 has a limit for them, where headers call it optlen. */
+	io_uring_prep_recv_multishot(sqe, r->wake_fd, NULL, 0, 0);
+	sqe->file_index = tako__bufs_limit(&r->bufs);
+	rc = learn(r, sqe, &r->limits_recv);
+	if (rc < 0)
+		return rc;
+	r->limits_recv &= r->bufs.bit_by_bit;
+	sqe = tako__ring_sqe(r);
+	io_uring_prep_recvmsg_multishot(sqe, r->wake_fd, &msg, 0);
+	return learn(r, sqe, &r->multishot_recvmsg);
 }
 
 static int open_uring(struct tako__ring *r)
@@ -378,13 +397,14 @@ static int ring_open(struct tako_loop **out, const struct tako_loop_config *cfg)
 	r->timer_fd = -1;
 	atomic_store(&r->host_fd, -1);
 	r->recv_budget = cfg->recv_buffer_count ? cfg->recv_buffer_count : RECV_BUDGET;
+	r->dgram_buffers = cfg->recv_buffer_count;
 	r->send_max = cfg->send_max_bytes ? cfg->send_max_bytes : SIZE_MAX;
 	rc = alloc_blocks(r, cfg) ? open_uring(r)
 	                          : tako__fail(TAKO_ENOMEM, "event loop: out of memory");
 	if (rc == 0)
 		rc = tako__bufs_open(&r->bufs, &r->uring, cfg->recv_buffer_count,
 		                     cfg->recv_buffer_bytes);
-	if (rc == 0 && learn_limits(r) < 0)
+	if (rc == 0 && learn_receives(r) < 0)
 		rc = tako__fail(TAKO_ESYS, "io_uring does not answer");
 	if (rc < 0) {
 		ring_free(&r->base);
@@ -417,6 +437,20 @@ static int ring_start(struct tako_loop *loop, struct tako_sock *s, int fd)
 	/* Try to read first: a request that is already there is answered, and a connection that
 	 * is closed after it never meets the ring. */
 	tako__ring_schedule(s, SOCK_READABLE);
+	return 0;
+}
+
+static int ring_start_dgram(struct tako_loop *loop, struct tako_sock *s, int fd)
+{
+	struct tako__ring *r = tako__ring_of(loop);
+	int rc = tako__ring_dgram_open(r, s, fd);
+
+	if (rc < 0)
+		return rc;
+	s->loop = loop;
+	s->fd = fd;
+	r->sock_count++;
+	tako__ring_schedule(s, SOCK_PACKETS);
 	return 0;
 }
 
@@ -493,7 +527,7 @@ const tako_runtime *tako_runtime_io_uring(void)
 	static const tako_runtime runtime = {
 		.size = sizeof(tako_runtime),
 		.name = "io_uring",
-		.caps = TAKO_RT_FILE_SEND,
+		.caps = TAKO_RT_FILE_SEND | TAKO_RT_DGRAM_GRO | TAKO_RT_DGRAM_GSO,
 		.probe = tako__ring_probe,
 		.open = ring_open,
 		.free = ring_free,
@@ -509,6 +543,7 @@ const tako_runtime *tako_runtime_io_uring(void)
 		.shut = ring_shut,
 		.waiting = ring_waiting,
 		.unacked = ring_unacked,
+		.start_dgram = ring_start_dgram,
 	};
 	return &runtime;
 }

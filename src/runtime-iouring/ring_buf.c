@@ -57,7 +57,7 @@ static int register_ring(struct tako__bufs *b, struct io_uring *uring)
 	struct buf_reg mine = {
 		.ring_addr = (uint64_t)(uintptr_t)b->ring,
 		.ring_entries = b->count,
-		.bgid = TAKO__BUF_GROUP,
+		.bgid = b->group,
 		.flags = b->bit_by_bit ? PBUF_RING_INC : 0,
 	};
 	struct io_uring_buf_reg reg;
@@ -124,10 +124,27 @@ static int try_open(struct tako__bufs *b, struct io_uring *uring, unsigned count
 	return rc;
 }
 
+static int opened(const struct tako__bufs *b, int rc)
+{
+	if (rc == -ENOMEM && !b->block)
+		return tako__fail(TAKO_ENOMEM, "event loop: out of memory");
+	errno = -rc;
+	return rc < 0 ? tako__fail_errno("buffer ring") : 0;
+}
+
+int tako__bufs_open_whole(struct tako__bufs *b, struct io_uring *uring, unsigned short group,
+                          unsigned count, uint32_t bytes)
+{
+	b->group = group;
+	b->bit_by_bit = false;
+	return opened(b, try_open(b, uring, count, bytes));
+}
+
 int tako__bufs_open(struct tako__bufs *b, struct io_uring *uring, unsigned count, uint32_t bytes)
 {
 	int rc = -EINVAL;
 
+	b->group = TAKO__BUF_GROUP;
 	b->bit_by_bit = !tako__bufs_whole;
 	if (b->bit_by_bit)
 		rc = try_open(b, uring, count ? count : BIT_BY_BIT_COUNT,
@@ -136,10 +153,7 @@ int tako__bufs_open(struct tako__bufs *b, struct io_uring *uring, unsigned count
 		b->bit_by_bit = false;
 		rc = try_open(b, uring, count ? count : WHOLE_COUNT, bytes ? bytes : WHOLE_BYTES);
 	}
-	if (rc == -ENOMEM && !b->block)
-		return tako__fail(TAKO_ENOMEM, "event loop: out of memory");
-	errno = -rc;
-	return rc < 0 ? tako__fail_errno("buffer ring") : 0;
+	return opened(b, rc);
 }
 
 void tako__bufs_fini(struct tako__bufs *b)

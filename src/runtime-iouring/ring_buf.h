@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* The only group there is. */
+/* The group of the streams' buffers; others follow. */
 enum { TAKO__BUF_GROUP = 1 };
 
 struct tako__bufs {
@@ -21,6 +21,7 @@ struct tako__bufs {
 	size_t block_bytes;
 	uint32_t bytes; /* of each */
 	unsigned count; /* a power of two */
+	unsigned short group;
 	bool bit_by_bit;
 };
 
@@ -29,6 +30,9 @@ extern bool tako__bufs_whole;
 
 /* Register `count` buffers (0: a choice that fits the kernel) of `bytes`. */
 int tako__bufs_open(struct tako__bufs *b, struct io_uring *uring, unsigned count, uint32_t bytes);
+/* The same of buffers that each take one message, as `group`. */
+int tako__bufs_open_whole(struct tako__bufs *b, struct io_uring *uring, unsigned short group,
+                          unsigned count, uint32_t bytes);
 /* After the ring is gone. */
 void tako__bufs_fini(struct tako__bufs *b);
 /* What one socket may take of them before others had their turn. */

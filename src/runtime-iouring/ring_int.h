@@ -27,7 +27,7 @@
 #define SOCK_CANCEL_IN (TAKO_SOCK_USER << 10)  /* either of them is being cancelled */
 #define SOCK_CANCEL_OUT (TAKO_SOCK_USER << 11) /* what SOCK_BLOCKED waits for is */
 #define SOCK_STAGED (TAKO_SOCK_USER << 12)     /* its bytes leave with the next enter */
-#define SOCK_BULK (TAKO_SOCK_USER << 13)       /* sends us more than fits into a ring's buffer */
+#define SOCK_PACKETS (TAKO_SOCK_USER << 13)    /* datagrams */
 #define SOCK_SHUT (TAKO_SOCK_USER << 14)       /* shut() was called and not done yet */
 #define SOCK_ENDED (TAKO_SOCK_USER << 15)      /* the peer's end has come, behind what is parked */
 #define SOCK_RESET (TAKO_SOCK_USER << 16)
@@ -35,8 +35,10 @@
 #define SOCK_FILE_READ (TAKO_SOCK_USER << 18)  /* … and is done: the next slice is in memory */
 #define SOCK_OWES (TAKO_SOCK_USER << 19)       /* the head of the queue was told done already */
 #define SOCK_LINGERS (TAKO_SOCK_USER << 20)    /* is closed when that has left */
-#define SOCK_CALM_ONE (TAKO_SOCK_USER << 21)   /* small receives in a row, in three bits */
-#define SOCK_CALM_MASK (SOCK_CALM_ONE * 7)
+/* Sends us more than fits into a ring's buffer: three bits that count how many small receives in a
+ * row it takes until it does not any more. */
+#define SOCK_BULK_ONE (TAKO_SOCK_USER << 21)
+#define SOCK_BULK (SOCK_BULK_ONE * 7)
 
 /* Requests of which each socket has at most one: who waits for these may not be closed. */
 #define SOCK_IN_KERNEL                                                                             \
@@ -52,6 +54,7 @@ enum tako__ring_tag {
 	TAG_CANCEL_OUT,
 	TAG_STAGED, /* the rest is an index into `staged` */
 	TAG_LOOP,   /* … a TAKO__RING_* */
+	TAG_DGRAM,  /* as TAG_IN, of a datagram socket */
 	TAG_MASK = 7,
 	TAG_BITS = 3,
 };
@@ -70,7 +73,8 @@ struct tako__ring {
 	struct tako_loop base;
 	struct io_uring uring;
 	bool has_uring;
-	bool limits_recv; /* the kernel knows a limit for multishot receives */
+	bool limits_recv;       /* the kernel knows a limit for multishot receives */
+	bool multishot_recvmsg; /* … and multishot receives of messages */
 	int wake_fd;
 	unsigned unwatched; /* 1 << TAKO__RING_*: a poll that has to be armed anew */
 	/* For hosts with a loop of their own, made when the first one asks. */
@@ -86,8 +90,10 @@ struct tako__ring {
 	char *discard; /* where reads that only fill the page cache go */
 	size_t joined; /* bytes in it that wait for the rest of theirs */
 	struct tako__bufs bufs;
-	unsigned completions;      /* to be handled in this turn */
-	struct tako_sock *current; /* the one whose callback is running */
+	struct tako__ring_dgrams *dgrams; /* from the first datagram socket on */
+	unsigned dgram_buffers;           /* of these, at most; 0: our choice */
+	unsigned completions;             /* to be handled in this turn */
+	struct tako_sock *current;        /* the one whose callback is running */
 	struct tako_sock *work;
 	struct tako_sock *work_tail;
 	struct tako_sock *dead;
@@ -130,7 +136,9 @@ void tako__ring_service(struct tako__ring *r, struct tako_sock *s);
 void tako__ring_on_in(struct tako__ring *r, struct tako_sock *s, int res, uint32_t flags);
 /* One with TAG_CANCEL_IN or _OUT: `which` flag is over. */
 void tako__ring_on_cancel(struct tako_sock *s, uint32_t which);
-/* Has the peer sent what was parked? */
+/* Ask the kernel to give up the receive that is armed, if one is. */
+void tako__ring_cancel_in(struct tako__ring *r, struct tako_sock *s);
+/* Is there anything that the peer sent and that is kept for its owner? */
 bool tako__ring_has_parked(const struct tako_sock *s);
 
 /* ---- ring_send.c ---- */
@@ -139,6 +147,8 @@ bool tako__ring_has_parked(const struct tako_sock *s);
 void tako__ring_flush(struct tako__ring *r, struct tako_sock *s);
 /* A completion with TAG_OUT: the kernel takes more, or `res` is negative. */
 void tako__ring_on_out(struct tako__ring *r, struct tako_sock *s, int res);
+/* Ask the kernel to tell, with TAG_OUT, when it takes more.  False: not now. */
+bool tako__ring_wait_writable(struct tako__ring *r, struct tako_sock *s);
 /* One with TAG_STAGED: the kernel did not take all of it. */
 void tako__ring_on_staged(struct tako__ring *r, uint64_t index, int res);
 /* All that was staged has been tried. */
@@ -157,6 +167,23 @@ bool tako__ring_file_read(struct tako__ring *r, struct tako_sock *s, size_t n);
 /* A completion with TAG_FILE. */
 void tako__ring_on_file(struct tako_sock *s, int res);
 void tako__ring_file_fini(struct tako__ring *r);
+
+/* ---- ring_dgram.c ---- */
+
+/* For tests: do as on kernels without multishot receives of messages. */
+extern bool tako__ring_dgrams_by_call;
+
+/* As start_dgram(). */
+int tako__ring_dgram_open(struct tako__ring *r, struct tako_sock *s, int fd);
+/* Make `sqe` what tells of the next datagram, with TAG_DGRAM. */
+void tako__ring_dgram_arm(struct tako__ring *r, struct tako_sock *s, struct io_uring_sqe *sqe);
+/* Its part of service(). */
+void tako__ring_dgram_service(struct tako__ring *r, struct tako_sock *s);
+/* A completion with TAG_DGRAM. */
+void tako__ring_on_dgram(struct tako__ring *r, struct tako_sock *s, int res, uint32_t flags);
+void tako__ring_dgram_fini(struct tako__ring *r, struct tako_sock *s);
+/* After the ring is gone. */
+void tako__ring_dgrams_fini(struct tako__ring *r);
 
 /* ---- ring_probe.c ---- */
 

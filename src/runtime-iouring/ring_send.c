@@ -136,7 +136,7 @@ static enum tako__sent send_now(struct tako__ring *r, struct tako_sock *s)
 
 /* Not a send that waits in the kernel: bytes would be under way whose number nobody knows, and
  * the peer's progress, which timeouts are about, would show at the end only. */
-static bool wait_writable(struct tako__ring *r, struct tako_sock *s)
+bool tako__ring_wait_writable(struct tako__ring *r, struct tako_sock *s)
 {
 	struct io_uring_sqe *sqe = tako__ring_sqe(r);
 
@@ -172,7 +172,7 @@ void tako__ring_flush(struct tako__ring *r, struct tako_sock *s)
 		tako__ring_schedule(s, SOCK_DIRTY);
 		return;
 	case TAKO__SENT_FULL:
-		if (!wait_writable(r, s))
+		if (!tako__ring_wait_writable(r, s))
 			tako__ring_schedule(s, SOCK_DIRTY);
 		return;
 	case TAKO__SENT_BROKEN:

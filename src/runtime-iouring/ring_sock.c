@@ -21,7 +21,7 @@
 
 enum {
 	BULK_BYTES = 8192,  /* in one receive */
-	SMALL_BYTES = 2048, /* eight of these in a row, and it is no bulk any more */
+	SMALL_BYTES = 2048, /* seven of these in a row, and it is no bulk any more */
 };
 
 /* Received, but its owner has paused.  Oldest first: rt[0] is the first, rt[1] the last. */
@@ -75,6 +75,11 @@ static bool has_work(const struct tako_sock *s)
 
 /* ---- Cancelling -------------------------------------------------------------------- */
 
+static enum tako__ring_tag in_tag(const struct tako_sock *s)
+{
+	return TAKO__UNLIKELY(s->flags & SOCK_PACKETS) ? TAG_DGRAM : TAG_IN;
+}
+
 /* False: there is nothing to cancel, or it is on its way already. */
 static bool cancel(struct tako__ring *r, struct tako_sock *s, enum tako__ring_tag what,
                    enum tako__ring_tag as, uint32_t armed, uint32_t cancelling)
@@ -92,9 +97,9 @@ static bool cancel(struct tako__ring *r, struct tako_sock *s, enum tako__ring_ta
 	return true;
 }
 
-static void cancel_in(struct tako__ring *r, struct tako_sock *s)
+void tako__ring_cancel_in(struct tako__ring *r, struct tako_sock *s)
 {
-	cancel(r, s, TAG_IN, TAG_CANCEL_IN, SOCK_RECEIVES | SOCK_POLLED, SOCK_CANCEL_IN);
+	cancel(r, s, in_tag(s), TAG_CANCEL_IN, SOCK_RECEIVES | SOCK_POLLED, SOCK_CANCEL_IN);
 }
 
 static void cancel_out(struct tako__ring *r, struct tako_sock *s)
@@ -125,18 +130,16 @@ static void judge(struct tako__ring *r, struct tako_sock *s, size_t n)
 	size_t bulk = r->bufs.bytes < BULK_BYTES ? r->bufs.bytes : BULK_BYTES;
 
 	if (n >= bulk) {
-		s->flags = (s->flags | SOCK_BULK) & ~SOCK_CALM_MASK;
+		s->flags |= SOCK_BULK;
 		if (s->flags & SOCK_RECEIVES)
-			cancel_in(r, s);
+			tako__ring_cancel_in(r, s);
 	} else if (TAKO__UNLIKELY(s->flags & SOCK_BULK)) {
 		if (n > SMALL_BYTES)
-			s->flags &= ~SOCK_CALM_MASK;
-		else if ((s->flags & SOCK_CALM_MASK) < SOCK_CALM_MASK)
-			s->flags += SOCK_CALM_ONE;
-		else {
-			s->flags &= ~(SOCK_BULK | SOCK_CALM_MASK);
-			cancel_in(r, s);
-		}
+			s->flags |= SOCK_BULK;
+		else
+			s->flags -= SOCK_BULK_ONE;
+		if (!(s->flags & SOCK_BULK))
+			tako__ring_cancel_in(r, s);
 	}
 }
 
@@ -258,11 +261,13 @@ static void arm(struct tako__ring *r, struct tako_sock *s)
 
 	if (!sqe)
 		return;
-	if (s->flags & (SOCK_LISTENS | SOCK_BULK | TAKO_SOCK_EOF))
+	if (s->flags & SOCK_PACKETS)
+		tako__ring_dgram_arm(r, s, sqe);
+	else if (s->flags & (SOCK_LISTENS | SOCK_BULK | TAKO_SOCK_EOF))
 		arm_poll(s, sqe);
 	else
 		arm_receive(r, s, sqe);
-	sqe->user_data = tako__ring_tagged(s, TAG_IN);
+	sqe->user_data = tako__ring_tagged(s, in_tag(s));
 }
 
 /* ---- Accepting ------------------------------------------------------------------------------------ */
@@ -290,7 +295,7 @@ static void on_received(struct tako__ring *r, struct tako_sock *s, char *p, size
 	/* More of it stays in the socket, where the peer notices.  At most what the kernel had
 	 * completed by then is parked. */
 	park(s, p, n);
-	cancel_in(r, s);
+	tako__ring_cancel_in(r, s);
 }
 
 /* Where a buffer ends one request is cut in two, and a parser would have to keep the first half.
@@ -410,6 +415,8 @@ static void tear_down(struct tako__ring *r, struct tako_sock *s)
 		tako__accept_last(s);
 	s->flags |= SOCK_DEAD;
 	tako_sock_fail(s, TAKO_ECLOSED);
+	if (s->flags & SOCK_PACKETS)
+		tako__ring_dgram_fini(r, s);
 	while (tako__ring_has_parked(s))
 		unpark(s);
 	/* A listener's stays open with its owner. */
@@ -441,7 +448,7 @@ static void close_down(struct tako__ring *r, struct tako_sock *s)
 		if (s->flags & SOCK_BLOCKED)
 			return;
 	}
-	cancel_in(r, s);
+	tako__ring_cancel_in(r, s);
 	cancel_out(r, s);
 	if (!(s->flags & SOCK_IN_KERNEL))
 		tear_down(r, s);
@@ -469,6 +476,8 @@ void tako__ring_service(struct tako__ring *r, struct tako_sock *s)
 	if (!(s->flags & TAKO_SOCK_CLOSING)) {
 		if (s->flags & SOCK_LISTENS)
 			accept_some(s);
+		else if (s->flags & SOCK_PACKETS)
+			tako__ring_dgram_service(r, s);
 		else
 			service_stream(r, s);
 		arm(r, s);

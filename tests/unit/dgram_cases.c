@@ -58,6 +58,7 @@ struct op {
 };
 
 static const struct tako_runtime *rt;
+static unsigned buffer_count;
 static struct tako_loop *loop;
 static struct op ops[OPS];
 static unsigned completed;
@@ -208,7 +209,7 @@ static void let_pass(void)
 
 static int set_up(void **state)
 {
-	struct tako_loop_config cfg = {.size = sizeof cfg};
+	struct tako_loop_config cfg = {.size = sizeof cfg, .recv_buffer_count = buffer_count};
 
 	(void)state;
 	memset(ops, 0, sizeof ops);
@@ -707,10 +708,16 @@ static void test_full_buffer(void **state)
 {
 	char *data = pattern(2000);
 	char got[1000];
+	unsigned turns = 0;
+	uint64_t from;
 	struct end e;
 
 	(void)state;
 	fill(&e, data);
+	/* Nobody is kept awake by it. */
+	for (from = tako__clock_ns(); tako__clock_ns() - from < 20000000; turns++)
+		turn_until(from + 25000000);
+	assert_in_range(turns, 1, 3);
 	for (unsigned i = 0; i < OPS; i++) {
 		ssize_t n;
 
@@ -875,6 +882,54 @@ static void test_pause(void **state)
 	close(peer);
 }
 
+/* However much came for one that has paused, others get theirs; and it loses nothing. */
+static void test_pause_is_its_own(void **state)
+{
+	enum { MANY = 100 };
+	union tako_dgram_addr at;
+	union tako_dgram_addr other_at;
+	union tako_dgram_addr ignored;
+	int peer = bound(AF_INET, INADDR_LOOPBACK, &ignored);
+	struct end paused;
+	struct end other;
+
+	(void)state;
+	start(&paused, bound(AF_INET, INADDR_LOOPBACK, &at));
+	start(&other, bound(AF_INET, INADDR_LOOPBACK, &other_at));
+	let_pass();
+	paused.s.flags |= TAKO_SOCK_PAUSED;
+	for (unsigned char i = 0; i < MANY; i++)
+		say(peer, &at, (char *)&i, 1);
+	let_pass();
+	for (unsigned i = 0; i < MANY; i++) {
+		say(peer, &other_at, "x", 1);
+		WAIT_FOR(other.count == i + 1);
+	}
+	assert_int_equal(paused.calls, 0);
+	CALL(rt->resume(&paused.s));
+	WAIT_FOR(paused.count == MANY);
+	for (unsigned i = 0; i < MANY; i++)
+		assert_int_equal((unsigned char)paused.bytes[i], i);
+	finish(&paused);
+	finish(&other);
+	close(peer);
+}
+
+static void test_close_while_paused(void **state)
+{
+	struct end e;
+
+	(void)state;
+	start_unix(&e);
+	let_pass();
+	e.s.flags |= TAKO_SOCK_PAUSED;
+	for (int i = 0; i < 5; i++)
+		say(e.peer, NULL, "x", 1);
+	let_pass();
+	finish(&e);
+	assert_int_equal(e.calls, 0);
+}
+
 static void test_pause_from_a_delivery(void **state)
 {
 	union tako_dgram_addr at;
@@ -983,7 +1038,12 @@ static void test_out_of_memory(void **state)
 
 #define WITH(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
-int dgram_cases_run(const struct tako_runtime *runtime)
+int dgram_cases_install(void)
+{
+	return failalloc_install();
+}
+
+int dgram_cases_run(const struct tako_runtime *runtime, unsigned buffers)
 {
 	const struct CMUnitTest tests[] = {
 		WITH(test_receive_in_batches),
@@ -1000,6 +1060,8 @@ int dgram_cases_run(const struct tako_runtime *runtime)
 		WITH(test_refused_is_reported),
 		WITH(test_refused_while_paused),
 		WITH(test_pause),
+		WITH(test_pause_is_its_own),
+		WITH(test_close_while_paused),
 		WITH(test_pause_from_a_delivery),
 		WITH(test_close_from_a_delivery),
 		WITH(test_fairness),
@@ -1008,7 +1070,6 @@ int dgram_cases_run(const struct tako_runtime *runtime)
 	};
 
 	rt = runtime;
-	if (failalloc_install() < 0)
-		return 1;
+	buffer_count = buffers;
 	return cmocka_run_group_tests_name(runtime->name, tests, NULL, NULL);
 }

@@ -7,7 +7,10 @@
 
 #include <tako/sys/runtime.h>
 
-/* Run all cases; returns how many failed.  Installs the failing allocator: first in main(). */
-int dgram_cases_run(const struct tako_runtime *rt);
+/* Install the failing allocator: first in main(), before anything allocates. */
+int dgram_cases_install(void);
+/* Run all cases on loops with this recv_buffer_count (0: the runtime's choice); returns how many
+ * failed. */
+int dgram_cases_run(const struct tako_runtime *rt, unsigned buffer_count);
 
 #endif /* TAKO_TEST_DGRAM_CASES_H */

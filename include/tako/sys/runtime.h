@@ -207,7 +207,9 @@ struct tako_runtime {
 	/* Drive the datagram socket `fd` (UDP, bound or connected, or Unix; non-blocking), which
 	 * the runtime closes after close().  Asks for GRO, the local address and ECN where the
 	 * kernel has them; what else the socket should do (IP_MTU_DISCOVER, buffer sizes) is the
-	 * caller's.  Pause, resume(), flush() and close() are as for streams; shut(), waiting() and
+	 * caller's.  (Connect a Unix socket: the kernel does not say when a peer that is only named
+	 * has room again, so one that is full is tried over and over.)
+	 * Pause, resume(), flush() and close() are as for streams; shut(), waiting() and
 	 * unacked() are for streams only.  NULL: this runtime has no datagrams.  TAKO_EINVAL: not
 	 * a datagram socket, or not bound; TAKO_ENOMEM; TAKO_ESYS: fd is still the caller's. */
 	int (*start_dgram)(struct tako_loop *loop, struct tako_sock *s, int fd);
