@@ -124,7 +124,8 @@ int tako__conn_send(struct tako__conn *c, struct tako_send *op)
 
 void tako__conn_flush(struct tako__conn *c)
 {
-	if (c->open && c->open->used)
+	/* What a socket that closes would not take goes back with the connection. */
+	if (c->open && c->open->used && TAKO__LIKELY(!(c->flags & TAKO__CONN_CLOSING)))
 		queue_open(c);
 }
 
