@@ -157,6 +157,40 @@ static void test_data_is_free(void **state)
 	assert_int_equal(l.control.left, 16);
 }
 
+/* A peer that acknowledges each of many small frames, and has them all at once, is no flood; nor does
+ * what it is owed for that pay for anything else. */
+static void test_windows_for_data(void **state)
+{
+	(void)state;
+	begin(20);
+	for (int i = 0; i < 500; i++)
+		tako__h2_limits_sent(&l, 1);
+	for (int i = 0; i < 1000; i++)
+		frame(8, 0, 1, 4);
+	fine();
+	assert_int_equal(l.control.left, 20);
+	wire_n = 0;
+	for (int i = 0; i < 20; i++)
+		frame(8, 0, 1, 4);
+	fine();
+	wire_n = 0;
+	frame(8, 0, 1, 4);
+	refused("WINDOW", 4);
+	begin(20);
+	for (int i = 0; i < 500; i++)
+		tako__h2_limits_sent(&l, 1);
+	for (int i = 0; i < 20; i++)
+		frame(6, 0, 0, 8);
+	fine();
+	wire_n = 0;
+	frame(6, 0, 0, 8);
+	refused("PING", 8);
+	/* It has a bound. */
+	for (int i = 0; i < 200000; i++)
+		tako__h2_limits_sent(&l, 16384);
+	assert_in_range(l.granted, TAKO__H2_GRANTED_MAX, TAKO__H2_GRANTED_MAX + 18);
+}
+
 static void test_continuations(void **state)
 {
 	(void)state;
@@ -257,6 +291,7 @@ int main(void)
 		cmocka_unit_test(test_bucket_without_bottom),
 		cmocka_unit_test(test_each_type_costs),
 		cmocka_unit_test(test_data_is_free),
+		cmocka_unit_test(test_windows_for_data),
 		cmocka_unit_test(test_continuations),
 		cmocka_unit_test(test_block_bytes),
 		cmocka_unit_test(test_priority_on_stream_0),

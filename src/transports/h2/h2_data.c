@@ -292,8 +292,7 @@ int tako__h2_data_send(nghttp2_session *session, nghttp2_frame *frame, const uin
 	struct tako__h2 *h = arg;
 
 	(void)session, (void)frame;
-	/* What the peer grants us later is worth that much of its frames. */
-	tako__h2_bucket_earn(&h->limits.control, 2 + (uint32_t)n / 1024);
+	tako__h2_limits_sent(&h->limits, n);
 	if (!n)
 		return tako__conn_write(h->c, (const char *)head, TAKO__H2_FRAME_HEAD_BYTES) < 0
 		               ? NGHTTP2_ERR_CALLBACK_FAILURE

@@ -123,6 +123,10 @@ static bool begin_frame(struct tako__h2_limits *l, const uint8_t *head, uint64_t
 		l->why = "PRIORITY on stream 0";
 		return false;
 	}
+	if (type == WINDOW_UPDATE && l->granted) {
+		l->granted--;
+		return true;
+	}
 	if (type == CONTINUATION || is_free(type, flags, n) ||
 	    tako__h2_bucket_take(&l->control, now_ns))
 		return true;
@@ -173,6 +177,19 @@ size_t tako__h2_limits_scan(struct tako__h2_limits *l, const char *p, size_t n, 
 			return start;
 	}
 	return n;
+}
+
+/* Where the bucket is full the rest is kept for WINDOW_UPDATE: many small frames may be on their way
+ * before the first of them is acknowledged, and all of them are, a stream's window and the
+ * connection's each. */
+void tako__h2_limits_sent(struct tako__h2_limits *l, size_t n)
+{
+	uint32_t worth = 2 + (uint32_t)n / 1024;
+	uint32_t room = l->control.burst - l->control.left;
+
+	tako__h2_bucket_earn(&l->control, worth);
+	if (worth > room && l->granted < TAKO__H2_GRANTED_MAX)
+		l->granted += worth - room;
 }
 
 bool tako__h2_limits_waits(const struct tako__h2_limits *l)

@@ -36,9 +36,13 @@ static inline void tako__h2_bucket_earn(struct tako__h2_bucket *b, uint32_t n)
 	b->left = n < b->burst - b->left ? b->left + n : b->burst;
 }
 
+/* WINDOW_UPDATEs that a peer may owe us at most: they are on their way as long as its DATA was. */
+#define TAKO__H2_GRANTED_MAX 65536u
+
 struct tako__h2_limits {
 	struct tako__h2_bucket control; /* frames that bring nothing */
 	struct tako__h2_bucket resets;  /* streams that ended by an error */
+	uint32_t granted;               /* WINDOW_UPDATEs that DATA has been sent for */
 	uint32_t continuations_max;     /* of one field block */
 	uint32_t block_bytes_max;       /* of one field block, compressed */
 	uint32_t frame_bytes_max;       /* of a frame's payload, as we announced */
@@ -53,6 +57,10 @@ struct tako__h2_limits {
 	bool wrong;      /* no flood: a frame that must be refused and would be ignored */
 	const char *why; /* what was too much, or wrong: NULL until something is */
 };
+
+/* n bytes of DATA were sent, in one frame: what the peer grants us for it later is worth that much of its
+ * frames. */
+void tako__h2_limits_sent(struct tako__h2_limits *l, size_t n);
 
 /* Look at p[0..n), received now.  Returns how much of it may be processed: all, or what comes
  * before the frame that is one too many, and l->why says which. */
