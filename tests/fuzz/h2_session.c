@@ -92,6 +92,12 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
 	return 0;
 }
 
+static int unpack(nghttp2_session *session, void **payload, const nghttp2_frame_hd *hd, void *arg)
+{
+	(void)session, (void)payload, (void)hd, (void)arg;
+	return NGHTTP2_ERR_CANCEL;
+}
+
 static nghttp2_session *session_new(void)
 {
 	nghttp2_session_callbacks *cb;
@@ -102,9 +108,10 @@ static nghttp2_session *session_new(void)
 	nghttp2_session_callbacks_set_on_begin_headers_callback(cb, on_begin_headers);
 	nghttp2_session_callbacks_set_on_header_callback(cb, on_header);
 	nghttp2_session_callbacks_set_on_frame_recv_callback(cb, on_frame);
+	nghttp2_session_callbacks_set_unpack_extension_callback(cb, unpack);
 	nghttp2_option_set_no_http_messaging(option, 1);
 	nghttp2_option_set_no_auto_window_update(option, 1);
-	nghttp2_option_set_builtin_recv_extension_type(option, NGHTTP2_PRIORITY_UPDATE);
+	nghttp2_option_set_user_recv_extension_type(option, NGHTTP2_PRIORITY_UPDATE);
 	tako__h2_mem_init(&mem);
 	MUST(nghttp2_session_server_new3(&session, cb, NULL, option, &mem.mem) == 0);
 	nghttp2_session_callbacks_del(cb);

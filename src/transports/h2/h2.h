@@ -15,11 +15,13 @@
 #include "transports/h2/h2_head.h"
 #include "transports/h2/h2_limits.h"
 #include "transports/h2/h2_mem.h"
+#include "transports/h2/h2_priority.h"
 
 extern const struct tako__proto_ops tako__h2_ops;
 
 enum {
 	TAKO__H2_UPDATED_MAX = 8,
+	TAKO__H2_UPDATE_BYTES = 64,
 	/* Of a response's body inside its stream's own block: most answers need no other. */
 	TAKO__H2_INLINE_BYTES = 256,
 	/* Waiting bodies are copied into frames up to this; longer ones are sent from where they
@@ -97,6 +99,12 @@ struct tako__h2_stream {
 	char inline_data[TAKO__H2_INLINE_BYTES];
 };
 
+/* A stream whose PRIORITY_UPDATE came first. */
+struct tako__h2_updated {
+	int32_t id;
+	struct tako__priority priority;
+};
+
 enum tako__h2_drain { TAKO__H2_OPEN, TAKO__H2_NOTICED, TAKO__H2_LAST };
 
 struct tako__h2 {
@@ -112,14 +120,16 @@ struct tako__h2 {
 	struct tako__h2_known known;
 	struct tako__h2_limits limits;
 	uint32_t stream_count;
-	uint32_t reset_count;                  /* of `closed`, those that the peer has given up */
-	uint64_t idle_ns;                      /* since when there are no streams */
-	uint64_t wait_ns;                      /* an incomplete frame or block: since then */
-	uint64_t heard_ns;                     /* when bytes last came */
-	uint64_t ping_ns;                      /* an unanswered keep-alive PING was sent */
-	uint64_t notice_ns;                    /* the drain's first GOAWAY was */
-	int32_t updated[TAKO__H2_UPDATED_MAX]; /* streams whose PRIORITY_UPDATE came first */
+	uint32_t reset_count; /* of `closed`, those that the peer has given up */
+	uint64_t idle_ns;     /* since when there are no streams */
+	uint64_t wait_ns;     /* an incomplete frame or block: since then */
+	uint64_t heard_ns;    /* when bytes last came */
+	uint64_t ping_ns;     /* an unanswered keep-alive PING was sent */
+	uint64_t notice_ns;   /* the drain's first GOAWAY was */
+	struct tako__h2_updated updated[TAKO__H2_UPDATED_MAX]; /* oldest overwritten first */
 	uint32_t updated_count;
+	uint32_t update_n; /* bytes of a PRIORITY_UPDATE that is being received */
+	uint8_t update[TAKO__H2_UPDATE_BYTES];
 	const char *why; /* the peer has asked too much: what of */
 	enum tako__h2_drain drain;
 	bool busy; /* inside the library, or the pump: the other end of it looks again */
@@ -147,6 +157,17 @@ struct tako__h2_local *tako__h2_local(struct tako__worker *w);
 int tako__h2_session_open(struct tako__h2 *h);
 /* GOAWAY, and an end to everything. */
 void tako__h2_terminate(struct tako__h2 *h, uint32_t code, const char *why);
+
+/* ---- h2_update.c: PRIORITY_UPDATE ----------------------------------------------------- */
+
+int tako__h2_update_chunk(nghttp2_session *session, const nghttp2_frame_hd *hd, const uint8_t *p,
+                          size_t n, void *arg);
+int tako__h2_update_unpack(nghttp2_session *session, void **payload, const nghttp2_frame_hd *hd,
+                           void *arg);
+/* The frame is complete. */
+void tako__h2_update(struct tako__h2 *h, const nghttp2_frame_hd *hd);
+/* What one said of a request before it came, or NULL. */
+const struct tako__priority *tako__h2_updated(struct tako__h2 *h, int32_t id);
 
 /* ---- h2.c: the connection ----------------------------------------------------------- */
 

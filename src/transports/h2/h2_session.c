@@ -102,16 +102,6 @@ static void on_headers(struct tako__h2 *h, const nghttp2_frame *frame)
 		tako__h2_stream_end(s);
 }
 
-/* The library has applied it.  One for a request that is still to come outweighs the field that
- * the request brings (RFC 9218 section 7). */
-static void on_priority_update(struct tako__h2 *h, const nghttp2_ext_priority_update *u)
-{
-	if (u->stream_id == 0)
-		tako__h2_terminate(h, NGHTTP2_PROTOCOL_ERROR, "PRIORITY_UPDATE of stream 0");
-	else if (!find(h, u->stream_id))
-		h->updated[h->updated_count++ % TAKO__H2_UPDATED_MAX] = u->stream_id;
-}
-
 static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
 {
 	struct tako__h2 *h = arg;
@@ -130,7 +120,7 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
 			tako__h2_stream_end(s);
 		return 0;
 	case NGHTTP2_PRIORITY_UPDATE:
-		on_priority_update(h, frame->ext.payload);
+		tako__h2_update(h, &frame->hd);
 		return 0;
 	case NGHTTP2_PING:
 		if (frame->hd.flags & NGHTTP2_FLAG_ACK)
@@ -191,6 +181,8 @@ static void set_callbacks(nghttp2_session_callbacks *cb)
 	nghttp2_session_callbacks_set_on_stream_close_callback(cb, on_close);
 	nghttp2_session_callbacks_set_on_frame_not_send_callback(cb, on_not_sent);
 	nghttp2_session_callbacks_set_send_data_callback(cb, tako__h2_data_send);
+	nghttp2_session_callbacks_set_on_extension_chunk_recv_callback(cb, tako__h2_update_chunk);
+	nghttp2_session_callbacks_set_unpack_extension_callback(cb, tako__h2_update_unpack);
 }
 
 static void set_options(nghttp2_option *o)
@@ -198,7 +190,7 @@ static void set_options(nghttp2_option *o)
 	nghttp2_option_set_no_http_messaging(o, 1);
 	nghttp2_option_set_no_auto_window_update(o, 1);
 	nghttp2_option_set_no_closed_streams(o, 1);
-	nghttp2_option_set_builtin_recv_extension_type(o, NGHTTP2_PRIORITY_UPDATE);
+	nghttp2_option_set_user_recv_extension_type(o, NGHTTP2_PRIORITY_UPDATE);
 	nghttp2_option_set_max_send_header_block_length(o, HEADER_BLOCK_BYTES_MAX);
 	/* Ours count first, and what the config says. */
 	nghttp2_option_set_stream_reset_rate_limit(o, UINT32_MAX, UINT32_MAX);

@@ -8,7 +8,6 @@
 #include "core/server.h"
 #include "core/worker.h"
 #include "transports/h2/h2.h"
-#include "transports/h2/h2_priority.h"
 
 static const tako_server_config *config(const struct tako__h2_stream *s)
 {
@@ -232,16 +231,14 @@ static void take_head(struct tako__exchange *x, struct tako__h2_head *head)
 	}
 }
 
-/* An order for the library's scheduler (RFC 9218 section 5). */
+/* An order for the library's scheduler (RFC 9218 section 5).  A frame that came first outweighs the
+ * field that the request brings (section 7). */
 static void prioritise(struct tako__h2_stream *s, tako_str value)
 {
-	struct tako__priority p = tako__priority_parse(value);
+	const struct tako__priority *said = tako__h2_updated(s->h, s->id);
+	struct tako__priority p = said ? *said : tako__priority_parse(value);
 	nghttp2_extpri pri = {.urgency = p.urgency, .inc = p.incremental};
 
-	for (size_t i = 0; i < TAKO__H2_UPDATED_MAX; i++) {
-		if (s->h->updated[i] == s->id)
-			return;
-	}
 	(void)nghttp2_session_change_extpri_stream_priority(s->h->session, s->id, &pri, 0);
 }
 
@@ -280,7 +277,7 @@ void tako__h2_stream_request(struct tako__h2_stream *s, bool end)
 	take_head(x, head);
 	if (!take_framing(s, head, end))
 		status = TAKO__H2_MALFORMED;
-	if (TAKO__UNLIKELY(head->priority.p))
+	if (TAKO__UNLIKELY(head->priority.p || s->h->updated_count))
 		prioritise(s, head->priority);
 	if (TAKO__LIKELY(status == 0)) {
 		tako__exchange_run(x, x->raw_path.p);
