@@ -45,28 +45,6 @@ static void complete(struct sim_http1 *h)
 
 /* ---- Heads --------------------------------------------------------------------------- */
 
-const char *sim_reply_field(const struct sim_reply *r, const char *name, char *buf, size_t n)
-{
-	size_t name_n = strlen(name);
-
-	for (const char *at = strstr(r->head, "\r\n"); at; at = strstr(at, "\r\n")) {
-		size_t value_n;
-
-		at += 2;
-		if (strncasecmp(at, name, name_n) != 0 || at[name_n] != ':')
-			continue;
-		at += name_n + 1;
-		at += strspn(at, " ");
-		value_n = strcspn(at, "\r");
-		if (value_n >= n)
-			return NULL;
-		memcpy(buf, at, value_n);
-		buf[value_n] = '\0';
-		return buf;
-	}
-	return NULL;
-}
-
 static bool status_line(struct sim_http1 *h, struct sim_reply *r)
 {
 	char space;
@@ -147,22 +125,10 @@ static size_t feed_head(struct sim_http1 *h, const char *p, size_t n)
 
 /* ---- Bodies ------------------------------------------------------------------------------ */
 
-static void add_body(struct sim_reply *r, const char *p, size_t n)
-{
-	if (r->body_n + n > r->body_cap) {
-		r->body_cap = (r->body_n + n) * 2;
-		r->body = realloc(r->body, r->body_cap);
-		if (!r->body)
-			abort();
-	}
-	memcpy(r->body + r->body_n, p, n);
-	r->body_n += n;
-}
-
 static size_t feed_counted(struct sim_http1 *h, const char *p, size_t n)
 {
 	n = n < h->left ? n : h->left;
-	add_body(present(h), p, n);
+	sim_reply_add_body(present(h), p, n);
 	h->left -= n;
 	if (h->left)
 		return n;
@@ -185,19 +151,10 @@ static void chunk_size(struct sim_http1 *h)
 
 static void trailer(struct sim_http1 *h)
 {
-	struct sim_reply *r = present(h);
-	size_t have = strlen(r->trailers);
-
-	if (!h->line[0]) {
+	if (!h->line[0])
 		complete(h);
-		return;
-	}
-	if (have + h->line_n + 2 > sizeof r->trailers) {
+	else if (!sim_reply_add_trailer(present(h), h->line, h->line_n))
 		h->bad = "trailers too long";
-		return;
-	}
-	memcpy(r->trailers + have, h->line, h->line_n);
-	r->trailers[have + h->line_n] = '\n';
 }
 
 static void line_done(struct sim_http1 *h)
@@ -248,7 +205,7 @@ void sim_http1_feed(void *arg, const char *p, size_t n)
 		} else if (h->state == SIM_H1_LENGTH || h->state == SIM_H1_CHUNK_DATA) {
 			used = feed_counted(h, p, n);
 		} else if (h->state == SIM_H1_UNTIL_END) {
-			add_body(present(h), p, n);
+			sim_reply_add_body(present(h), p, n);
 			used = n;
 		} else {
 			used = feed_line(h, p, n);

@@ -6,14 +6,7 @@
 #ifndef TESTS_SIM_HTTP1_H
 #define TESTS_SIM_HTTP1_H
 
-#include <stdbool.h>
-#include <stddef.h>
-
-enum {
-	SIM_REPLIES_MAX = 64,
-	SIM_HEAD_BYTES = 2048,
-	SIM_TRAILER_BYTES = 512,
-};
+#include "sim/sim_reply.h"
 
 enum sim_http1_state {
 	SIM_H1_HEAD,
@@ -23,25 +16,6 @@ enum sim_http1_state {
 	SIM_H1_CHUNK_END,
 	SIM_H1_TRAILERS,
 	SIM_H1_UNTIL_END,
-};
-
-/* One final response. */
-struct sim_reply {
-	int status;
-	int minor;
-	unsigned continue_count; /* 100s before it */
-	unsigned hint_count;     /* 102s and 103s */
-	bool head_only;          /* it answers HEAD */
-	bool close;              /* "Connection: close" */
-	bool keep_alive;         /* "Connection: keep-alive" */
-	bool chunked;
-	bool until_end; /* the end of the connection ends it */
-	size_t head_n;
-	char head[SIM_HEAD_BYTES]; /* status line and fields, NUL behind */
-	char *body;
-	size_t body_n;
-	size_t body_cap;
-	char trailers[SIM_TRAILER_BYTES];
 };
 
 struct sim_http1 {
@@ -66,7 +40,5 @@ void sim_http1_feed(void *h, const char *p, size_t n);
 void sim_http1_end(struct sim_http1 *h, bool reset);
 /* Something of an incomplete response is there. */
 bool sim_http1_partial(const struct sim_http1 *h);
-/* The first value of a field, or NULL. */
-const char *sim_reply_field(const struct sim_reply *r, const char *name, char *buf, size_t n);
 
 #endif /* TESTS_SIM_HTTP1_H */

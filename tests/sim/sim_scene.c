@@ -6,6 +6,18 @@
 
 #include <stdlib.h>
 
+static const tako_transport *transport(void)
+{
+	if (sim_carrier->shell)
+		return sim_carrier->shell->transport();
+	return sim_carrier->h2 ? tako_h2c() : tako_http1();
+}
+
+static const tako_listen_config *config(void)
+{
+	return sim_carrier->shell ? sim_carrier->shell->config() : NULL;
+}
+
 void sim_scene_begin(struct sim_scene *s, uint64_t seed, const struct sim_options *options,
                      const tako_server_config *cfg)
 {
@@ -23,7 +35,7 @@ void sim_scene_begin(struct sim_scene *s, uint64_t seed, const struct sim_option
 	router = sim_app_router(&s->app);
 	if (s->files)
 		tako_static(router, "/files", s->files);
-	sim_server_start(&s->server, router, cfg, NULL);
+	sim_server_start(&s->server, router, cfg, transport(), config());
 }
 
 struct sim_script *sim_scene_client(struct sim_scene *s)
@@ -40,7 +52,7 @@ struct sim_script *sim_scene_talker(struct sim_scene *s, unsigned count)
 {
 	struct sim_script *c = sim_scene_client(s);
 
-	sim_peer_draw(&c->peer);
+	sim_script_draw(c);
 	if (s->body_bytes_max)
 		c->body_bytes_max = s->body_bytes_max;
 	for (unsigned i = 0; i < count; i++)
@@ -96,8 +108,9 @@ void sim_scene_end(struct sim_scene *s)
 		tako_server_stop(s->server.srv);
 	for (unsigned i = 0; i < SIM_TURNS_MAX && !s->server.over; i++)
 		sim_scene_turn(s);
-	sim_server_end(&s->server);
+	/* Before memory is counted. */
 	for (unsigned i = 0; i < s->count; i++)
 		sim_script_free(&s->clients[i]);
+	sim_server_end(&s->server);
 	sim_app_end(&s->app);
 }

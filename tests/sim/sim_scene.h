@@ -9,7 +9,7 @@
 #include "sim/sim_script.h"
 #include "sim/sim_server.h"
 
-enum { SIM_CLIENTS_MAX = 16, SIM_TURNS_MAX = 100000 };
+enum { SIM_CLIENTS_MAX = 16, SIM_TURNS_MAX = 400000 };
 
 struct sim_scene {
 	struct sim_server server;

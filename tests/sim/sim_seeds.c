@@ -69,6 +69,7 @@ void sim_seeds_run(void **state)
 	if (count == 0)
 		fail_msg("no seed to run");
 	present.name = c->name;
+	sim_carrier = c->carrier;
 	for (uint64_t i = 0; i < count; i++) {
 		present.seed = first + i;
 		present.running = true;

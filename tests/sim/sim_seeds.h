@@ -15,17 +15,23 @@
 
 #include <stdint.h>
 
+#include "sim/sim_carrier.h"
+
 struct sim_case {
 	const char *name;
 	void (*run)(uint64_t seed);
+	const struct sim_carrier *carrier;
 };
 
 /* Initialises a struct CMUnitTest inside a function. */
-#define SIM_TEST(fn)                                                                               \
+#define SIM_TEST(fn) SIM_TEST_(fn, #fn, sim_over_h1)
+/* The same over h2c, tls (HTTP/1.1 in TLS) or h2 (in TLS): its name is then, say, fn@h2c. */
+#define SIM_TEST_OVER(fn, over) SIM_TEST_(fn, #fn "@" #over, sim_over_##over)
+#define SIM_TEST_(fn, text, over)                                                                  \
 	{                                                                                          \
-#fn, sim_seeds_run, NULL, sim_seeds_end, &(struct sim_case)                        \
+		text, sim_seeds_run, NULL, sim_seeds_end, &(struct sim_case)                       \
 		{                                                                                  \
-#fn, fn                                                                    \
+			text, fn, &over                                                            \
 		}                                                                                  \
 	}
 

@@ -43,6 +43,21 @@ size_t sim_alloc_calm(void)
 	return failalloc_disarm();
 }
 
+static size_t held_at;
+static size_t held_count;
+
+void sim_alloc_hold(void)
+{
+	held_at = atomic_exchange(&failalloc_.fail_at, 0);
+	held_count = failalloc_count();
+}
+
+void sim_alloc_go_on(void)
+{
+	atomic_store(&failalloc_.count, held_count);
+	atomic_store(&failalloc_.fail_at, held_at);
+}
+
 static int lowest_fd(void)
 {
 	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -58,7 +73,7 @@ void sim_server_begin(struct sim_server *s, uint64_t seed, const struct sim_opti
 }
 
 void sim_server_start(struct sim_server *s, tako_router *router, const tako_server_config *cfg,
-                      const tako_transport *t)
+                      const tako_transport *t, const tako_listen_config *listen)
 {
 	tako_server_config c = cfg ? *cfg : *TAKO_SERVER_CONFIG();
 	int rc;
@@ -68,7 +83,8 @@ void sim_server_start(struct sim_server *s, tako_router *router, const tako_serv
 	rc = tako_server_new(&s->srv, router, &c);
 	tako_router_free(router);
 	assert_int_equal(rc, 0);
-	assert_int_equal(tako_server_listen(s->srv, t ? t : tako_http1(), "127.0.0.1:0", NULL), 0);
+	assert_int_equal(tako_server_listen(s->srv, t ? t : tako_http1(), "127.0.0.1:0", listen),
+	                 0);
 	assert_true(tako_server_fd(s->srv) >= 0);
 }
 

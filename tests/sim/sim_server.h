@@ -26,12 +26,15 @@ void sim_alloc_install(void);
 void sim_alloc_fail(size_t nth, bool for_good);
 /* Nothing fails any more.  How many did? */
 size_t sim_alloc_calm(void);
+/* What is allocated until sim_alloc_go_on() is the test's: it neither fails nor counts. */
+void sim_alloc_hold(void);
+void sim_alloc_go_on(void);
 
 /* Make the world.  `options` NULL: calm.  Before the router, which counts as the run's. */
 void sim_server_begin(struct sim_server *s, uint64_t seed, const struct sim_options *options);
-/* Takes over `router`.  Asserts that it starts.  `t` NULL: HTTP/1.1. */
+/* Takes over `router`.  Asserts that it starts.  `t` NULL: HTTP/1.1.  `listen` may be NULL. */
 void sim_server_start(struct sim_server *s, tako_router *router, const tako_server_config *cfg,
-                      const tako_transport *t);
+                      const tako_transport *t, const tako_listen_config *listen);
 /* One turn.  The alarm has rung when it returns. */
 void sim_server_step(struct sim_server *s);
 /* Turns until so much time has passed. */

@@ -44,7 +44,7 @@ static void test_small_answers_share_blocks(void **state)
 	sim_server_begin(&server, 1, &options);
 	router = tako_router_new();
 	tako_get(router, "/", hello, NULL);
-	sim_server_start(&server, router, &cfg, NULL);
+	sim_server_start(&server, router, &cfg, NULL, NULL);
 	l = sim_connect(&server.sim.net);
 	sim_write(l, request, sizeof request - 1);
 	sim_server_pass(&server, 10 * SIM_MS);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * HTTP/1.1 while everything goes wrong: peers that leave, memory that is not there, accepts that
+ * Requests while everything goes wrong, whatever they are carried by: peers that leave, memory that is not there, accepts that
  * fail, files that shrink.  What did arrive is right as far as it goes, nothing else is taken
  * for an answer, nothing leaks, and who comes afterwards is served.
  */
@@ -9,6 +9,8 @@
 #include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
+
+#include <stdio.h>
 
 #include "core/server.h"
 #include "sim/sim_scene.h"
@@ -41,8 +43,19 @@ static void leave(struct sim_script *c)
 	else if (sim_rand_chance(rand_of(), 500))
 		sim_close(c->peer.link);
 	/* In the middle of a request this would be answered 400. */
-	else if (sim_peer_silent(&c->peer))
-		sim_shut(c->peer.link);
+	else if (sim_script_silent(c))
+		sim_script_shut(c);
+}
+
+/* Some of what was asked for is not wanted any more. */
+static void give_up(struct sim_script *c)
+{
+	static const uint32_t codes[] = {NGHTTP2_CANCEL, NGHTTP2_NO_ERROR, NGHTTP2_INTERNAL_ERROR};
+
+	for (unsigned i = 0; c->h2 && i < c->count; i++) {
+		if (sim_rand_chance(rand_of(), 300))
+			(void)sim_h2_give_up(c->h2, i, codes[sim_rand_below(rand_of(), 3)]);
+	}
 }
 
 /* At any point, in any way: end hooks run once, and every figure adds up (sim_scene_end). */
@@ -54,8 +67,11 @@ static void departures(uint64_t seed)
 	for (uint64_t i = sim_rand_between(rand_of(), 1, 5); i; i--)
 		sim_scene_talker(&scene, (unsigned)sim_rand_below(rand_of(), 5));
 	turns = sim_rand_size(rand_of(), 1000);
-	for (uint64_t i = 0; i < turns; i++)
+	for (uint64_t i = 0; i < turns; i++) {
 		sim_scene_turn(&scene);
+		if (sim_rand_chance(rand_of(), 100))
+			give_up(&scene.clients[sim_rand_below(rand_of(), scene.count)]);
+	}
 	for (unsigned i = 0; i < scene.count; i++) {
 		if (sim_rand_chance(rand_of(), 700))
 			leave(&scene.clients[i]);
@@ -81,9 +97,9 @@ static void half_closed(uint64_t seed)
 	sim_scene_begin(&scene, seed, NULL, &cfg);
 	c = sim_scene_talker(&scene, (unsigned)sim_rand_below(rand_of(), 8));
 	c->peer.deaf = sim_rand_chance(rand_of(), 500);
-	for (unsigned i = 0; i < SIM_TURNS_MAX && !sim_peer_silent(&c->peer); i++)
+	for (unsigned i = 0; i < SIM_TURNS_MAX && !sim_script_silent(c); i++)
 		sim_scene_turn(&scene);
-	sim_shut(c->peer.link);
+	sim_script_shut(c);
 	if (c->peer.deaf)
 		sim_scene_pass(&scene, 100000 * SIM_MS);
 	c->peer.deaf = false;
@@ -95,31 +111,35 @@ static void half_closed(uint64_t seed)
 /* ---- Memory that is not there -------------------------------------------------------------- */
 
 /* The answer that was due, or one that says that it could not be had. */
+static void allow_failure(struct sim_reply *r, struct sim_expect *e)
+{
+	if (r->status == 500) {
+		assert_true(e->head_only || r->body_n > 0);
+		*e = (struct sim_expect){.status = 500, .close = r->close, .old = e->old};
+		r->body_n = 0;
+		r->keep_alive = e->old && !e->close;
+		r->hint_count = 0;
+		r->continue_count = 0;
+		return;
+	}
+	/* Trailers may be lost where memory is (RFC 9110 section 6.5), and so may the connection
+	 * afterwards. */
+	e->trailer = e->trailer && r->trailers[0];
+	e->close = r->close;
+	r->keep_alive = e->old && !e->close;
+}
+
 static void check_answers(struct sim_script *c)
 {
-	assert_null(c->http.bad);
-	for (unsigned i = 0; i < c->http.reply_count; i++) {
-		struct sim_reply *r = &c->http.replies[i];
-		struct sim_expect *e = &c->expect[i];
+	assert_null(sim_script_bad(c));
+	for (unsigned i = 0; i < c->count; i++) {
+		struct sim_reply *r = sim_script_reply(c, i);
 
-		if (r->status == 500) {
-			assert_true(e->head_only || r->body_n > 0);
-			*e = (struct sim_expect){.status = 500, .close = r->close, .old = e->old};
-			r->body_n = 0;
-			r->keep_alive = e->old && !e->close;
-			r->hint_count = 0;
-			r->continue_count = 0;
-			continue;
-		}
-		/* Trailers may be lost where memory is (RFC 9110 section 6.5), and so may the
-		 * connection afterwards. */
-		e->trailer = e->trailer && r->trailers[0];
-		e->close = r->close;
-		r->keep_alive = e->old && !e->close;
+		if (r)
+			allow_failure(r, &c->expect[i]);
 	}
 	sim_script_check(c, false);
-	/* All of them, or an end. */
-	assert_true(c->http.reply_count == c->count || c->told_end);
+	assert_true(sim_script_told(c));
 }
 
 static void allocations(uint64_t seed)
@@ -193,7 +213,7 @@ static void accept_errors(uint64_t seed)
 		sim_scene_talker(&scene, 1);
 	assert_true(sim_scene_play(&scene));
 	for (unsigned i = 0; i < scene.count; i++) {
-		bool whole = scene.clients[i].http.reply_count == scene.clients[i].count;
+		bool whole = sim_script_answered(&scene.clients[i]) == scene.clients[i].count;
 
 		sim_script_check(&scene.clients[i], whole);
 		served += whole;
@@ -238,33 +258,40 @@ static void max_connections(uint64_t seed)
 /* A file that is shorter than its answer promised: the client must see that it is not whole. */
 static void short_files(uint64_t seed)
 {
+	struct sim_ask a = {.method = "GET"};
 	struct sim_script *c;
-	size_t n;
 
 	sim_scene_begin(&scene, seed, NULL, NULL);
 	c = sim_scene_client(&scene);
-	sim_peer_draw(&c->peer);
-	n = sim_rand_size(rand_of(), 100000);
-	sim_peer_sayf(&c->peer,
-	              "GET /short/%zu HTTP/1.%d\r\nConnection: keep-alive\r\nHost: sim\r\n\r\n", n,
-	              (int)sim_rand_below(rand_of(), 2));
-	sim_http1_expect(&c->http, false);
-	c->expect[c->count++] = (struct sim_expect){.status = 200};
+	sim_script_draw(c);
+	snprintf(a.path, sizeof a.path, "/short/%zu", sim_rand_size(rand_of(), 100000));
+	a.old = sim_rand_chance(rand_of(), 500);
+	sim_script_ask(c, &a, (struct sim_expect){.status = 200});
 	assert_true(sim_scene_play(&scene));
-	assert_null(c->http.bad);
-	assert_int_equal(c->http.reply_count, 0);
-	assert_true(c->told_end);
-	assert_int_equal(scene.app.failed, 1);
+	assert_null(sim_script_bad(c));
+	assert_int_equal(sim_script_answered(c), 0);
+	assert_true(sim_script_told(c));
 	check_health();
 	sim_scene_end(&scene);
+	assert_int_equal(scene.app.failed, 1);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		SIM_TEST(departures),      SIM_TEST(half_closed),   SIM_TEST(allocations),
-		SIM_TEST(each_allocation), SIM_TEST(accept_errors), SIM_TEST(max_connections),
+		SIM_TEST(departures),
+		SIM_TEST(half_closed),
+		SIM_TEST(allocations),
+		SIM_TEST(each_allocation),
+		SIM_TEST(accept_errors),
+		SIM_TEST(max_connections),
 		SIM_TEST(short_files),
+		SIM_TEST_OVER(departures, h2c),
+		SIM_TEST_OVER(allocations, h2c),
+		SIM_TEST_OVER(each_allocation, h2c),
+		SIM_TEST_OVER(accept_errors, h2c),
+		SIM_TEST_OVER(max_connections, h2c),
+		SIM_TEST_OVER(short_files, h2c),
 	};
 
 	sim_alloc_install();
