@@ -139,6 +139,41 @@ configure() {
         CPPFLAGS="-DWOLFSSL_GETRANDOM -DWOLFSSL_DH_CONST -DWOLFSSL_ALT_NAMES -DWC_MAX_NAME_ENTRIES=10 -DHAVE_SECRET_CALLBACK -DHAVE_AES_ECB"
 }
 
+# Insert TEXT before each line of FILE that is LINE, leading blanks aside, in the function that begins
+# with BEGIN; so many lines there are, or the source is not the one that was read.
+insert() { # file, begin, line, how often, text
+    awk -v begin="$2" -v line="$3" -v text="$5" '
+        index($0, begin) == 1 { inside = 1 }
+        { bare = $0; sub(/^[ \t]+/, "", bare) }
+        inside && bare == line { print text; n++ }
+        { print }
+        /^}/ { inside = 0 }
+        END { print n + 0 >"/dev/stderr" }' "$1" >"$1.new" 2>"$work/inserted" || return
+    [[ $(<"$work/inserted") == "$4" ]] || {
+        echo "$1: $2: $(<"$work/inserted") times, not $4: $3"
+        return 1
+    }
+    mv "$1.new" "$1"
+}
+
+# What of 5.5.4 cannot be lived with, and is as it should be in what came after it:
+# - For each TLS 1.3 client that asks for a staple it parses the certificate and keeps what came of
+#   that, and the response, for ever.
+# - A server does not write before the client's Finished, so what was asked for in early data would be
+#   answered no sooner than without.
+# src/transports/tls hears of it from TAKO__WOLFSSL_MENDED.
+mend() {
+    insert src/tls.c "static int TLSX_CSR_Parse(" "XFREE(cert, ssl->heap, DYNAMIC_TYPE_DCERT);" 3 \
+        "FreeDecodedCert(cert);" || return
+    insert src/tls.c "static void TLSX_CSR_Free(" "XFREE(csr, heap, DYNAMIC_TYPE_TLSX);" 1 \
+        "if (csr->ssl && csr->ssl->options.side == WOLFSSL_SERVER_END) XFREE(csr->response.buffer, NULL, 0);" || return
+    insert src/ssl.c "int wolfSSL_write(" \
+        "if (ssl->earlyData != no_early_data && (ret = wolfSSL_negotiate(ssl)) < 0) {" 1 \
+        "if (ssl->options.handShakeState != SERVER_FINISHED_COMPLETE)" || return
+    insert src/ssl.c "int wolfSSL_write(" "ssl->earlyData = no_early_data;" 1 \
+        "if (ssl->options.handShakeState != SERVER_FINISHED_COMPLETE)"
+}
+
 # The few hundred lines between ngtcp2 and wolfSSL, which no Debian package has.
 build_helper() {
     local f objects=() version=${PWD##*/ngtcp2-}
@@ -197,6 +232,7 @@ build() {
     }
     cd "$work"/wolfssl-*/ || die "no wolfSSL in its source package"
     say "building $(sed -n '1s/ (\(.*\)).*/ \1/p' debian/changelog), once, for under a minute"
+    [[ $PWD != */wolfssl-5.5.4 ]] || run "mending" mend
     [[ -x configure ]] || run "autoreconf" autoreconf -fi
     run "configure" configure
     run "make" env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS make -j"$jobs"
@@ -205,6 +241,7 @@ build() {
     run "ngtcp2's side of it" build_helper
     run "renaming" rename
     run "last look" check_files
+    [[ ! -e $work/inserted ]] || : >"$work/root/mended"
     echo "$stamp" >"$work/root/stamp"
     mv "$work/root" "$dir/wolfssl" || die "cannot move the result to $dir"
     rm -rf "$work"
@@ -218,7 +255,7 @@ if [[ -n ${WOLFSSL_PREFIX-} ]]; then
 elif ! from_system; then
     built || (build) || exit
     answer <<-END
-		WOLFSSL_CFLAGS := -isystem $named/wolfssl/include
+		WOLFSSL_CFLAGS := -isystem $named/wolfssl/include$([[ ! -e $dir/wolfssl/mended ]] || echo " -DTAKO__WOLFSSL_MENDED")
 		WOLFSSL_LIBS :=
 		WOLFSSL_ARCHIVE := $named/wolfssl/lib/libwolfssl.a
 		WOLFSSL_OBJECTS := \$(wildcard $named/wolfssl/lib/objects/*.o)
