@@ -183,6 +183,12 @@ typedef struct tako_listen_config {
 	uint32_t tls_min_version;      /* 0: 12, which is TLS 1.2; 13 */
 	uint32_t tls_tickets;          /* TAKO_OFF: no session tickets */
 	uint32_t no_h2;                /* 1: HTTP/1.1 only, even where the build has HTTP/2 */
+	/* 0: none; to 65536: of what a client that comes back may send before the handshake is
+	 * through (0-RTT, RFC 8446 section 2.3).  Requests that arrive so carry "Early-Data: 1", as
+	 * they may be replayed by others, and where their method is not a safe one are answered
+	 * 425 (RFC 8470).  Not with ticket_keys, which other processes may have too. */
+	uint32_t tls_max_early_data_bytes;
+	uint32_t reserved;
 } tako_listen_config;
 #define TAKO_LISTEN_CONFIG(...)                                                                    \
 	(&(tako_listen_config){.size = sizeof(tako_listen_config), __VA_ARGS__})

@@ -46,6 +46,8 @@ enum {
 #define TAKO__CONN_HELD 1024u   /* a layer holds back input because of a pause */
 /* What is being sent has no end but the connection's: cut short, it ends in a reset. */
 #define TAKO__CONN_UNFRAMED 2048u
+/* What comes may be a replay of what another connection sent: the handshake is not confirmed. */
+#define TAKO__CONN_EARLY 4096u
 
 enum { TAKO__PROTO_STATE_BYTES = 96 };
 

@@ -66,9 +66,49 @@ static TAKO__OUTLINE int normalise(struct tako__exchange *x)
 	return 0;
 }
 
+/* Safe methods (RFC 9110 section 9.2.1), as long as they stay requests: what a stream of another
+ * protocol would carry nobody calls safe. */
+static bool is_safe(const struct tako__exchange *x)
+{
+	return (x->method_id == TAKO__GET || x->method_id == TAKO__HEAD ||
+	        x->method_id == TAKO__OPTIONS || x->method_id == TAKO__TRACE) &&
+	       !x->upgrade.n;
+}
+
+/* RFC 8470 section 5.1: what came before the handshake was confirmed may come again.  0: handlers see
+ * that it did so; else a status. */
+static TAKO__OUTLINE int early(struct tako__exchange *x)
+{
+	static const char name[] = "early-data";
+	struct tako__field *fields;
+	size_t n = x->field_count;
+
+	if (!is_safe(x))
+		return 425;
+	if (tako__field_find(x->fields, x->field_count, name, sizeof name - 1))
+		return 0;
+	fields = tako__arena_alloc(&x->arena, (n + 1) * sizeof *fields);
+	if (!fields)
+		return 500;
+	if (n)
+		memcpy(fields, x->fields, n * sizeof *fields);
+	fields[n] = (struct tako__field){name, "1", sizeof name - 1, 1};
+	x->fields = fields;
+	x->field_count++;
+	return 0;
+}
+
 static int begin(struct tako__exchange *x, tako_str path)
 {
 	x->path = (tako_str){x->raw_path.p, path.n};
+	if (TAKO__UNLIKELY(x->conn->flags & TAKO__CONN_EARLY)) {
+		int status = early(x);
+
+		if (status) {
+			tako__exchange_error(x, status);
+			return 0;
+		}
+	}
 	if (TAKO__UNLIKELY(x->path_flags)) {
 		int status = normalise(x);
 

@@ -199,6 +199,7 @@ static int refuse_layered(const struct tako_transport *t, const tako_listen_conf
 		{"tls_min_version", c->tls_min_version != 0},
 		{"tls_tickets", c->tls_tickets != 0},
 		{"no_h2", c->no_h2 != 0},
+		{"tls_max_early_data_bytes", c->tls_max_early_data_bytes != 0},
 	};
 
 	for (size_t i = 0; i < TAKO__COUNT(fields); i++) {

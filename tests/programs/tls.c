@@ -62,6 +62,17 @@ static int reload(tako_req *req, tako_res *res, void *arg)
 	return rc < 0 ? rc : tako_res_text(res, 200, "%llu\n", (unsigned long long)i.generation);
 }
 
+/* Does the server run what came in early data, and how often? */
+static int bump(tako_req *req, tako_res *res, void *arg)
+{
+	static unsigned count;
+	tako_str early = tako_req_header(req, "Early-Data");
+
+	(void)arg;
+	return tako_res_text(res, 200, "early %.*s\ncount %u\n", early.p ? (int)early.n : 1,
+	                     or_none(early.p), ++count);
+}
+
 /* What watching has done so far. */
 static int generation(tako_req *req, tako_res *res, void *arg)
 {
@@ -185,6 +196,8 @@ static bool parse(struct args *a, char *arg)
 		a->listen.tls_min_version = number(v);
 	else if (is(arg, "tls_tickets=", &v))
 		a->listen.tls_tickets = number(v);
+	else if (is(arg, "tls_max_early_data_bytes=", &v))
+		a->listen.tls_max_early_data_bytes = number(v);
 	else if (is(arg, "no_h2=", &v))
 		a->listen.no_h2 = number(v);
 	else if (is(arg, "tickets=", &v))
@@ -203,6 +216,8 @@ static tako_router *make_router(void)
 	tako_get(r, "/stats", stats, NULL);
 	tako_get(r, "/bulk", bulk, NULL);
 	tako_get(r, "/generation", generation, NULL);
+	tako_get(r, "/bump", bump, NULL);
+	tako_post(r, "/bump", bump, NULL);
 	tako_post(r, "/reload", reload, NULL);
 	tako_post(r, "/paused", paused, NULL);
 	return r;

@@ -12,6 +12,7 @@
 #include "transports/h1/h1.h"
 #include "transports/h2/h2.h"
 #include "transports/tls/tls_layer.h"
+#include "transports/tls/tls_once.h"
 #include "transports/tls/tls_self.h"
 #include "transports/tls/tls_ticket.h"
 
@@ -141,6 +142,28 @@ static int take_tickets(struct tako__tls_options *o, const tako_listen_config *c
 	return 0;
 }
 
+/* Only with tickets of our own: what another process has seen already is not known here. */
+static int take_early(struct tako__tls_options *o, const tako_listen_config *cfg)
+{
+	uint32_t n = cfg->tls_max_early_data_bytes;
+
+	if (n == 0)
+		return 0;
+	if (n > TAKO__TLS_PLAIN_BYTES)
+		return tako__fail(TAKO_EINVAL, "tls_max_early_data_bytes is %u, not in 0 to %d", n,
+		                  TAKO__TLS_PLAIN_BYTES);
+	if (cfg->ticket_keys || cfg->tls_tickets || cfg->client_auth)
+		return tako__fail(TAKO_EINVAL, "tls_max_early_data_bytes is set, but %s",
+		                  cfg->ticket_keys
+		                          ? "ticket_keys may be another process's, and what "
+		                            "came there could be played back here"
+		                  : cfg->tls_tickets ? "tls_tickets means no tickets"
+		                                     : "client_auth means no tickets");
+	o->early_bytes = n;
+	o->once = tako__tls_once_new();
+	return o->once ? 0 : TAKO_ENOMEM;
+}
+
 static int take_protos(struct tako__tls_options *o, const tako_listen_config *cfg)
 {
 	size_t n = 0;
@@ -168,6 +191,8 @@ static int take_settings(struct tako__tls_options *o, const tako_listen_config *
 	if (rc == 0)
 		rc = take_tickets(o, cfg);
 	if (rc == 0)
+		rc = take_early(o, cfg);
+	if (rc == 0)
 		rc = take_protos(o, cfg);
 	return rc;
 }
@@ -190,6 +215,7 @@ static void release(void *shared)
 
 	tako_cert_free(o->cert);
 	tako_ticket_keys_free(o->tickets);
+	tako__tls_once_free(o->once);
 	tako__tls_wipe(&o->client_ca);
 	tako__tls_wipe(&o->client_crl);
 	tako__free(o, sizeof *o);

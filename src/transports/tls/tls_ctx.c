@@ -34,10 +34,6 @@ static int set_terms(WOLFSSL_CTX *ctx, uint32_t min_version)
 	    wolfSSL_CTX_set1_groups(ctx, groups, TAKO__COUNT(groups)) != WOLFSSL_SUCCESS)
 		return tako__fail(TAKO_ETLS, "this wolfSSL lacks suites or groups that tako needs");
 	wolfSSL_CTX_set_session_cache_mode(ctx, WOLFSSL_SESS_CACHE_OFF);
-#ifdef WOLFSSL_EARLY_DATA
-	/* What comes before the handshake is through may be a replay. */
-	wolfSSL_CTX_set_max_early_data(ctx, 0);
-#endif
 	return 0;
 }
 
@@ -132,6 +128,9 @@ static int set_options(WOLFSSL_CTX *ctx, const struct tako__tls_options *o)
 
 	if (rc == 0)
 		rc = tako__ticket_apply(ctx, o->tickets);
+	/* What comes before the handshake is through may be a replay: not unless it is asked for. */
+	if (rc == 0)
+		wolfSSL_CTX_set_max_early_data(ctx, o->early_bytes);
 	if (rc == 0)
 		tako__tls_layer_apply(ctx);
 	return rc;

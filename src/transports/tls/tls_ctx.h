@@ -10,6 +10,7 @@
 #include "transports/tls/tls_lib.h"
 
 struct tako__proto_ops;
+struct tako__tls_once;
 struct tako__tls_worker;
 struct tako_ticket_keys;
 
@@ -21,10 +22,13 @@ struct tako__tls_options {
 	struct tako__tls_blob client_ca;
 	struct tako__tls_blob client_crl;
 	struct tako_ticket_keys *tickets;            /* NULL: none */
+	struct tako__tls_once *once;                 /* which of them have brought early data */
 	const struct tako__proto_ops *const *protos; /* NULL ends them; the first without ALPN */
 	uint32_t client_auth;
 	uint32_t min_version; /* 12 or 13 */
-	char alpn[64];        /* as wolfSSL wants them: "h2,http/1.1" */
+	uint32_t early_bytes; /* 0: no early data */
+	uint32_t reserved;
+	char alpn[64]; /* as wolfSSL wants them: "h2,http/1.1" */
 };
 
 /* A context that presents `v`; `o` NULL: only to see whether it can. */

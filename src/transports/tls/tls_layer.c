@@ -10,6 +10,7 @@
 
 #include "core/conn.h"
 #include "core/server.h"
+#include "transports/tls/tls_early.h"
 #include "transports/tls/tls_set.h"
 
 enum { RECORD_HANDSHAKE = 22 }; /* RFC 8446 section 5.1 */
@@ -73,6 +74,7 @@ static int on_server_name(WOLFSSL *ssl, int *alert, void *arg)
 	struct tako_cert *cert;
 
 	(void)arg;
+	tako__tls_early_heard(t);
 	if (!o->cert_fn || t->named)
 		return 0;
 	cert = choose(o, wolfSSL_get_servername(ssl, WOLFSSL_SNI_HOST_NAME));
@@ -99,11 +101,11 @@ void tako__tls_layer_apply(WOLFSSL_CTX *ctx)
 
 /* ---- Handshake ------------------------------------------------------------------------------------ */
 
-static void over(struct tako__tls_layer *t, bool told)
+void tako__tls_over(struct tako__tls_layer *t, bool told)
 {
 	struct tako__conn *c = t->l.conn;
 
-	if (t->state == TAKO__TLS_HANDSHAKE || t->state == TAKO__TLS_FIRST)
+	if (t->state < TAKO__TLS_READY)
 		tako__add(&c->worker->stats.tls_failures, 1);
 	t->state = TAKO__TLS_OVER;
 	/* Where there is an alert or an answer, the peer shall get it instead of a reset. */
@@ -122,7 +124,7 @@ static void answer_plain(struct tako__tls_layer *t)
 				     "Connection: close\r\n\r\n"
 				     "This port speaks HTTPS: the address begins with https://.\n";
 
-	over(t, tako__tls_write_plain(t, answer, sizeof answer - 1) == 0);
+	tako__tls_over(t, tako__tls_write_plain(t, answer, sizeof answer - 1) == 0);
 }
 
 /* What begins with a letter is a method, as no record of TLS does. */
@@ -180,6 +182,8 @@ static bool begin(struct tako__tls_layer *t)
 	/* It takes what it only reads as mutable. */
 	memcpy(alpn, o->alpn, sizeof alpn);
 	t->state = TAKO__TLS_HANDSHAKE;
+	if (o->early_bytes && !tako__tls_early_offer(t))
+		return false;
 	return wolfSSL_UseALPN(t->ssl, alpn, (unsigned)strlen(alpn),
 	                       WOLFSSL_ALPN_FAILED_ON_MISMATCH) == WOLFSSL_SUCCESS &&
 	       !tako__tls_lib_short();
@@ -199,11 +203,19 @@ static const struct tako__proto_ops *agreed(struct tako__tls_layer *t)
 	return *protos;
 }
 
-static void ready(struct tako__tls_layer *t)
+bool tako__tls_speak(struct tako__tls_layer *t)
 {
 	struct tako__conn *c = t->l.conn;
-	const struct tako__proto_ops *proto = agreed(t);
-	struct tako__stats *stats = &c->worker->stats;
+
+	if (tako__conn_become(c, agreed(t)) == 0)
+		return true;
+	tako__conn_close(c);
+	return false;
+}
+
+static void ready(struct tako__tls_layer *t)
+{
+	struct tako__stats *stats = &t->l.conn->worker->stats;
 
 	tako__add(&stats->tls_handshakes, 1);
 	if (wolfSSL_session_reused(t->ssl))
@@ -211,20 +223,26 @@ static void ready(struct tako__tls_layer *t)
 	t->state = TAKO__TLS_READY;
 	tako__cert_drop(t->version);
 	t->version = NULL;
-	if (tako__conn_become(c, proto) < 0)
-		tako__conn_close(c);
+	if (tako__tls_early_end(t))
+		tako__tls_pump(t);
+	else
+		tako__tls_speak(t);
 }
 
-static void shake(struct tako__tls_layer *t)
+void tako__tls_shake(struct tako__tls_layer *t)
 {
 	int rc = wolfSSL_accept(t->ssl);
 
 	if (TAKO__UNLIKELY(tako__tls_lib_short()))
-		over(t, false);
+		tako__tls_over(t, false);
+	else if (rc == WOLFSSL_SUCCESS && t->early && !wolfSSL_is_init_finished(t->ssl))
+		t->state = TAKO__TLS_EARLY;
 	else if (rc == WOLFSSL_SUCCESS)
 		ready(t);
 	else if (wolfSSL_get_error(t->ssl, rc) != WOLFSSL_ERROR_WANT_READ)
-		over(t, !t->no_memory);
+		tako__tls_over(t, !t->no_memory);
+	else
+		tako__tls_early_wait(t);
 }
 
 static void first_byte(struct tako__tls_layer *t)
@@ -232,9 +250,9 @@ static void first_byte(struct tako__tls_layer *t)
 	if (is_text(t->in[0]))
 		answer_plain(t);
 	else if (t->in[0] != RECORD_HANDSHAKE)
-		over(t, true);
+		tako__tls_over(t, true);
 	else if (!begin(t))
-		over(t, false);
+		tako__tls_over(t, false);
 }
 
 /* ---- Up --------------------------------------------------------------------------------------------- */
@@ -284,7 +302,7 @@ static void read_all(struct tako__tls_layer *t)
 		size_t n = decrypt(t, &why);
 
 		if (TAKO__UNLIKELY(tako__tls_lib_short())) {
-			over(t, false);
+			tako__tls_over(t, false);
 			return;
 		}
 		if (n)
@@ -300,7 +318,7 @@ static void read_all(struct tako__tls_layer *t)
 		eof(t);
 		return;
 	default:
-		over(t, !t->no_memory);
+		tako__tls_over(t, !t->no_memory);
 	}
 }
 
@@ -316,7 +334,7 @@ static void up(struct tako__layer *l, char *p, ssize_t res)
 		else if (t->state == TAKO__TLS_READY)
 			tako__layer_up(l->conn, l, p, res);
 		else
-			over(t, false);
+			tako__tls_over(t, false);
 		return;
 	}
 	t->in = p;
@@ -324,7 +342,9 @@ static void up(struct tako__layer *l, char *p, ssize_t res)
 	if (t->state == TAKO__TLS_FIRST)
 		first_byte(t);
 	if (t->state == TAKO__TLS_HANDSHAKE)
-		shake(t);
+		tako__tls_shake(t);
+	if (TAKO__UNLIKELY(t->state == TAKO__TLS_EARLY) && !(l->conn->flags & TAKO__CONN_CLOSING))
+		tako__tls_early_read(t);
 	if (TAKO__LIKELY(t->state == TAKO__TLS_READY) && !(l->conn->flags & TAKO__CONN_CLOSING))
 		read_all(t);
 	t->in = NULL;
@@ -337,7 +357,7 @@ static int finish(struct tako__layer *l)
 {
 	struct tako__tls_layer *t = tako__tls_of(l);
 
-	if (t->state == TAKO__TLS_READY)
+	if (t->state == TAKO__TLS_READY || t->state == TAKO__TLS_EARLY)
 		(void)wolfSSL_shutdown(t->ssl);
 	/* It ends anyway. */
 	(void)tako__tls_lib_short();
@@ -354,6 +374,7 @@ static void fini(struct tako__layer *l)
 	struct tako__tls_layer *t = tako__tls_of(l);
 
 	tako__tls_drop_ops(t);
+	(void)tako__tls_early_end(t);
 	tako__cert_drop(t->version);
 	if (t->ssl)
 		wolfSSL_free(t->ssl);

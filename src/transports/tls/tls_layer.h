@@ -38,17 +38,20 @@ enum {
 enum tako__tls_state {
 	TAKO__TLS_FIRST, /* no byte yet, and no session: one that only connects costs little */
 	TAKO__TLS_HANDSHAKE,
+	TAKO__TLS_EARLY, /* our half is through, and the client speaks before its own is */
 	TAKO__TLS_READY,
 	TAKO__TLS_OVER, /* failed, or was never TLS: what comes is thrown away */
 };
 
 struct tako__tls_block;
+struct tako__tls_early;
 
 struct tako__tls_layer {
 	struct tako__layer l;
 	struct tako__tls_worker *tls;
 	WOLFSSL *ssl;
 	struct tako__cert_version *version; /* presented; until the handshake is through */
+	struct tako__tls_early *early;      /* where it is offered; until then too */
 	const char *in;                     /* received, borrowed for the call of up */
 	size_t in_n;
 	struct tako__tls_block *tail; /* queued last, and not sent yet */
@@ -78,6 +81,13 @@ struct tako__tls_context *tako__tls_present(struct tako__tls_worker *tls, struct
 /* For layers: what a handler may know. */
 int tako__tls_query(struct tako__layer *l, enum tako__fact what, void *out);
 
+/* Step the handshake with what is in `in`. */
+void tako__tls_shake(struct tako__tls_layer *t);
+/* Become the protocol that was agreed on; false: the connection is being closed. */
+bool tako__tls_speak(struct tako__tls_layer *t);
+/* It ends here; `told`: an alert or an answer is on its way, which the peer shall get. */
+void tako__tls_over(struct tako__tls_layer *t, bool told);
+
 static inline struct tako__tls_layer *tako__tls_of(struct tako__layer *l)
 {
 	return TAKO__CONTAINER(l, struct tako__tls_layer, l);
@@ -90,6 +100,8 @@ int tako__tls_send_cb(WOLFSSL *ssl, char *p, int n, void *arg);
 int tako__tls_down(struct tako__layer *l, struct tako_send *op);
 /* Bytes that are not TLS, as they are. */
 int tako__tls_write_plain(struct tako__tls_layer *t, const char *p, size_t n);
+/* Go on with what waits. */
+void tako__tls_pump(struct tako__tls_layer *t);
 /* Complete what never went down. */
 void tako__tls_drop_ops(struct tako__tls_layer *t);
 

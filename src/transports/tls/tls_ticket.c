@@ -13,11 +13,12 @@
 #include "core/clock.h"
 #include "core/mem.h"
 #include "core/random.h"
+#include "transports/tls/tls_early.h"
 
 enum {
 	NAME_BYTES = WOLFSSL_TICKET_NAME_SZ,
 	KEY_BYTES = TAKO_TICKET_KEY_BYTES - NAME_BYTES,
-	IV_BYTES = 12,
+	IV_BYTES = 12, /* what is left of the field holds the early data's mark */
 	TAG_BYTES = 16,
 	LIFETIME_S = 7200,
 	ROTATE_S = 12 * 3600,
@@ -28,6 +29,7 @@ struct key {
 	unsigned char key[KEY_BYTES];
 };
 
+_Static_assert(WOLFSSL_TICKET_IV_SZ - IV_BYTES == sizeof(uint32_t), "room for a mark");
 _Static_assert(sizeof(struct key) == TAKO_TICKET_KEY_BYTES, "as they are given");
 
 struct tako_ticket_keys {
@@ -192,13 +194,15 @@ static int on_ticket(WOLFSSL *ssl, unsigned char name[WOLFSSL_TICKET_NAME_SZ],
 	int old = 0;
 	int rc;
 
-	(void)ssl;
 	if (enc) {
+		uint32_t mark = tako__tls_early_mark(ssl);
+
 		sealing_key(k, &key);
 		memcpy(name, key.name, NAME_BYTES);
 		memset(iv, 0, WOLFSSL_TICKET_IV_SZ);
 		memset(mac, 0, WOLFSSL_TICKET_MAC_SZ);
 		tako__random(iv, IV_BYTES);
+		memcpy(iv + IV_BYTES, &mark, sizeof mark);
 	} else {
 		old = key_named(k, name, &key);
 		if (old < 0)
@@ -209,6 +213,8 @@ static int on_ticket(WOLFSSL *ssl, unsigned char name[WOLFSSL_TICKET_NAME_SZ],
 	*ret_n = n;
 	if (rc != 0)
 		return enc ? WOLFSSL_TICKET_RET_FATAL : WOLFSSL_TICKET_RET_REJECT;
+	if (!enc && !tako__tls_early_may(ssl, iv + IV_BYTES, mac))
+		return WOLFSSL_TICKET_RET_REJECT;
 	return old ? WOLFSSL_TICKET_RET_CREATE : WOLFSSL_TICKET_RET_OK;
 }
 
