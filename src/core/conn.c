@@ -159,6 +159,16 @@ static void end_layers(struct tako__conn *c)
 	tako__layer_finish(c);
 }
 
+/* Closed with input unread, the connection is reset, and what the peer has not read of our answer is
+ * lost, what the kernel holds back of it for certain.  So also who has no reason to expect more
+ * looks, for a hundredth of what a short connection costs. */
+static bool lingers(struct tako__conn *c)
+{
+	if (c->sock.flags & TAKO_SOCK_EOF)
+		return false;
+	return (c->flags & TAKO__CONN_LINGER) || c->sock.loop->rt->waiting(&c->sock);
+}
+
 static void maybe_finish(struct tako__conn *c)
 {
 	if (!(c->flags & TAKO__CONN_FINISH) ||
@@ -169,7 +179,7 @@ static void maybe_finish(struct tako__conn *c)
 	/* A send without bytes is one, too: its owner waits for it to be done. */
 	if (tako__conn_unsent(c) || c->sock.head)
 		return;
-	if (!(c->flags & TAKO__CONN_LINGER) || (c->sock.flags & TAKO_SOCK_EOF)) {
+	if (!lingers(c)) {
 		tako__conn_close(c);
 		return;
 	}

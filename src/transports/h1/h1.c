@@ -65,11 +65,33 @@ static bool held_up(struct tako__conn *c)
 
 /* ---- Deadlines ----------------------------------------------------------------------------- */
 
+/* Are the next bytes of a body the peer's to send, and not ours to take? */
+static bool owes_body(struct tako__conn *c)
+{
+	const struct tako__exchange *x = tako__h1_of(c)->x;
+
+	return !(x->flags & (TAKO__X_BODY_DONE | TAKO__X_TAKEN)) && tako__exchange_takes(x) &&
+	       !(c->sock.flags & TAKO_SOCK_PAUSED) && !held_up(c);
+}
+
+/* What a handler's pause takes is not the peer's time. */
+static void count_pause(struct tako__h1 *h, bool owes, uint64_t now)
+{
+	if (!owes && !h->untaken_ns) {
+		h->untaken_ns = now;
+	} else if (owes && h->untaken_ns) {
+		h->body_ns += now - h->untaken_ns;
+		h->since_ns = now;
+		h->untaken_ns = 0;
+	}
+}
+
 /* Reading has a deadline when the peer owes us something. */
 static uint64_t read_deadline(struct tako__conn *c, uint64_t now)
 {
 	const tako_server_config *cfg = &c->worker->srv->cfg;
 	struct tako__h1 *h = tako__h1_of(c);
+	bool owes;
 
 	if (!h->x && h->scanned)
 		return h->since_ns + tako__ms_ns(cfg->header_timeout_ms);
@@ -78,10 +100,9 @@ static uint64_t read_deadline(struct tako__conn *c, uint64_t now)
 	if (!h->x)
 		return now + tako__ms_ns(c->request_count ? cfg->keepalive_timeout_ms
 		                                          : cfg->header_timeout_ms);
-	if ((h->x->flags & (TAKO__X_BODY_DONE | TAKO__X_TAKEN)) || !tako__exchange_takes(h->x) ||
-	    (c->sock.flags & TAKO_SOCK_PAUSED) || held_up(c))
-		return UINT64_MAX;
-	return now + c->worker->srv->tick_ns;
+	owes = owes_body(c);
+	count_pause(h, owes, now);
+	return owes ? now + c->worker->srv->tick_ns : UINT64_MAX;
 }
 
 static void arm(struct tako__conn *c)
@@ -329,11 +350,12 @@ static void h1_done(struct tako__exchange *x)
 	h->x = NULL;
 	h->chunked = NULL;
 	if (h->close) {
-		/* Not behind a body: some clients send a line end after it, and with input unread
-		 * close() would drop what it held back. */
-		if (!h->unread && x->content_length == 0)
+		/* Some clients send a line end behind a body, which may still be on its way. */
+		bool more = h->unread || x->content_length;
+
+		if (!more)
 			c->sock.flags |= TAKO_SOCK_LAST;
-		tako__conn_finish(c, h->unread);
+		tako__conn_finish(c, more);
 	} else {
 		tako__conn_touch(c);
 	}
@@ -385,9 +407,7 @@ static void check_read(struct tako__conn *c, uint64_t now)
 	struct tako__h1 *h = tako__h1_of(c);
 
 	if (h->x) {
-		if ((h->x->flags & (TAKO__X_BODY_DONE | TAKO__X_TAKEN)) ||
-		    !tako__exchange_takes(h->x) || (c->sock.flags & TAKO_SOCK_PAUSED) ||
-		    held_up(c) || !body_too_slow(c, h, now))
+		if (!owes_body(c) || h->untaken_ns || !body_too_slow(c, h, now))
 			return;
 		timed_out(c);
 		h->close = true;

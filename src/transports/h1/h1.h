@@ -22,7 +22,8 @@ struct tako__h1 {
 	uint32_t scanned;    /* of an incomplete head: looked at before */
 	uint64_t body_left;  /* of a body with Content-Length */
 	uint64_t since_ns;   /* the present wait began: for a head, or for body bytes */
-	uint64_t body_ns;    /* the body began */
+	uint64_t body_ns;    /* the body began, if we had taken it all the time since */
+	uint64_t untaken_ns; /* since when we have not; 0: we do */
 	uint32_t discarded;  /* body bytes nobody wanted */
 	uint8_t minor;
 	bool close;       /* no request after this one */

@@ -91,6 +91,7 @@ static bool take_framing(struct tako__h1 *h, struct tako__exchange *x,
 		x->flags |= TAKO__X_EXPECTS;
 	h->body_ns = tako__now_ns(x->worker);
 	h->since_ns = h->body_ns;
+	h->untaken_ns = 0;
 	if (head->framing == TAKO__H1_LENGTH) {
 		x->content_length = head->content_length;
 		h->body_left = head->content_length;
