@@ -13,7 +13,8 @@
 #   make compile_commands.json, make abi-update (accept the exported names), make clean
 #
 # Variables: CC, CFLAGS, CPPFLAGS, LDFLAGS (yours come last and win), BUILD=build, PREFIX, DESTDIR,
-# SAN=address,undefined|thread, LTO=1 (release build, gcc), V=1 (show commands), DEPS=no (install
+# SAN=address,undefined|thread, DEBUG=1 (not optimised; with what a release must not have, as with
+# SAN=), LTO=1 (release build, gcc), V=1 (show commands), DEPS=no (install
 # nothing: only `make`, `make run`, `make check` and `make bench` ever do, see scripts/deps.sh),
 # TLS=0 (a build without it), WOLFSSL_PREFIX=/where/one/is (instead of the one that is found or built).
 
@@ -37,7 +38,7 @@ space := $(empty) $(empty)
 
 # Objects of different compilers, sanitizers or link modes never meet: each has its own directory.
 variant := $(if $(FUZZ),fuzz) $(if $(filter gcc cc,$(notdir $(CC)))$(FUZZ),,$(notdir $(CC))) \
-	$(if $(LTO),lto) $(if $(filter 0,$(TLS)),notls) $(subst $(comma),-,$(SAN))
+	$(if $(LTO),lto) $(if $(DEBUG),debug) $(if $(filter 0,$(TLS)),notls) $(subst $(comma),-,$(SAN))
 variant := $(subst $(space),-,$(strip $(variant)))
 B := $(BUILD)$(if $(variant),/$(variant))
 
@@ -45,6 +46,9 @@ B := $(BUILD)$(if $(variant),/$(variant))
 
 WARN := -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wvla -Werror
 OPT := -O2 -g
+ifdef DEBUG
+OPT := -O0 -g
+endif
 ifdef SAN
 OPT := -O1 -g -fno-omit-frame-pointer -fsanitize=$(SAN) -fno-sanitize-recover=all
 # gcc's TSan does not follow fences and says so; the fences are right, so they are not the error.

@@ -7,6 +7,12 @@ FUZZ_SKIP += tests/fuzz/tls_%
 else
 LIB_SKIP += src/transports/tls/tls_absent.c
 LIB_DEFINES += -DTAKO__WITH_TLS
+# Secrets go to $SSLKEYLOGFILE in a debug build; a release build does not know the name.
+ifneq ($(DEBUG)$(SAN),)
+LIB_DEFINES += -DTAKO__TLS_KEYLOG
+else
+LIB_SKIP += src/transports/tls/tls_keylog.c
+endif
 
 WOLFSSL_MK := $(BUILD)/deps/wolfssl$(subst /,_,$(WOLFSSL_PREFIX)).mk
 # What builds nothing needs no library.

@@ -9,6 +9,7 @@
 
 #include <tako/server.h>
 
+#include "transports/tls/tls_keylog.h"
 #include "transports/tls/tls_layer.h"
 #include "transports/tls/tls_ticket.h"
 
@@ -131,8 +132,10 @@ static int set_options(WOLFSSL_CTX *ctx, const struct tako__tls_options *o)
 	/* What comes before the handshake is through may be a replay: not unless it is asked for. */
 	if (rc == 0)
 		wolfSSL_CTX_set_max_early_data(ctx, o->early_bytes);
-	if (rc == 0)
+	if (rc == 0) {
 		tako__tls_layer_apply(ctx);
+		tako__tls_keylog_apply(ctx);
+	}
 	return rc;
 }
 

@@ -11,6 +11,7 @@
 #include "core/conn.h"
 #include "core/server.h"
 #include "transports/tls/tls_early.h"
+#include "transports/tls/tls_keylog.h"
 #include "transports/tls/tls_set.h"
 
 enum { RECORD_HANDSHAKE = 22 }; /* RFC 8446 section 5.1 */
@@ -177,6 +178,7 @@ static bool begin(struct tako__tls_layer *t)
 	t->ssl = ctx ? wolfSSL_new(ctx) : NULL;
 	if (!t->ssl)
 		return false;
+	tako__tls_keylog_begin(t->ssl);
 	wolfSSL_SetIOReadCtx(t->ssl, t);
 	wolfSSL_SetIOWriteCtx(t->ssl, t);
 	/* It takes what it only reads as mutable. */
@@ -221,6 +223,7 @@ static void ready(struct tako__tls_layer *t)
 	if (wolfSSL_session_reused(t->ssl))
 		tako__add(&stats->tls_resumed, 1);
 	t->state = TAKO__TLS_READY;
+	tako__tls_keylog_ready(t->ssl);
 	tako__cert_drop(t->version);
 	t->version = NULL;
 	if (tako__tls_early_end(t))

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "core/mem.h"
+#include "transports/tls/tls_keylog.h"
 
 enum { RESERVE_BYTES = 128 << 10 };
 
@@ -139,11 +140,12 @@ static int start(void)
 
 	if (tako__tls_lib_short())
 		return tako__fail(TAKO_ENOMEM, "wolfSSL: out of memory");
-	return ok ? 0 : tako__fail(TAKO_ETLS, "wolfSSL does not start");
+	return ok ? tako__tls_keylog_open() : tako__fail(TAKO_ETLS, "wolfSSL does not start");
 }
 
 static void end(void)
 {
+	tako__tls_keylog_close();
 	wolfSSL_Cleanup();
 	tako__free(reserve, RESERVE_BYTES);
 	reserve = NULL;
