@@ -16,7 +16,8 @@
 # SAN=address,undefined|thread, DEBUG=1 (not optimised; with what a release must not have, as with
 # SAN=), LTO=1 (release build, gcc), V=1 (show commands), DEPS=no (install
 # nothing: only `make`, `make run`, `make check` and `make bench` ever do, see scripts/deps.sh),
-# TLS=0 (a build without it), WOLFSSL_PREFIX=/where/one/is (instead of the one that is found or built).
+# TLS=0, WS=0 (a build without TLS, without WebSocket), WOLFSSL_PREFIX=/where/one/is (instead of the one
+# that is found or built).
 
 ifeq ($(origin CC),default)
 CC := gcc
@@ -38,7 +39,8 @@ space := $(empty) $(empty)
 
 # Objects of different compilers, sanitizers or link modes never meet: each has its own directory.
 variant := $(if $(FUZZ),fuzz) $(if $(filter gcc cc,$(notdir $(CC)))$(FUZZ),,$(notdir $(CC))) \
-	$(if $(LTO),lto) $(if $(DEBUG),debug) $(if $(filter 0,$(TLS)),notls) $(subst $(comma),-,$(SAN))
+	$(if $(LTO),lto) $(if $(DEBUG),debug) $(if $(filter 0,$(TLS)),notls) $(if $(filter 0,$(WS)),nows) \
+	$(subst $(comma),-,$(SAN))
 variant := $(subst $(space),-,$(strip $(variant)))
 B := $(BUILD)$(if $(variant),/$(variant))
 

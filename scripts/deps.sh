@@ -16,6 +16,7 @@ build   make                this build
 build   pkgconf             finds libraries, and checks our own tako.pc
 build   libnghttp2-dev      HTTP/2
 build   liburing-dev        the io_uring runtime
+build   libwslay-dev        WebSocket
 build   dpkg-dev            scripts/wolfssl.sh: unpacks Debian'\''s source of wolfSSL
 build   autoconf            … and builds it
 build   automake            … and builds it
@@ -28,6 +29,7 @@ check   python3-pytest      integration tests
 check   curl                integration tests: a client that is not ours
 check   nghttp2-client      integration tests: nghttp, h2load
 check   python3-h2          integration tests: HTTP/2 frame by frame
+check   python3-websockets  integration tests: another WebSocket client
 check  ?nodejs              integration tests: another HTTP/2 client
 check   openssl             integration tests: certificates, and a TLS client that is not ours
 check   wrk                 integration tests: load

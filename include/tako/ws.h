@@ -172,8 +172,8 @@ TAKO_API int64_t tako_ws_ping(tako_ws *ws, tako_str payload);
 
 /* Begin the closing handshake, with 1000, 1001, 1003, 1007 to 1014 or 3000 to 4999 (RFC 6455 section
  * 7.4) and a reason in UTF-8 of at most 123 bytes, copied.  What was sent before leaves first; what
- * the peer still sends is dropped; on_close comes when it has answered, or close_timeout_ms later,
- * with `code`.  TAKO_EINVAL: another code, or no such reason; TAKO_ESTATE: closing already;
+ * the peer still sends is dropped; on_close comes with `code` when it has answered, or with 1006
+ * close_timeout_ms later.  TAKO_EINVAL: another code, or no such reason; TAKO_ESTATE: closing already;
  * TAKO_ECLOSED; TAKO_ENOMEM; TAKO_ENOTSUP: not in this build.  [loop] */
 TAKO_API int tako_ws_close(tako_ws *ws, int code, tako_str reason);
 

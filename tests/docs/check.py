@@ -40,6 +40,7 @@ KNOB_STRUCTS = {
     "server.h": ["tako_server_config", "tako_listen_config"],
     "http.h": ["tako_static_config", "tako_multipart_config"],
     "tls.h": ["tako_cert_config"],
+    "ws.h": ["tako_ws_config"],
 }
 START_S = 20
 STOP_S = 20

@@ -40,6 +40,7 @@ static void tls_listener_is_refused(void **state)
 	tako_router_free(router);
 }
 
+#ifndef TAKO__WITH_WS
 static void websocket_calls_are_refused(void **state)
 {
 	(void)state;
@@ -47,12 +48,15 @@ static void websocket_calls_are_refused(void **state)
 	assert_int_equal(tako_ws_close(NULL, 1000, TAKO_STR("")), TAKO_ENOTSUP);
 	assert_string_equal(tako_last_error(), "WebSocket is not in this build");
 }
+#endif
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(tls_listener_is_refused),
+#ifndef TAKO__WITH_WS
 		cmocka_unit_test(websocket_calls_are_refused),
+#endif
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
