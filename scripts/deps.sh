@@ -17,6 +17,7 @@ build   pkgconf             finds libraries, and checks our own tako.pc
 build   libnghttp2-dev      HTTP/2
 build   liburing-dev        the io_uring runtime
 build   libwslay-dev        WebSocket
+build   zlib1g-dev          WebSocket compression
 build   dpkg-dev            scripts/wolfssl.sh: unpacks Debian'\''s source of wolfSSL
 build   autoconf            … and builds it
 build   automake            … and builds it

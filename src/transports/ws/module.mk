@@ -1,5 +1,5 @@
-# WebSocket: wslay for the protocol (Debian has no .pc of it).  WS=0: a build without, in which
-# tako_ws_accept() refuses.
+# WebSocket: wslay for the protocol (Debian has no .pc of it), zlib for permessage-deflate.  WS=0: a build
+# without, in which tako_ws_accept() refuses.
 ifeq ($(WS),0)
 LIB_SKIP += $(filter-out src/transports/ws/ws_absent.c,$(wildcard src/transports/ws/*.c))
 UNIT_SKIP += $(wildcard tests/unit/ws_*)
@@ -7,5 +7,5 @@ FUZZ_SKIP += $(wildcard tests/fuzz/ws_*)
 else
 LIB_SKIP += src/transports/ws/ws_absent.c
 LIB_DEFINES += -DTAKO__WITH_WS
-LIB_LIBS += -lwslay
+LIB_LIBS += -lwslay zlib
 endif
