@@ -166,6 +166,14 @@ static void close_states(struct tako__worker *w)
 	}
 }
 
+/* What was posted to those that are gone now is its own memory.  Mails post no more than they are,
+ * and nobody else posts to a worker without connections. */
+static void read_mail(struct tako__worker *w)
+{
+	for (unsigned i = 0; i < CLOSE_TURNS_MAX && tako__mailbox_drain(&w->mailbox); i++)
+		continue;
+}
+
 /* From here on nobody wakes it; who is about to has done so before this returns. */
 static void hide_loop(struct tako__worker *w)
 {
@@ -185,6 +193,7 @@ void tako__worker_close(struct tako__worker *w)
 	reap_all(w);
 	close_states(w);
 	hide_loop(w);
+	read_mail(w);
 	if (w->exchange_count || w->offload_count) {
 		/* Somebody holds a deferral and may still use it: better to lose this memory. */
 		w->srv->leaked = true;
@@ -290,7 +299,7 @@ static bool is_over(const struct tako__worker *w)
 		if (w->listeners[i].open)
 			return false;
 	}
-	if (w->conn_count || tako__balance_arriving(w))
+	if (w->conn_count || w->mail_left || tako__balance_arriving(w))
 		return false;
 	return w->abandoned || (!w->exchange_count && !w->offload_count);
 }
