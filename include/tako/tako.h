@@ -4,7 +4,7 @@
  *
  * Reading order: base.h (errors, strings, conventions) -> router.h (routes,
  * middleware) -> http.h (request, response, bodies) -> server.h (config, run, stop)
- * -> tls.h (certificates) -> ws.h (WebSocket).
+ * -> tls.h (certificates) -> ws.h (WebSocket) -> sse.h (Server-Sent Events).
  */
 #ifndef TAKO_TAKO_H
 #define TAKO_TAKO_H
@@ -13,6 +13,7 @@
 #include <tako/http.h>
 #include <tako/router.h>
 #include <tako/server.h>
+#include <tako/sse.h>
 #include <tako/tls.h>
 #include <tako/ws.h>
 

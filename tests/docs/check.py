@@ -39,6 +39,7 @@ PROLOGUE = """#define _GNU_SOURCE
 KNOB_STRUCTS = {
     "server.h": ["tako_server_config", "tako_listen_config"],
     "http.h": ["tako_static_config", "tako_multipart_config"],
+    "sse.h": ["tako_sse_config"],
     "tls.h": ["tako_cert_config"],
     "ws.h": ["tako_ws_config"],
 }

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A server for the tests of event streams.
+ *
+ *   GET /ticks?n=&ms=&from=   n events, one every ms, with ids that go on from Last-Event-ID; then the end
+ *   GET /silent?keepalive=    nothing but comments
+ *   GET /flood?policy=&max=   events until the client is too slow, and what became of them in /said
+ */
+#include "program.h"
+
+static char said[256] = "nothing";
+
+struct ticks {
+	tako_sse *sse;
+	uint64_t next;
+	uint64_t left;
+	uint32_t ms;
+};
+
+static void tick(tako_res *res, void *arg)
+{
+	struct ticks *t = arg;
+	char text[32];
+
+	if (!t->sse)
+		return;
+	if (t->left-- == 0) {
+		tako_sse_close(t->sse);
+		return;
+	}
+	snprintf(text, sizeof(text), "%" PRIu64, t->next++);
+	(void)tako_sse_send(t->sse,
+	                    TAKO_SSE_EVENT(.data = tako_str_z(text), .event = TAKO_STR("tick"),
+	                                   .id = tako_str_z(text), .retry_ms = 50));
+	if (tako_res_after(res, t->ms, tick, t) < 0)
+		tako_sse_close(t->sse);
+}
+
+static void ticks_open(tako_sse *sse, tako_str last_id, void *arg)
+{
+	struct ticks *t = arg;
+	char text[24];
+
+	t->sse = sse;
+	snprintf(text, sizeof(text), "%.*s", TAKO_FMT(last_id));
+	if (last_id.n)
+		t->next = strtoull(text, NULL, 10) + 1;
+}
+
+static void ticks_close(tako_sse *sse, int err, void *arg)
+{
+	(void)sse, (void)err;
+	((struct ticks *)arg)->sse = NULL;
+}
+
+static int ticks(tako_req *req, tako_res *res, void *arg)
+{
+	struct ticks *t = tako_req_alloc(req, sizeof(*t));
+	int rc;
+
+	(void)arg;
+	if (!t)
+		return TAKO_ENOMEM;
+	t->left = program_number(req, "n", 3);
+	t->ms = (uint32_t)program_number(req, "ms", 1);
+	t->next = program_number(req, "from", 1);
+	rc = tako_sse_start(req, res,
+	                    TAKO_SSE_CONFIG(.on_open = ticks_open, .on_close = ticks_close), t);
+	return rc < 0 || !t->sse ? rc : tako_res_after(res, 0, tick, t);
+}
+
+static void say_close(tako_sse *sse, int err, void *arg)
+{
+	size_t n = strlen(said);
+
+	(void)sse, (void)arg;
+	snprintf(said + n, sizeof(said) - n, " closed %s", program_code(err));
+}
+
+static int silent(tako_req *req, tako_res *res, void *arg)
+{
+	(void)arg;
+	snprintf(said, sizeof(said), "silent");
+	return tako_sse_start(
+		req, res,
+		TAKO_SSE_CONFIG(.keepalive_ms = (uint32_t)program_number(req, "keepalive", 0),
+	                        .on_close = say_close),
+		NULL);
+}
+
+static void flood_open(tako_sse *sse, tako_str last_id, void *arg)
+{
+	(void)last_id;
+	*(tako_sse **)arg = sse;
+}
+
+/* A bit in each turn: what is sent in one would wait for its end. */
+static void pour(tako_res *res, void *arg)
+{
+	tako_sse *sse = *(tako_sse **)arg;
+	static char big[8 << 10];
+	int64_t rc = 0;
+	size_t n;
+
+	memset(big, 'x', sizeof(big));
+	for (int i = 0; i < 4 && rc >= 0; i++)
+		rc = tako_sse_send(sse, TAKO_SSE_EVENT(.data = {big, sizeof(big)}));
+	if (rc >= 0 && tako_res_after(res, 0, pour, arg) == 0)
+		return;
+	n = strlen(said);
+	snprintf(said + n, sizeof(said) - n, " %s", program_code((int)rc));
+}
+
+static int flood(tako_req *req, tako_res *res, void *arg)
+{
+	tako_sse **sse = tako_req_alloc(req, sizeof(tako_sse *));
+	int rc;
+
+	(void)arg;
+	snprintf(said, sizeof(said), "flood");
+	if (!sse)
+		return TAKO_ENOMEM;
+	rc = tako_sse_start(
+		req, res,
+		TAKO_SSE_CONFIG(.slow_policy = (uint32_t)program_number(req, "policy", 0),
+	                        .max_queue_bytes = program_number(req, "max", 0),
+	                        .on_open = flood_open, .on_close = say_close),
+		sse);
+	return rc < 0 || !*sse ? rc : tako_res_after(res, 0, pour, sse);
+}
+
+static int tell(tako_req *req, tako_res *res, void *arg)
+{
+	(void)req, (void)arg;
+	return tako_res_text(res, 200, "%s", said);
+}
+
+static int fine(tako_req *req, tako_res *res, void *arg)
+{
+	(void)req, (void)arg;
+	return tako_res_text(res, 200, "fine");
+}
+
+int main(int argc, char **argv)
+{
+	tako_server_config cfg = {.size = sizeof(cfg), .worker_count = 1};
+	const char *addr = argc > 1 && strncmp(argv[1], "listen=", 7) == 0 ? argv[1] + 7 : "";
+	tako_router *router = tako_router_new();
+	tako_server *srv = NULL;
+	int rc;
+
+	for (int i = 2; i < argc; i++)
+		program_set(&cfg, argv[i]);
+	tako_get(router, "/ticks", ticks, NULL);
+	tako_get(router, "/silent", silent, NULL);
+	tako_get(router, "/flood", flood, NULL);
+	tako_get(router, "/said", tell, NULL);
+	tako_get(router, "/healthz", fine, NULL);
+	rc = program_server_new(&srv, router, &cfg);
+	if (rc == 0)
+		rc = program_listen(srv, addr, NULL);
+	if (rc == 0)
+		rc = tako_server_stop_on_signals(srv);
+	if (rc < 0)
+		return program_refused("events", rc);
+	rc = tako_server_run(srv);
+	tako_server_free(srv);
+	tako_router_free(router);
+	return rc == TAKO_ETIMEDOUT ? EXIT_CUT
+	       : rc < 0             ? program_refused("tako_server_run", rc)
+	                            : 0;
+}
