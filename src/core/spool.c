@@ -90,12 +90,13 @@ static void go_on(struct tako__conn *c)
 	while ((op = c->held_head) && !(c->spool && c->spool->in_flight) &&
 	       !(c->flags & TAKO__CONN_CLOSING)) {
 		struct tako_send *next = op->next;
+		uint64_t n = op->n;
 
 		if (op->file_fd >= 0) {
 			send_piece(c, op);
 			continue;
 		}
-		/* Its link is the next queue's from here on. */
+		/* Its link and what is left of it are the next queue's from here on. */
 		if (tako__layer_down(c, NULL, op) < 0) {
 			give_up(c);
 			return;
@@ -103,7 +104,7 @@ static void go_on(struct tako__conn *c)
 		c->held_head = next;
 		if (!next)
 			c->held_tail = NULL;
-		c->held_bytes -= op->n;
+		c->held_bytes -= n;
 	}
 	if (!c->held_head && c->spool && !c->spool->in_flight) {
 		tako__free(c->spool, sizeof *c->spool);
