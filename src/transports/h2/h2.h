@@ -90,6 +90,7 @@ struct tako__h2_stream {
 	struct tako_send *tail;
 	uint64_t queued_bytes;
 	uint64_t sent_bytes;
+	uint64_t out_at; /* of the connection's output: behind what was sent last */
 	uint64_t blocked_ns;
 	uint64_t blocked_bytes; /* sent_bytes then */
 	uint64_t progress_ns;

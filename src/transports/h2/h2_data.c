@@ -305,6 +305,7 @@ int tako__h2_data_send(nghttp2_session *session, nghttp2_frame *frame, const uin
 		head = NULL;
 		n -= step;
 	}
+	s->out_at = h->c->sock.sent_bytes + tako__conn_unsent(h->c);
 	if (s->x && s->x->drain_fn)
 		s->flags |= TAKO__H2S_SHRUNK;
 	/* The reader of an echo has waited for its writer, be it only with the end of its body. */

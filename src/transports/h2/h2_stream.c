@@ -501,10 +501,11 @@ static bool body_too_slow(const struct tako__h2_stream *s, uint64_t now_ns)
 	       tako__per_second(s->received_bytes, elapsed) < cfg->min_rate_bytes;
 }
 
-/* The peer's window, not the others' turn, keeps our bytes here. */
+/* The peer's window, not the others' turn, keeps our bytes here.  As long as those that filled it have
+ * not left he cannot open it; whether they leave is the connection's to look at. */
 static bool is_blocked(const struct tako__h2_stream *s)
 {
-	return s->queued_bytes &&
+	return s->queued_bytes && s->h->c->sock.sent_bytes >= s->out_at &&
 	       (nghttp2_session_get_stream_remote_window_size(s->h->session, s->id) <= 0 ||
 	        nghttp2_session_get_remote_window_size(s->h->session) <= 0);
 }

@@ -2,7 +2,7 @@
 # below $(BUILD)/deps.  TLS=0: a build without, in which tako_tls() refuses.
 ifeq ($(TLS),0)
 LIB_SKIP += $(filter-out src/transports/tls/tls_absent.c,$(wildcard src/transports/tls/*.c))
-UNIT_SKIP += tests/unit/tls_%
+UNIT_SKIP += tests/unit/tls_% tests/unit/sim_tls_test.c tests/sim/sim_tls.c
 FUZZ_SKIP += tests/fuzz/tls_%
 else
 LIB_SKIP += src/transports/tls/tls_absent.c
@@ -27,7 +27,8 @@ LIB_DEFINES += $(if $(WOLFSSL_ARCHIVE),-DTAKO__TLS_VENDORED)
 LIB_ARCHIVES += $(WOLFSSL_ARCHIVE)
 LIB_OBJECTS += $(WOLFSSL_OBJECTS)
 # What sees wolfSSL's headers, and so its names: see RENAMES in the Makefile.
-RENAMED_SRCS += $(wildcard src/transports/tls/*.c tests/unit/tls_*.c tests/fuzz/tls_*.c)
+RENAMED_SRCS += $(wildcard src/transports/tls/*.c tests/unit/tls_*.c tests/sim/sim_tls.c \
+	tests/fuzz/tls_*.c)
 RENAMES := $(WOLFSSL_NAMES)
 RENAMED_CFLAGS := $(WOLFSSL_CFLAGS)
 endif
