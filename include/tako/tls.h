@@ -34,8 +34,10 @@ typedef struct tako_cert_config {
 	tako_str key;
 	tako_password_fn password_fn; /* NULL: an encrypted key is refused */
 	void *password_arg;
-	const char *ocsp_file;      /* DER response to staple, NULL: none.  TAKO_ENOTSUP with a
-				     * wolfSSL that leaks when one is asked for (5.5.4) */
+	const char *ocsp_file;      /* DER response to staple (RFC 6960), NULL: none.  Read again
+				     * with the certificate; for as long as it is good clients
+				     * that ask are given it.  TAKO_ENOTSUP with a wolfSSL that
+				     * leaks then (5.5.4, unless scripts/wolfssl.sh built it) */
 	uint32_t watch_interval_ms; /* 0: never; how often to look whether the files have
 				     * changed, and reload them if so.  A change that
 				     * cannot be loaded leaves the old certificate in
@@ -48,7 +50,9 @@ typedef struct tako_cert_config {
  *   TAKO_EINVAL  neither files nor memory, or both; watching without files
  *   TAKO_ESYS    a file cannot be read
  *   TAKO_ETLS    it is no certificate or key; the two do not belong together; it has
- *                expired; the key is encrypted and there is no password, or a wrong one
+ *                expired; the key is encrypted and there is no password, or a wrong one;
+ *                the OCSP response is none, is not good now, is for another certificate, or
+ *                is not signed by what follows the certificate in its file
  *   TAKO_ENOTSUP this build has no TLS; or a newer config than this library's
  *   TAKO_ENOMEM */
 TAKO_API TAKO_CHECK int tako_cert_new(tako_cert **out, const tako_cert_config *cfg);

@@ -11,6 +11,7 @@
 
 #include "transports/tls/tls_keylog.h"
 #include "transports/tls/tls_layer.h"
+#include "transports/tls/tls_staple.h"
 #include "transports/tls/tls_ticket.h"
 
 /* Always set, because a wolfSSL may be built with RC4, NULL and anonymous suites on.  Forward
@@ -38,35 +39,6 @@ static int set_terms(WOLFSSL_CTX *ctx, uint32_t min_version)
 	return 0;
 }
 
-enum { LEAKS_STAPLES = 0x05005004 }; /* as seen with it; older ones are not in use */
-
-/* wolfSSL looks whether a response is its signer's before it passes it on, so it must know the
- * signer: what stands behind the certificate in its chain. */
-static int set_staple(WOLFSSL_CTX *ctx, const struct tako__cert_version *v)
-{
-	static const char end[] = "-----END CERTIFICATE-----";
-	const char *rest = memmem(v->chain.p, v->chain.n, end, sizeof end - 1);
-	size_t n;
-
-	/* It parses the certificate for each client that asks and never frees what it parsed, nor the
-	 * response: five kilobytes a handshake. */
-	if (wolfSSL_lib_version_hex() <= LEAKS_STAPLES)
-		return tako__fail(TAKO_ENOTSUP,
-		                  "ocsp_file: wolfSSL %s loses memory with each TLS 1.3 "
-		                  "handshake that asks for a staple",
-		                  wolfSSL_lib_version());
-	rest = rest ? rest + sizeof end - 1 : v->chain.p + v->chain.n;
-	n = (size_t)(v->chain.p + v->chain.n - rest);
-	if (!memmem(rest, n, end, sizeof end - 1))
-		return tako__fail(TAKO_ETLS, "ocsp_file needs a chain that holds the certificate's "
-		                             "signer");
-	if (wolfSSL_CTX_load_verify_buffer(ctx, (const unsigned char *)rest, (long)n,
-	                                   WOLFSSL_FILETYPE_PEM) != WOLFSSL_SUCCESS ||
-	    wolfSSL_CTX_set_tlsext_status_cb(ctx, tako__tls_status_cb) != WOLFSSL_SUCCESS)
-		return tako__fail(TAKO_ETLS, "ocsp_file: the certificate's signer is not usable");
-	return 0;
-}
-
 static int set_certificate(WOLFSSL_CTX *ctx, const struct tako__cert_version *v)
 {
 	int rc = wolfSSL_CTX_use_certificate_chain_buffer_format(
@@ -81,7 +53,7 @@ static int set_certificate(WOLFSSL_CTX *ctx, const struct tako__cert_version *v)
 		return tako__tls_fail(rc, "private key");
 	if (wolfSSL_CTX_check_private_key(ctx) != WOLFSSL_SUCCESS)
 		return tako__fail(TAKO_ETLS, "the private key is not this certificate's");
-	return v->ocsp.n ? set_staple(ctx, v) : 0;
+	return v->ocsp.n ? tako__tls_staple_apply(ctx, v) : 0;
 }
 
 /* wolfSSL reads one list of a file; the others follow here. */

@@ -11,6 +11,7 @@
 #include "core/str.h"
 #include "transports/tls/tls_ctx.h"
 #include "transports/tls/tls_lib.h"
+#include "transports/tls/tls_staple.h"
 
 enum {
 	PASSWORD_BYTES = 1024,
@@ -237,6 +238,8 @@ int tako__cert_load(struct tako__cert_version **out, const tako_cert_config *cfg
 		rc = check_key(&v->key);
 	if (rc == 0 && cfg->ocsp_file)
 		rc = tako__tls_read_file(&v->ocsp, cfg->ocsp_file, "OCSP response");
+	if (rc == 0 && cfg->ocsp_file)
+		rc = tako__tls_staple_check(v);
 	if (rc == 0)
 		rc = try_out(v);
 	if (rc < 0)
