@@ -7,13 +7,13 @@
 #include <stdio.h>
 #include <tako/tako.h>
 
-static const char page[] = "<!doctype html><title>Echo</title><form><input autofocus "
-                           "placeholder='say something'></form>"
-			   "<ul></ul><script>\n"
-			   "const ws = new WebSocket(location.href.replace(/^http/, 'ws') + "
-                           "'echo', ['echo.example']);\n"
-			   "const say = text => document.querySelector('ul').appendChild(\n"
-			   "  document.createElement('li')).textContent = text;\n"
+static const char page[] = "<!doctype html><title>Echo</title>"
+			   "<form><input autofocus placeholder='say something'></form><ul></ul>"
+			   "<script>\n"
+			   "const url = location.href.replace(/^http/, 'ws') + 'echo';\n"
+			   "const ws = new WebSocket(url, ['echo.example']);\n"
+			   "const say = text => document.querySelector('ul')\n"
+			   "  .appendChild(document.createElement('li')).textContent = text;\n"
 			   "ws.onmessage = e => say(e.data);\n"
 			   "ws.onclose = e => say(`closed: ${e.code} ${e.reason}`);\n"
 			   "document.querySelector('form').onsubmit = e => {\n"

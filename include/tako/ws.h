@@ -37,7 +37,7 @@ enum {
 typedef struct tako_ws_deflate {
 	size_t size;
 	/* Of windows and states that are kept, of one WebSocket.  What was asked for below is made
-	 * smaller until it fits: windows first, then both of them no longer kept.  0: 64 KiB;
+	 * smaller until it fits: one that cannot is not kept.  0: 64 KiB;
 	 * TAKO_OFF: no limit. */
 	uint32_t memory_bytes;
 	uint32_t level;              /* 1 to 9; 0: 6 */
@@ -119,9 +119,10 @@ typedef struct tako_ws_config {
  * callbacks.  A handler returns what this does.  A request that is no proper handshake is answered
  * here, with a reason as text: 405 (method), 400 (malformed), 426 (no WebSocket was asked for, or
  * not version 13), 403 (origin); that is TAKO_EINVAL.
- *   TAKO_EINVAL  also: a setting out of range, a subprotocol that is no token, an origin that is none
- *   TAKO_ENOTSUP cfg->size is larger than this library's and a field it does not know is set; or,
- *                answered 501, not in this build
+ *   TAKO_EINVAL  also, answered 500: a setting out of range or without effect, a subprotocol that
+ *                is no token, an origin that is none
+ *   TAKO_ENOTSUP answered 500: cfg->size is larger than this library's and a field it does not
+ *                know is set; answered 501: not in this build
  *   TAKO_ESTATE  answered already
  *   TAKO_ECLOSED, TAKO_ENOMEM  [loop] */
 TAKO_API int tako_ws_accept(tako_req *req, tako_res *res, const tako_ws_config *cfg, void *arg);

@@ -41,7 +41,7 @@ KNOB_STRUCTS = {
     "http.h": ["tako_static_config", "tako_multipart_config"],
     "sse.h": ["tako_sse_config"],
     "tls.h": ["tako_cert_config"],
-    "ws.h": ["tako_ws_config"],
+    "ws.h": ["tako_ws_config", "tako_ws_deflate"],
 }
 START_S = 20
 STOP_S = 20

@@ -55,6 +55,7 @@ static void others_are_none(void **state)
 		"https://example.com?q",
 		"https://example.com:",
 		"https://example.com:0",
+		"https://example.com:0443",
 		"https://example.com:65536",
 		"https://example.com:443:1",
 		"https://example.com:x",

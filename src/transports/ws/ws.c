@@ -7,6 +7,7 @@
 #include "core/worker.h"
 #include "transports/ws/ws_handshake.h"
 #include "transports/ws/ws_int.h"
+#include "transports/ws/ws_pack.h"
 
 /* ---- The end --------------------------------------------------------------------------------- */
 
@@ -29,6 +30,7 @@ void tako__ws_finish(tako_ws *ws, int code)
 	tako__timer_clear(&ws->local->worker->wheel, &ws->timer);
 	tako__ws_buf_put(ws->local, &ws->msg);
 	tako__ws_rule_drop(ws);
+	tako__ws_pack_fini(ws);
 	tell_watches(ws);
 	if (ws->conf->cfg.on_close)
 		ws->conf->cfg.on_close(ws, code, ws->arg);
@@ -143,17 +145,21 @@ static void on_over(tako_req *req, int err, void *arg)
 
 /* ---- Accepting ------------------------------------------------------------------------------------------ */
 
-static tako_ws *ws_new(struct tako__exchange *x, const struct tako__ws_conf *conf, void *arg)
+static tako_ws *ws_new(struct tako__exchange *x, const struct tako__ws_conf *conf,
+                       const struct tako__ws_agreed *agreed, void *arg)
 {
 	tako_ws *ws = tako__arena_zalloc(&x->arena, sizeof *ws);
 
 	if (!ws)
 		return NULL;
+	ws->x = x;
 	ws->local = tako__ws_local(x->worker);
-	ws->conf = ws->local ? tako__ws_conf_get(ws->local, conf) : NULL;
+	if (!ws->local || (agreed->deflates && tako__ws_pack_init(ws, &agreed->deflate) < 0))
+		return NULL;
+	ws->conf = tako__ws_conf_get(ws->local, conf);
 	if (!ws->conf)
 		return NULL;
-	ws->x = x;
+	ws->subprotocol = agreed->subprotocol;
 	ws->arg = arg;
 	ws->reason = (tako_str){"", 0};
 	ws->since_ns = ws->heard_ns = ws->spoke_ns = tako__ws_now(ws);
@@ -197,23 +203,28 @@ int tako_ws_accept(tako_req *req, tako_res *res, const tako_ws_config *cfg, void
 {
 	struct tako__exchange *x = tako__x(req);
 	struct tako__ws_conf conf;
-	tako_str protocol = {NULL, 0};
+	struct tako__ws_agreed agreed;
 	tako_ws *ws;
-	int rc = tako__ws_conf_import(&conf, cfg);
+	int rc = tako__res_answerable(x);
 
-	if (rc == 0)
-		rc = tako__res_answerable(x);
 	if (rc < 0)
 		return rc;
+	rc = tako__ws_conf_import(&conf, cfg);
+	if (rc == 0)
+		rc = tako__ws_lists_check(&conf.cfg);
+	if (rc < 0) {
+		/* Not the client's mistake. */
+		(void)tako_res_error(res, 500);
+		return rc;
+	}
 	if (x->worker->state != TAKO__SERVING)
 		return stopping(res);
-	rc = tako__ws_handshake(req, res, &conf.cfg, &protocol);
+	rc = tako__ws_handshake(req, res, &conf, &agreed);
 	if (rc < 0)
 		return rc;
-	ws = ws_new(x, &conf, arg);
+	ws = ws_new(x, &conf, &agreed, arg);
 	if (!ws)
 		return tako__fail(TAKO_ENOMEM, "WebSocket: out of memory");
-	ws->subprotocol = protocol;
 	rc = take(x, ws);
 	if (rc < 0)
 		return rc;

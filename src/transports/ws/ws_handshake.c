@@ -9,6 +9,9 @@
 #include "core/value.h"
 #include "transports/ws/ws_key.h"
 #include "transports/ws/ws_origin.h"
+#include "transports/ws/ws_pack.h"
+
+enum { PROTOCOLS_MAX = 64 }; /* that a client may offer */
 
 /* What to answer instead. */
 struct refusal {
@@ -64,6 +67,29 @@ static tako_str choose_protocol(const tako_req *req, const char *const *list)
 	for (; list && *list && !offers(req, tako_str_z(*list), &found); list++)
 		;
 	return found;
+}
+
+/* Tokens, each of them once (section 4.1).  The client's head is bounded, and so are they. */
+static bool protocols_ok(const tako_req *req)
+{
+	tako_str seen[PROTOCOLS_MAX];
+	tako_str name, value, item;
+	unsigned count = 0;
+
+	for (size_t i = 0; tako_req_header_at(req, i, &name, &value); i++) {
+		if (!is_named(name, "sec-websocket-protocol"))
+			continue;
+		while (tako__element_next(&value, &item)) {
+			if (count == PROTOCOLS_MAX || !tako__all(item.p, item.n, TAKO__C_TOKEN))
+				return false;
+			for (unsigned k = 0; k < count; k++) {
+				if (tako_str_eq(seen[k], item))
+					return false;
+			}
+			seen[count++] = item;
+		}
+	}
+	return true;
 }
 
 /* ---- Checks -------------------------------------------------------------------------------- */
@@ -131,6 +157,8 @@ static struct refusal check(const tako_req *req, const tako_ws_config *cfg)
 		return (struct refusal){426, "this is version 13 of WebSocket"};
 	if (h1 && !tako__ws_key_ok(only(req, "sec-websocket-key")))
 		return (struct refusal){400, "no Sec-WebSocket-Key of 16 bytes, or several"};
+	if (!protocols_ok(req))
+		return (struct refusal){400, "malformed Sec-WebSocket-Protocol, or one twice"};
 	if (!origin_ok(req, cfg->origins))
 		return (struct refusal){403, "not from this origin"};
 	return none;
@@ -178,20 +206,30 @@ static int add_accept(tako_req *req, tako_res *res)
 	                           (tako_str){answer, sizeof answer});
 }
 
-int tako__ws_handshake(tako_req *req, tako_res *res, const tako_ws_config *cfg,
-                       tako_str *ret_protocol)
+static int add_extensions(tako_req *req, tako_res *res, const struct tako__ws_conf *conf,
+                          struct tako__ws_agreed *ret)
 {
-	int rc = tako__ws_lists_check(cfg);
-	struct refusal r;
+	static const struct refusal malformed = {400, "malformed Sec-WebSocket-Extensions"};
+	int rc;
 
-	if (rc < 0)
-		return rc;
-	r = check(req, cfg);
+	rc = tako__ws_pack_agree(req, res, &conf->deflate, &ret->deflate, &ret->deflates);
+	return rc == TAKO_EINVAL ? refuse(res, malformed) : rc;
+}
+
+int tako__ws_handshake(tako_req *req, tako_res *res, const struct tako__ws_conf *conf,
+                       struct tako__ws_agreed *ret)
+{
+	struct refusal r = check(req, &conf->cfg);
+	int rc;
+
 	if (r.status)
 		return refuse(res, r);
-	rc = add_accept(req, res);
-	*ret_protocol = choose_protocol(req, cfg->subprotocols);
-	if (rc == 0 && ret_protocol->p)
-		rc = tako_res_header_str(res, TAKO_STR("Sec-WebSocket-Protocol"), *ret_protocol);
+	/* First: it may still be refused. */
+	rc = add_extensions(req, res, conf, ret);
+	if (rc == 0)
+		rc = add_accept(req, res);
+	ret->subprotocol = choose_protocol(req, conf->cfg.subprotocols);
+	if (rc == 0 && ret->subprotocol.p)
+		rc = tako_res_header_str(res, TAKO_STR("Sec-WebSocket-Protocol"), ret->subprotocol);
 	return rc;
 }

@@ -8,11 +8,20 @@
 
 #include <tako/ws.h>
 
+#include "transports/ws/ws_local.h"
+#include "transports/ws/ws_offer.h"
+
+/* What the client and we have agreed on. */
+struct tako__ws_agreed {
+	tako_str subprotocol; /* as long as the exchange */
+	struct tako__ws_deflate_params deflate;
+	bool deflates;
+};
+
 /* A request that is none, or comes from elsewhere, is answered: TAKO_EINVAL.  Else 0, and the fields of
- * the answer are set; *ret_protocol is the subprotocol, as long as the exchange.
- * TAKO_EINVAL, unanswered: a list of cfg is not in order. */
-int tako__ws_handshake(tako_req *req, tako_res *res, const tako_ws_config *cfg,
-                       tako_str *ret_protocol);
+ * the answer are set. */
+int tako__ws_handshake(tako_req *req, tako_res *res, const struct tako__ws_conf *conf,
+                       struct tako__ws_agreed *ret);
 
 /* What cfg's lists hold must make sense before a client has asked for any of it. */
 int tako__ws_lists_check(const tako_ws_config *cfg);

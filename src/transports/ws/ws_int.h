@@ -11,6 +11,7 @@
 #include "core/exchange.h"
 #include "core/list.h"
 #include "core/wheel.h"
+#include "transports/ws/ws_deflate.h"
 #include "transports/ws/ws_head.h"
 #include "transports/ws/ws_local.h"
 #include "transports/ws/ws_share.h"
@@ -45,14 +46,15 @@ struct tako_ws {
 	uint8_t parts_out;              /* kind of the one going out in parts; 0: none is */
 	bool above_high;                /* on_high_water was told */
 	bool part_seen;                 /* a part of the message went to on_fragment */
+	bool packed;                    /* the message that is coming in is compressed */
 	uint16_t code;                  /* for on_close */
-	uint16_t reserved;
 	/* The message that is coming in: what has come of it, unless on_fragment takes it. */
 	struct tako__utf8 utf8;
 	uint32_t frame_count;
 	uint64_t bytes; /* as far as its frames' heads have promised */
 	struct tako__ws_buf msg;
-	struct tako__ws_rule *rule; /* while wslay is to know what came before */
+	struct tako__ws_deflate *deflate; /* NULL: nothing is compressed */
+	struct tako__ws_rule *rule;       /* while wslay is to know what came before */
 
 	/* Time, on the loop's clock. */
 	struct tako__timer timer;
@@ -77,6 +79,10 @@ void tako__ws_fail(tako_ws *ws, int code);
 
 /* Bytes off the wire, which are unmasked where they are. */
 void tako__ws_feed(tako_ws *ws, char *p, size_t n);
+/* Bytes of a message as its sender meant them; `end`: its last.  0, or the code to fail with. */
+int tako__ws_content(tako_ws *ws, const char *p, size_t n, bool end);
+/* The end of one whose bytes were put into ws->msg and looked at there, or went to on_fragment. */
+int tako__ws_content_end(tako_ws *ws);
 
 /* ---- ws_send.c ------------------------------------------------------------------------- */
 

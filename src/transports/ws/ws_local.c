@@ -21,6 +21,8 @@ static void local_free(struct tako__worker_local *base)
 
 	for (unsigned i = 0; i < l->buf_count; i++)
 		tako__free(l->bufs[i].p, l->bufs[i].cap);
+	tako__free(l->packed.p, l->packed.cap);
+	tako__ws_zpool_fini(&l->zpool);
 	tako__ws_rules_free(l);
 	tako__pool_fini(&l->ops);
 	tako__free(l, sizeof *l);
@@ -60,6 +62,28 @@ static void with_default64(uint64_t *v, uint64_t value)
 		*v = value;
 }
 
+static int import_deflate(tako_ws_deflate *d, const tako_ws_deflate *from)
+{
+	/* What was published first is all of it. */
+	int rc = tako__import(d, sizeof *d, from, sizeof *d, "tako_ws_deflate");
+
+	if (rc < 0)
+		return rc;
+	with_default(&d->memory_bytes, 64 << 10);
+	with_default(&d->level, 6);
+	with_default(&d->server_window_bits, 15);
+	with_default(&d->client_window_bits, 15);
+	with_default(&d->threshold_bytes, 64);
+	if (d->level > 9)
+		return tako__fail(TAKO_EINVAL, "level is not in 1 to 9");
+	if (d->server_window_bits < 9 || d->server_window_bits > 15 || d->client_window_bits < 9 ||
+	    d->client_window_bits > 15)
+		return tako__fail(TAKO_EINVAL, "window bits are not in 9 to 15");
+	if (d->server_no_context > 1 || d->client_no_context > 1 || d->reserved)
+		return tako__fail(TAKO_EINVAL, "tako_ws_deflate: a flag is neither 0 nor 1");
+	return 0;
+}
+
 static int check(const tako_ws_config *cfg)
 {
 	if (cfg->slow > TAKO_WS_SLOW_DROP)
@@ -84,7 +108,7 @@ int tako__ws_conf_import(struct tako__ws_conf *ret, const tako_ws_config *from)
 	if (rc == 0)
 		rc = check(cfg);
 	if (rc == 0 && cfg->deflate)
-		rc = tako__fail(TAKO_ENOTSUP, "permessage-deflate is not in this build");
+		rc = import_deflate(&ret->deflate, cfg->deflate);
 	if (rc < 0)
 		return rc;
 	with_default64(&cfg->max_message_bytes, 1 << 20);

@@ -9,6 +9,7 @@
 #include <tako/ws.h>
 
 #include "core/worker.h"
+#include "transports/ws/ws_zlib.h"
 
 struct tako__ws_rule;
 
@@ -18,8 +19,8 @@ struct tako__ws_conf {
 	struct tako__list link;
 	unsigned refs;
 	unsigned reserved;
-	tako_ws_config cfg; /* with defaults; without pointers to what is not ours */
-	tako_ws_deflate deflate;
+	tako_ws_config cfg;      /* with defaults; without pointers to what is not ours */
+	tako_ws_deflate deflate; /* size 0: none */
 };
 
 /* Fill in defaults, refuse what cannot apply.  TAKO_EINVAL, TAKO_ENOTSUP. */
@@ -39,6 +40,8 @@ struct tako__ws_local {
 	struct tako__worker_local base;
 	struct tako__worker *worker;
 	struct tako__list confs;
+	struct tako__ws_zpool zpool;
+	struct tako__ws_buf packed; /* the last message that was compressed */
 	struct tako__pool ops;
 	struct tako__ws_rule *rules; /* free ones */
 	unsigned rule_count;

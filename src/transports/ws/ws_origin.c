@@ -62,8 +62,10 @@ int tako__origin_parse(struct tako__origin *ret, tako_str s)
 		return TAKO_EINVAL;
 	if (end == SIZE_MAX)
 		return 0;
-	if (tako__parse_u64(rest.p + skip + end + 1, rest.n - skip - end - 1, &port) < 0 ||
-	    port == 0 || port > 65535)
+	/* Nobody writes a port with zeros in front of it but who wants to be taken for another. */
+	if (rest.n - skip - end < 2 || rest.p[skip + end + 1] == '0' ||
+	    tako__parse_u64(rest.p + skip + end + 1, rest.n - skip - end - 1, &port) < 0 ||
+	    port > 65535)
 		return TAKO_EINVAL;
 	ret->port = (uint16_t)port;
 	return 0;

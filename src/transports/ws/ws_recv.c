@@ -6,6 +6,7 @@
  */
 #include "transports/ws/ws_int.h"
 #include "transports/ws/ws_mask.h"
+#include "transports/ws/ws_pack.h"
 
 static const tako_ws_config *config(const tako_ws *ws)
 {
@@ -56,8 +57,7 @@ static void tell_gathered(tako_ws *ws)
 	tako__ws_buf_put(l, &b);
 }
 
-/* Bytes of a message as its sender meant them.  0, or the code to fail with. */
-static int content(tako_ws *ws, const char *p, size_t n, bool end)
+int tako__ws_content(tako_ws *ws, const char *p, size_t n, bool end)
 {
 	if (ws->kind == TAKO_WS_TEXT &&
 	    (!tako__utf8_feed(&ws->utf8, p, n) || (end && !tako__utf8_done(&ws->utf8))))
@@ -79,7 +79,30 @@ static int content(tako_ws *ws, const char *p, size_t n, bool end)
 	return 0;
 }
 
+int tako__ws_content_end(tako_ws *ws)
+{
+	if (config(ws)->on_fragment || !ws->msg.n) {
+		tako__ws_buf_put(ws->local, &ws->msg);
+		return tako__ws_content(ws, "", 0, true);
+	}
+	if (ws->kind == TAKO_WS_TEXT && !tako__utf8_done(&ws->utf8))
+		return 1007;
+	ws->spoke_ns = ws->heard_ns;
+	tell_gathered(ws);
+	return 0;
+}
+
 /* ---- Frames -------------------------------------------------------------------------------- */
+
+/* Of what a message takes on the wire.  How large a compressed one may become is watched where it is
+ * inflated; but it may also be all frames and no bytes. */
+static uint64_t limit(const tako_ws *ws)
+{
+	uint64_t max = config(ws)->max_message_bytes;
+	uint64_t slack = ws->packed ? max / 8 + 1024 : 0;
+
+	return max > UINT64_MAX - slack ? UINT64_MAX : max + slack;
+}
 
 /* It opens a message or goes on with one.  0, or the code to fail with. */
 static int begin_data(tako_ws *ws, const struct tako__ws_head *h)
@@ -95,6 +118,7 @@ static int begin_data(tako_ws *ws, const struct tako__ws_head *h)
 	}
 	if (op != TAKO__WS_MORE) {
 		ws->kind = (uint8_t)op;
+		ws->packed = h->first & TAKO__WS_RSV1;
 		ws->part_seen = false;
 		ws->utf8 = (struct tako__utf8){0};
 		ws->frame_count = 0;
@@ -102,10 +126,20 @@ static int begin_data(tako_ws *ws, const struct tako__ws_head *h)
 	}
 	if (ws->frame_count++ >= cfg->max_frame_count)
 		return 1008;
-	if (h->length > cfg->max_message_bytes - ws->bytes)
+	if (h->length > limit(ws) - ws->bytes)
 		return 1009;
 	ws->bytes += h->length;
 	return 0;
+}
+
+/* Those that have a meaning: the first frame of a message says that it is compressed (RFC 7692 section
+ * 6.1), if that was agreed on. */
+static bool rsv_ok(const tako_ws *ws, uint8_t first)
+{
+	unsigned op = first & TAKO__WS_OPCODE;
+
+	return (first & TAKO__WS_RSV) == TAKO__WS_RSV1 && ws->deflate &&
+	       (op == TAKO__WS_TEXT || op == TAKO__WS_BINARY);
 }
 
 /* What is dropped since we are closing need not be right either, as long as its length is known. */
@@ -114,7 +148,7 @@ static int begin(tako_ws *ws, const struct tako__ws_head *h)
 	int code = 0;
 
 	if (TAKO__LIKELY(ws->state == TAKO__WS_OPEN)) {
-		if (h->first & TAKO__WS_RSV)
+		if (TAKO__UNLIKELY(h->first & TAKO__WS_RSV) && !rsv_ok(ws, h->first))
 			return 1002;
 		if (!(h->first & TAKO__WS_CONTROL))
 			code = begin_data(ws, h);
@@ -143,7 +177,9 @@ static void payload(tako_ws *ws, char *p, size_t n)
 	}
 	if (TAKO__UNLIKELY(ws->state != TAKO__WS_OPEN))
 		return;
-	code = content(ws, p, n, end && (ws->first & TAKO__WS_FIN));
+	end = end && (ws->first & TAKO__WS_FIN);
+	code = TAKO__UNLIKELY(ws->packed) ? tako__ws_pack_in(ws, p, n, end)
+	                                  : tako__ws_content(ws, p, n, end);
 	if (TAKO__UNLIKELY(code))
 		tako__ws_fail(ws, code);
 }

@@ -7,6 +7,7 @@
 
 #include "transports/ws/ws_int.h"
 #include "transports/ws/ws_msg.h"
+#include "transports/ws/ws_pack.h"
 
 /* ---- Bytes --------------------------------------------------------------------------------- */
 
@@ -167,6 +168,22 @@ static bool is_kind(int kind)
 	return kind == TAKO_WS_TEXT || kind == TAKO_WS_BINARY;
 }
 
+static int write_message(tako_ws *ws, unsigned kind, tako_str msg)
+{
+	unsigned first = TAKO__WS_FIN | kind;
+	tako_str packed;
+	int rc = 0;
+
+	if (TAKO__LIKELY(!ws->deflate))
+		return write_frame(ws, first, msg.p, msg.n);
+	if (tako__ws_pack_out(ws, msg, &packed, &rc))
+		return write_frame(ws, first | TAKO__WS_RSV1, packed.p, packed.n);
+	if (rc == 0)
+		return write_frame(ws, first, msg.p, msg.n);
+	tako__ws_cut(ws, 1006, rc);
+	return rc;
+}
+
 int64_t tako_ws_send(tako_ws *ws, int kind, tako_str msg)
 {
 	int rc;
@@ -175,7 +192,7 @@ int64_t tako_ws_send(tako_ws *ws, int kind, tako_str msg)
 		return tako__fail(TAKO_EINVAL, "%d is no kind of message", kind);
 	rc = ready_whole(ws);
 	if (TAKO__LIKELY(rc == 0))
-		rc = write_frame(ws, TAKO__WS_FIN | (unsigned)kind, msg.p, msg.n);
+		rc = write_message(ws, (unsigned)kind, msg);
 	return TAKO__LIKELY(rc == 0) ? sent(ws) : explain(rc);
 }
 
