@@ -161,12 +161,14 @@ static void end_layers(struct tako__conn *c)
 
 /* Closed with input unread, the connection is reset, and what the peer has not read of our answer is
  * lost, what the kernel holds back of it for certain.  So also who has no reason to expect more
- * looks, for a hundredth of what a short connection costs. */
+ * looks, for a hundredth of what a short connection costs.  A client whose early data was answered
+ * still owes its Finished. */
 static bool lingers(struct tako__conn *c)
 {
 	if (c->sock.flags & TAKO_SOCK_EOF)
 		return false;
-	return (c->flags & TAKO__CONN_LINGER) || c->sock.loop->rt->waiting(&c->sock);
+	return (c->flags & (TAKO__CONN_LINGER | TAKO__CONN_EARLY)) ||
+	       c->sock.loop->rt->waiting(&c->sock);
 }
 
 static void maybe_finish(struct tako__conn *c)
