@@ -5,6 +5,7 @@
 #                             on https://localhost:8443
 #   make check                build and run every test (what CI runs); SAN= for one sanitizer
 #   make unit | integration   only those tests, in the build that CC= and SAN= choose
+#   make hostile              of the latter, with bytes cut up on their way
 #   make fuzz                 60 s of each fuzz target (FUZZ_SECONDS=); fuzz-smoke is short
 #   make bench                compare with other servers; installs them, starts nothing else
 #   make install | uninstall  headers, libraries and tako.pc under DESTDIR and PREFIX
@@ -131,7 +132,7 @@ MAKEFLAGS += --no-builtin-rules
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: all lib examples unit-programs test-programs bench-programs fuzz-programs run-fuzz run check \
-	unit integration \
+	unit integration hostile \
 	headers abi seams install-test docs-test valgrind fuzz fuzz-smoke bench install uninstall fmt fmt-check \
 	lint abi-update clean help FORCE
 all: lib examples
@@ -256,6 +257,9 @@ unit: unit-programs
 # PYTEST_ARGS="tests/integration/test_x.py -k name" for some of them.
 integration: all test-programs
 	@SAN='$(SAN)' PYTHON='$(PYTHON)' scripts/run-integration.sh '$(abspath $(B))' $(PYTEST_ARGS)
+# The same with bytes cut up on their way.
+hostile: all test-programs
+	@SAN='$(SAN)' PYTHON='$(PYTHON)' scripts/run-hostile.sh '$(abspath $(B))' $(PYTEST_ARGS)
 
 headers:
 	@tests/headers/check.sh

@@ -68,6 +68,11 @@ integration() { # runtime, suffix, scale, make variables...
         phase "integration-$1$2" 600 "${mk[@]}" integration "${@:4}"
 }
 
+# What matters most once more, with bytes cut up on their way.
+hostile() { # runtime
+    TAKO_RUNTIME=$1 TAKO_TEST_SCALE=0.1 phase "hostile-$1" 300 "${mk[@]}" hostile
+}
+
 # Does the automatic choice find io_uring here?  Its own tests say what happens where it does not.
 has_io_uring() {
     local showcase
@@ -96,6 +101,8 @@ programs() { # suffix, make variables...
 run_lane() {
     trap 'kill $child 2>/dev/null; exit 143' TERM
     suites "" 1 0.5
+    hostile epoll
+    has_io_uring && hostile io_uring
     phase valgrind 180 "${mk[@]}" valgrind
     # The HTTP suite once more, over TLS.
     TAKO_TEST_OVER=tls TAKO_TEST_SCALE=0.25 phase integration-tls 420 "${mk[@]}" integration \

@@ -12,11 +12,21 @@
 
 #include "showcase.h"
 
-enum { LISTENERS_MAX = 16, WORKERS_MAX = 256, CONNECTIONS_MAX = 65536, EXIT_USAGE = 2 };
+enum {
+	LISTENERS_MAX = 16,
+	WORKERS_MAX = 256,
+	CONNECTIONS_MAX = 65536,
+	RECV_BYTES_MAX = 1 << 20,
+	RECV_COUNT_MAX = 1024,
+	EXIT_USAGE = 2,
+};
 
 struct options {
 	const tako_runtime *runtime;
 	uint32_t worker_count;
+	uint32_t recv_buffer_bytes;
+	uint32_t recv_buffer_count;
+	uint32_t send_max_bytes;
 	struct {
 		const char *addr;
 		bool tls;
@@ -31,7 +41,8 @@ struct options {
 static const char usage_text[] =
 	"usage: showcase [--runtime epoll|io_uring|auto] [--workers N] [--http ADDR]\n"
 	"                [--tls ADDR] [--h3 ADDR] [--cert FILE --key FILE]\n"
-	"                [--files DIR] [--quiet]\n"
+	"                [--files DIR] [--quiet] [--recv-buffer-bytes N] [--recv-buffer-count N]\n"
+	"                [--send-max-bytes N]\n"
 	"\n"
 	"  --http ADDR   127.0.0.1:8080, [::1]:8080, :8080, or port 0; may be repeated\n"
 	"  --runtime R   auto takes io_uring where it works, else epoll; or what the\n"
@@ -43,6 +54,8 @@ static const char usage_text[] =
 	"  --workers N   1 to 256; one per CPU when not given\n"
 	"  --files DIR   served below /files\n"
 	"  --quiet       no access log\n"
+	"  --recv-buffer-bytes N, --recv-buffer-count N, --send-max-bytes N\n"
+	"                how bytes are cut up on their way: answers stay the same\n"
 	"\n"
 	"Not in this build: --h3.\n";
 
@@ -64,13 +77,15 @@ static void set_runtime(struct options *o, const char *name)
 		refuse("--runtime", "must be epoll, io_uring or auto");
 }
 
-static void set_workers(struct options *o, const char *text)
+static uint32_t positive(const char *option, uint32_t max)
 {
+	char why[48];
 	uint64_t n;
 
-	if (!number_parse(tako_str_z(text), WORKERS_MAX, &n) || n == 0)
-		refuse("--workers", "must be a number from 1 to 256");
-	o->worker_count = (uint32_t)n;
+	if (number_parse(tako_str_z(optarg), max, &n) && n > 0)
+		return (uint32_t)n;
+	snprintf(why, sizeof why, "must be a number from 1 to %u", max);
+	refuse(option, why);
 }
 
 static void add_listener(struct options *o, const char *addr, bool tls)
@@ -88,7 +103,7 @@ static void set_option(struct options *o, int which, const char *name)
 		set_runtime(o, optarg);
 		break;
 	case 'w':
-		set_workers(o, optarg);
+		o->worker_count = positive("--workers", WORKERS_MAX);
 		break;
 	case 'a':
 		add_listener(o, optarg, false);
@@ -104,6 +119,15 @@ static void set_option(struct options *o, int which, const char *name)
 		break;
 	case 'f':
 		o->files = optarg;
+		break;
+	case 'b':
+		o->recv_buffer_bytes = positive("--recv-buffer-bytes", RECV_BYTES_MAX);
+		break;
+	case 'n':
+		o->recv_buffer_count = positive("--recv-buffer-count", RECV_COUNT_MAX);
+		break;
+	case 's':
+		o->send_max_bytes = positive("--send-max-bytes", INT32_MAX);
 		break;
 	case 'q':
 		o->quiet = true;
@@ -132,6 +156,9 @@ static void read_options(struct options *o, int argc, char **argv)
 		{"tls", required_argument, NULL, 't'},
 		{"cert", required_argument, NULL, 'c'},
 		{"key", required_argument, NULL, 'k'},
+		{"recv-buffer-bytes", required_argument, NULL, 'b'},
+		{"recv-buffer-count", required_argument, NULL, 'n'},
+		{"send-max-bytes", required_argument, NULL, 's'},
 		{"h3", required_argument, NULL, 'x'},
 		{NULL, 0, NULL, 0},
 	};
@@ -209,6 +236,9 @@ static int serve(tako_router *router, const struct options *o)
 	                         TAKO_SERVER_CONFIG(.runtime = o->runtime,
 	                                            .worker_count = o->worker_count,
 	                                            .max_connections = CONNECTIONS_MAX,
+	                                            .recv_buffer_bytes = o->recv_buffer_bytes,
+	                                            .recv_buffer_count = o->recv_buffer_count,
+	                                            .send_max_bytes = o->send_max_bytes,
 	                                            .access_log_fd = o->quiet ? 0 : STDERR_FILENO));
 
 	if (rc == 0)

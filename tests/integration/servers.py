@@ -14,6 +14,8 @@ import subprocess
 import tempfile
 import time
 
+import pytest
+
 from wire import PATIENCE, SAN, Wire
 
 BUILD = os.environ.get(
@@ -216,7 +218,9 @@ def showcase(files, *args, **kw):
         cert, key = shared_certificate()
         listen = ["--tls", f"127.0.0.1:{port}", "--cert", cert, "--key", key]
         addr += ("tls",)
-    return Server([program("examples/showcase"), *listen, "--workers", "2",
+    cut = (kw.get("env") or {}).get("TAKO_TEST_KNOBS", os.environ.get("TAKO_TEST_KNOBS", ""))
+    cut = [f"--{knob.replace('_', '-')}" for knob in cut.split()]
+    return Server([program("examples/showcase"), *listen, *cut, "--workers", "2",
                    "--quiet", "--files", str(files), *args], addr, **kw)
 
 
@@ -267,6 +271,13 @@ def hostile(knobs_text):
     return {"TAKO_TEST_KNOBS": knobs_text} if knobs_text else {}
 
 
+_CUT = os.environ.get("TAKO_TEST_KNOBS", "").split()
+#: For tests of what small pieces make different: how much memory or how many turns something takes.
+in_whole_pieces = pytest.mark.skipif(bool(_CUT), reason="measures whole pieces")
+#: For tests with megabytes, on their way in or out.
+not_byte_by_byte = pytest.mark.skipif("recv_buffer_bytes=1" in _CUT, reason="would take minutes byte by byte")
+not_sent_in_bits = pytest.mark.skipif("send_max_bytes" in " ".join(_CUT), reason="would take minutes in small sends")
+
 #: Ways to cut bytes on their way, as knobs of the programs in tests/programs; of "dripped" the client
 #: takes care.
 HOSTILE = {
@@ -303,4 +314,5 @@ def run_refused(argv, timeout=START_S):
 
 
 __all__ = ["BUILD", "SAN", "Server", "free_port", "knobs", "program", "run_refused", "runtimes",
-           "showcase", "hostile", "hostile_modes", "HOSTILE", "launch", "stats"]
+           "showcase", "hostile", "in_whole_pieces", "not_byte_by_byte",
+           "not_sent_in_bits", "hostile_modes", "HOSTILE", "launch", "stats"]

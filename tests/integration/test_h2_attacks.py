@@ -364,6 +364,7 @@ def test_body_that_drips():
             assert c.get(3).status == 200
 
 
+@servers.in_whole_pieces
 def test_body_that_nobody_reads_is_bounded(server):
     """A hundred streams that send all they may to a handler that waits: the connection's window holds."""
     before = server.rss_kib()

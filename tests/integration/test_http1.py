@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from servers import OVER_TLS
+from servers import OVER_TLS, not_byte_by_byte
 from wire import PATIENCE, SAN, Wire, chunked, once, readable, request, scaled
 
 SLACK_S = 1.0 * PATIENCE
@@ -421,6 +421,7 @@ def test_tiny_chunks_are_not_expensive(wire):
     assert time.monotonic() - since < 3 * PATIENCE
 
 
+@not_byte_by_byte
 def test_large_upload(wire):
     body = pattern(scaled(32 << 20))
     sender = threading.Thread(target=wire.send, args=(request("POST", "/upload", body=body),))
@@ -472,6 +473,7 @@ def test_echo_flows_before_the_end(wire):
     wire.assert_open()
 
 
+@not_byte_by_byte
 @pytest.mark.parametrize("framing", ["length", "chunked"])
 def test_large_echo(wire, framing):
     body = pattern(scaled(24 << 20, 4 << 20))
@@ -491,6 +493,7 @@ def test_large_echo(wire, framing):
     wire.assert_open()
 
 
+@not_byte_by_byte
 def test_echo_to_one_that_does_not_read(showcase):
     """Back-pressure: what the client leaves in its window the server leaves in the other's."""
     if OVER_TLS:

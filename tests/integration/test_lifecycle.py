@@ -12,7 +12,7 @@ import time
 import pytest
 
 import servers
-from servers import EXIT_CUT, knobs, program, stats
+from servers import EXIT_CUT, in_whole_pieces, knobs, program, stats
 from wire import PATIENCE, Wire, eventually, once, readable, request, scaled
 
 MODES = ["run", "start", "step"]
@@ -567,6 +567,7 @@ def test_signals_belong_to_one_server():
         h.proc.send_signal(signal.SIGTERM)
 
 
+@in_whole_pieces
 def test_poll_host():
     """A loop of the host's own: it serves, sleeps while idle, keeps timers, and ends."""
     with Host() as h:

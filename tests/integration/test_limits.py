@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from servers import free_port, knobs, program, run_refused, stats
+from servers import free_port, in_whole_pieces, knobs, program, run_refused, stats
 from wire import PATIENCE, SAN, Wire, chunked, eventually, once, readable, request, scaled
 
 #: What a time-out may take longer than it says.
@@ -591,6 +591,7 @@ def _finish(poll, pending):
     return ready
 
 
+@in_whole_pieces
 def test_thousands_of_idle_connections():
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     n = min(scaled(5000, 200), limit - 500)

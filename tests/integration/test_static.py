@@ -600,6 +600,7 @@ def test_shrinking_file_in_parts_does_not_look_complete(server, growing):
     eventually(lambda: server.fd_count() <= before)
 
 
+@servers.not_sent_in_bits
 def test_replaced_file_is_sent_as_it_was(server, tree, growing):
     with server.connect(rcvbuf=65536) as w:
         w.send(request("GET", "/files/growing.bin"))
@@ -614,6 +615,7 @@ def test_replaced_file_is_sent_as_it_was(server, tree, growing):
         assert w.get("/files/growing.bin").body == b"new"
 
 
+@servers.not_sent_in_bits
 def test_growing_file_is_sent_as_long_as_announced(server, growing):
     with server.connect(rcvbuf=65536) as w:
         w.send(request("GET", "/files/growing.bin"))

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# run-hostile.sh BUILD_DIR [PYTEST_ARGUMENT...]: integration tests with bytes cut up on their way in and
+# out, one mode after the other.  Without arguments, of each mode the files with the most to lose in it;
+# the last line is the sum of all.  Other variables as run-integration.sh.
+set -u
+cd "$(dirname "$0")/.." || exit
+
+modes=("recv_buffer_bytes=1" "recv_buffer_bytes=64 recv_buffer_count=2" "send_max_bytes=13")
+# Parsers meet every boundary; small buffers run out between streams; framing is cut at any byte.
+files=("http1 exchange malformed h2_exchange h2_conformance upgrade"
+    "http1 exchange h2 h2_exchange h2_attacks"
+    "http1 exchange static h2_exchange h2_static")
+build=$1
+shift
+passed=0 failed=0 skipped=0 status=0
+
+for i in "${!modes[@]}"; do
+    args=("$@")
+    if ((!$#)); then
+        for name in ${files[i]}; do args+=("tests/integration/test_$name.py"); done
+    fi
+    echo "-- ${modes[i]}"
+    out=$(TAKO_TEST_KNOBS=${modes[i]} scripts/run-integration.sh "$build" "${args[@]}") || status=1
+    printf '%s\n' "$out"
+    read -r p f s < <(awk '
+        /[0-9]+ (passed|failed|error|skipped)/ { line = $0 }
+        function of(word) { return match(line, "[0-9]+ " word) ? substr(line, RSTART, RLENGTH) + 0 : 0 }
+        END { print of("passed"), of("failed") + of("error"), of("skipped") }' <<<"$out")
+    ((passed += p, failed += f, skipped += s))
+done
+echo "$passed passed, $failed failed, $skipped skipped"
+exit $status
