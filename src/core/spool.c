@@ -1,18 +1,23 @@
 /* SPDX-License-Identifier: MIT
  *
- * See spool.h.  The buffer exists while there is something to read.  Completes no op from inside a
- * call of its sender: only when a piece has left, or at the connection's end.
+ * See spool.h.  The buffer exists while there is something to read, which is asked for where it is
+ * not in memory: nobody waits for a disk.  Completes no op from inside a call of its sender: only
+ * when a piece has left, or at the connection's end.
  */
 #include "core/spool.h"
 
 #include <errno.h>
 #include <unistd.h>
 
+#include "core/cold.h"
 #include "core/mem.h"
+#include "core/worker.h"
 
 struct tako__spool {
 	struct tako_send piece;
 	struct tako__conn *conn;
+	struct tako__timer timer; /* until the disk is asked again */
+	uint64_t cold_since_ns;
 	bool in_flight;
 	char data[TAKO__SPOOL_BYTES];
 };
@@ -36,10 +41,39 @@ static void give_up(struct tako__conn *c)
 }
 
 static void on_piece(struct tako_send *op, int err);
+static void on_timer(struct tako__timer *t, uint64_t now_ns);
 
-static ssize_t read_piece(struct tako__spool *sp, const struct tako_send *op)
+static struct tako__spool *spool_of(struct tako__conn *c)
 {
-	size_t want = op->n < sizeof sp->data ? (size_t)op->n : sizeof sp->data;
+	struct tako__spool *sp = c->spool;
+
+	if (sp)
+		return sp;
+	sp = tako__alloc(sizeof *sp);
+	if (!sp)
+		return NULL;
+	sp->conn = c;
+	sp->cold_since_ns = 0;
+	sp->in_flight = false;
+	tako__timer_init(&sp->timer, on_timer);
+	c->spool = sp;
+	return sp;
+}
+
+/* True: a disk has to be read first, and the timer is set. */
+static bool waits(struct tako__spool *sp, const struct tako_send *op, size_t n)
+{
+	struct tako__worker *w = sp->conn->worker;
+	uint64_t now = tako__now_ns(w);
+
+	if (!n || !tako__file_waits(&sp->cold_since_ns, now, op->file_fd, op->file_pos, n, op->n))
+		return false;
+	tako__timer_set(&w->wheel, &sp->timer, now + TAKO__COLD_RETRY_NS);
+	return true;
+}
+
+static ssize_t read_piece(struct tako__spool *sp, const struct tako_send *op, size_t want)
+{
 	ssize_t got;
 
 	if (want == 0)
@@ -53,19 +87,17 @@ static ssize_t read_piece(struct tako__spool *sp, const struct tako_send *op)
 
 static void send_piece(struct tako__conn *c, struct tako_send *op)
 {
-	struct tako__spool *sp = c->spool;
+	struct tako__spool *sp = spool_of(c);
+	size_t want = op->n < sizeof sp->data ? (size_t)op->n : sizeof sp->data;
 	ssize_t got;
 
 	if (!sp) {
-		sp = tako__alloc(sizeof *sp);
-		if (!sp) {
-			give_up(c);
-			return;
-		}
-		sp->conn = c;
-		c->spool = sp;
+		give_up(c);
+		return;
 	}
-	got = read_piece(sp, op);
+	if (waits(sp, op, want))
+		return;
+	got = read_piece(sp, op, want);
 	sp->in_flight = got >= 0;
 	if (got < 0) {
 		give_up(c);
@@ -82,13 +114,17 @@ static void send_piece(struct tako__conn *c, struct tako_send *op)
 	}
 }
 
+static bool is_busy(const struct tako__spool *sp)
+{
+	return sp && (sp->in_flight || tako__timer_armed(&sp->timer));
+}
+
 /* As far as it goes: memory at once, then the first piece of a file. */
 static void go_on(struct tako__conn *c)
 {
 	struct tako_send *op;
 
-	while ((op = c->held_head) && !(c->spool && c->spool->in_flight) &&
-	       !(c->flags & TAKO__CONN_CLOSING)) {
+	while ((op = c->held_head) && !is_busy(c->spool) && !(c->flags & TAKO__CONN_CLOSING)) {
 		struct tako_send *next = op->next;
 		uint64_t n = op->n;
 
@@ -110,6 +146,15 @@ static void go_on(struct tako__conn *c)
 		tako__free(c->spool, sizeof *c->spool);
 		c->spool = NULL;
 	}
+}
+
+static void on_timer(struct tako__timer *t, uint64_t now_ns)
+{
+	struct tako__conn *c = TAKO__CONTAINER(t, struct tako__spool, timer)->conn;
+
+	(void)now_ns;
+	tako__conn_touch(c);
+	go_on(c);
 }
 
 static void on_piece(struct tako_send *op, int err)
@@ -147,6 +192,8 @@ void tako__spool_fini(struct tako__conn *c)
 {
 	while (c->held_head)
 		pop(c, TAKO_ECLOSED);
+	if (c->spool)
+		tako__timer_clear(&c->worker->wheel, &c->spool->timer);
 	tako__free(c->spool, sizeof *c->spool);
 	c->spool = NULL;
 }

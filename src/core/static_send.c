@@ -9,6 +9,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "core/cold.h"
 #include "core/date.h"
 #include "core/res.h"
 #include "core/static.h"
@@ -100,33 +101,7 @@ static int write_copy(struct reply *r, const char *p, size_t n)
 	return queued < 0 ? (int)queued : 0;
 }
 
-/* The bytes of a range, through a buffer.  A file that has shrunk meanwhile is an error: what was
- * announced cannot be kept. */
-static int write_read(struct reply *r, const struct tako__range *range)
-{
-	char buf[READ_BYTES_MAX];
-	uint64_t at = range->first;
-	uint64_t left = range->n;
-	int rc = 0;
-
-	while (rc == 0 && left > 0) {
-		size_t want = left < sizeof(buf) ? (size_t)left : sizeof(buf);
-		ssize_t got = pread(r->f->fd, buf, want, (off_t)at);
-
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got < 0)
-			return tako__fail_errno("static file: pread");
-		if (got == 0)
-			return tako__fail(TAKO_ESYS, "static file: shorter than it was");
-		rc = write_copy(r, buf, (size_t)got);
-		at += (uint64_t)got;
-		left -= (uint64_t)got;
-	}
-	return rc;
-}
-
-/* The same without a copy through us.  What is lent closes its descriptor, so each has one. */
+/* The bytes of a range.  What is lent closes its descriptor, so each has one. */
 static int write_lent(struct reply *r, const struct tako__range *range)
 {
 	int fd = fcntl(r->f->fd, F_DUPFD_CLOEXEC, 0);
@@ -138,6 +113,37 @@ static int write_lent(struct reply *r, const struct tako__range *range)
 	rc = tako__res_lend_file(r->x, fd, range->first, range->n);
 	if (r->x->refs == refs)
 		close(fd);
+	return rc;
+}
+
+/* The same through a buffer, as far as it is in memory.  A file that has shrunk meanwhile is an
+ * error: what was announced cannot be kept. */
+static int write_read(struct reply *r, const struct tako__range *range)
+{
+	char buf[READ_BYTES_MAX];
+	uint64_t at = range->first;
+	uint64_t left = range->n;
+	int rc = 0;
+
+	while (rc == 0 && left > 0) {
+		size_t want = left < sizeof(buf) ? (size_t)left : sizeof(buf);
+		ssize_t got = tako__file_read(r->f->fd, buf, want, (int64_t)at);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (TAKO__UNLIKELY(got < 0 && errno == EAGAIN)) {
+			/* Whoever sends it knows how to wait for a disk. */
+			rc = write_copy(r, "", 0);
+			return rc < 0 ? rc : write_lent(r, &(struct tako__range){at, left});
+		}
+		if (got < 0)
+			return tako__fail_errno("static file: pread");
+		if (got == 0)
+			return tako__fail(TAKO_ESYS, "static file: shorter than it was");
+		rc = write_copy(r, buf, (size_t)got);
+		at += (uint64_t)got;
+		left -= (uint64_t)got;
+	}
 	return rc;
 }
 

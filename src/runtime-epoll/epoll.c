@@ -22,6 +22,7 @@
 #include "core/accept.h"
 #include "core/base.h"
 #include "core/clock.h"
+#include "core/cold.h"
 #include "core/mem.h"
 #include "runtime-epoll/epoll_int.h"
 
@@ -53,6 +54,32 @@ static void schedule(struct tako_sock *s, uint32_t what)
 	else
 		ep->work = s;
 	ep->work_tail = s;
+}
+
+/* What is asked for now is asked for again with what was asked for before. */
+static void wait_for_disk(struct tako__epoll *ep, struct tako_sock *s)
+{
+	s->flags = (s->flags & ~(SOCK_COLD | SOCK_AGAIN)) | SOCK_SCHEDULED | SOCK_DIRTY;
+	if (!ep->cold)
+		ep->cold_until_ns = ep->base.now_ns + TAKO__COLD_RETRY_NS;
+	s->next = ep->cold;
+	ep->cold = s;
+}
+
+static void look_at_disk(struct tako__epoll *ep)
+{
+	struct tako_sock *s = ep->cold;
+
+	if (TAKO__LIKELY(!s) || ep->base.now_ns < ep->cold_until_ns)
+		return;
+	ep->cold = NULL;
+	while (s) {
+		struct tako_sock *next = s->next;
+
+		s->flags &= ~SOCK_SCHEDULED;
+		schedule(s, 0);
+		s = next;
+	}
 }
 
 /* ---- Registration ------------------------------------------------------------- */
@@ -169,12 +196,23 @@ static void reap(struct tako__epoll *ep)
 
 /* ---- One socket's turn ----------------------------------------------------------- */
 
+/* Where a stream keeps since when it waits for its file. */
+enum { COLD_SINCE = 0 };
+
+static bool file_waits(struct tako_sock *s, size_t n)
+{
+	const struct tako_send *op = s->head;
+
+	return tako__file_waits(&s->rt[COLD_SINCE], s->loop->now_ns, op->file_fd, op->file_pos, n,
+	                        op->n);
+}
+
 static enum tako__sent try_send(struct tako_sock *s)
 {
 	if (TAKO__UNLIKELY(s->flags & SOCK_FAILED))
 		return TAKO__SENT_BROKEN;
 	return s->flags & SOCK_PACKETS ? tako__epoll_dgram_send(s)
-	                               : tako__send(s, loop_of(s)->send_max, NULL);
+	                               : tako__send(s, loop_of(s)->send_max, file_waits);
 }
 
 static void flush_now(struct tako_sock *s)
@@ -182,7 +220,6 @@ static void flush_now(struct tako_sock *s)
 	s->flags &= ~SOCK_DIRTY;
 	switch (try_send(s)) {
 	case TAKO__SENT_ALL:
-	case TAKO__SENT_COLD: /* nobody asked */
 		/* A datagram socket would be reported writable for every packet that has left. */
 		if ((s->flags & (SOCK_PACKETS | SOCK_WATCHED_OUT)) ==
 		    (SOCK_PACKETS | SOCK_WATCHED_OUT))
@@ -190,6 +227,9 @@ static void flush_now(struct tako_sock *s)
 		return;
 	case TAKO__SENT_LATER: /* its share of this turn is used up */
 		schedule(s, SOCK_DIRTY);
+		return;
+	case TAKO__SENT_COLD:
+		s->flags |= SOCK_COLD;
 		return;
 	case TAKO__SENT_FULL:
 		s->flags &= ~SOCK_WRITABLE;
@@ -243,6 +283,10 @@ static void service(struct tako__epoll *ep, struct tako_sock *s)
 	ep->current = NULL;
 	if (s->flags & TAKO_SOCK_CLOSING) {
 		tear_down(ep, s);
+		return;
+	}
+	if (TAKO__UNLIKELY(s->flags & SOCK_COLD)) {
+		wait_for_disk(ep, s);
 		return;
 	}
 	if (s->flags & SOCK_AGAIN || may_receive(s) ||
@@ -359,6 +403,8 @@ static int wait_ms(const struct tako__epoll *ep, uint64_t deadline_ns)
 
 	if (ep->work || deadline_ns == 0)
 		return 0;
+	if (TAKO__UNLIKELY(ep->cold != NULL) && ep->cold_until_ns < deadline_ns)
+		deadline_ns = ep->cold_until_ns;
 	if (deadline_ns == UINT64_MAX)
 		return -1;
 	now = tako__clock_ns();
@@ -380,6 +426,7 @@ static int epoll_turn(struct tako_loop *loop, uint64_t deadline_ns)
 	tako_loop_refresh(loop);
 	for (int i = 0; i < n; i++)
 		on_event(ep, &events[i]);
+	look_at_disk(ep);
 	/* Taken as a whole: what these sockets schedule anew waits for the next turn, so that
 	 * one busy socket cannot keep the loop. */
 	work = ep->work;
@@ -420,6 +467,8 @@ static int epoll_pollable(struct tako_loop *loop, uint64_t deadline_ns)
 	}
 	if (ep->work)
 		deadline_ns = 1;
+	else if (ep->cold && ep->cold_until_ns < deadline_ns)
+		deadline_ns = ep->cold_until_ns;
 	if (deadline_ns != UINT64_MAX) {
 		when.it_value.tv_sec = (time_t)(deadline_ns / 1000000000u);
 		when.it_value.tv_nsec = (long)(deadline_ns % 1000000000u) | (deadline_ns == 0);

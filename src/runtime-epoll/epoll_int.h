@@ -21,6 +21,7 @@
 #define SOCK_DEAD (TAKO_SOCK_USER << 9)     /* torn down, waiting for the reaper */
 #define SOCK_FAILED (TAKO_SOCK_USER << 10)  /* sends nothing more; the owner may not know yet */
 #define SOCK_PACKETS (TAKO_SOCK_USER << 11) /* datagrams */
+#define SOCK_COLD (TAKO_SOCK_USER << 12)    /* waits for pages of a file; see `cold` */
 
 struct tako__epoll {
 	struct tako_loop base;
@@ -38,6 +39,10 @@ struct tako__epoll {
 	struct tako_sock *work_tail;
 	struct tako_sock *dead;
 	struct tako__dgram_batch *dgrams; /* from the first datagram socket on */
+	/* Those that wait for a disk, all until the same moment; like those in `work` they are marked
+	 * SOCK_SCHEDULED, so that whatever else they want waits with them, a millisecond or two. */
+	struct tako_sock *cold;
+	uint64_t cold_until_ns;
 };
 
 /* ---- Datagrams ------------------------------------------------------------------ */

@@ -21,6 +21,7 @@
 #include "core/server.h"
 #include "core/spool.h"
 #include "unit/failalloc.h"
+#include "unit/slow_disk.h"
 #include "unit/stepped.h"
 
 enum { WAIT_MS = 5000, FILE_N = 100000, LAYERS_MAX = 3 };
@@ -438,6 +439,46 @@ static void test_file_between_memory(void **state)
 	tear_down();
 }
 
+/* Its pieces are read when they are in memory, and others are served until then. */
+static void test_cold_file(void **state)
+{
+	static struct peer other;
+
+	(void)state;
+	set_up(1, MASK, PASS, 0x2a, 0);
+	peer_open(&other, &server);
+	other.mask = peer.mask;
+	slow_disk = (struct slow_disk){.cold = true};
+	ask(GET("/file") GET("/"));
+	for (unsigned i = 0; i < 5; i++) {
+		unsigned before = slow_disk.probes;
+
+		assert_true(peer_send(&other, &server, GET("/"), sizeof GET("/") - 1));
+		assert_true(peer_reply(&other, &server, &answer, false, WAIT_MS));
+		peer_drop(&other, answer.total_n);
+		for (unsigned k = 0; k < WAIT_MS && slow_disk.probes == before; k++)
+			stepped_turn(&server, 1);
+		assert_true(slow_disk.probes > before);
+	}
+	slow_disk.warm_bytes = TAKO__SPOOL_BYTES;
+	for (unsigned i = 0; i < WAIT_MS && slow_disk.advised_pos != TAKO__SPOOL_BYTES; i++)
+		stepped_turn(&server, 1);
+	slow_disk.cold = false;
+	expect_body(file_data, FILE_N);
+	expect_body("hello -", 7);
+	assert_int_equal(slow_disk.waits, 0);
+	/* And one that does not come before its client is gone. */
+	slow_disk = (struct slow_disk){.cold = true};
+	ask(GET("/file"));
+	for (unsigned i = 0; i < WAIT_MS && !slow_disk.probes; i++)
+		stepped_turn(&server, 1);
+	peer_close(&other);
+	tear_down();
+	assert_int_equal(slow_disk.waits, 0);
+	assert_int_equal(fcntl(last_fd, F_GETFD), -1);
+	slow_disk.cold = false;
+}
+
 static void test_shrunk_file(void **state)
 {
 	(void)state;
@@ -501,7 +542,7 @@ int main(void)
 		cmocka_unit_test(test_two_masks),      cmocka_unit_test(test_preface),
 		cmocka_unit_test(test_file_in_pieces), cmocka_unit_test(test_file_between_memory),
 		cmocka_unit_test(test_shrunk_file),    cmocka_unit_test(test_peer_leaves),
-		cmocka_unit_test(test_without_memory),
+		cmocka_unit_test(test_without_memory), cmocka_unit_test(test_cold_file),
 	};
 
 	if (failalloc_install() < 0)
