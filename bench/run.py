@@ -32,7 +32,8 @@ class Workload:
                  connections=64, args=(), layout=None, bar=None, beats=()):
         self.name = name
         self.title = title
-        self.kind = kind            # plain, close, file, post, idle, or h2: h2load's
+        self.kind = kind            # plain, close, file, post, idle, h2 (h2load's) or ws
+        self.websocket = kind == "ws" or name == "ws-idle"
         self.path = path
         self.requests = requests    # per round; a slow server is cut by --seconds first
         self.warmup = warmup
@@ -71,6 +72,14 @@ WORKLOADS = [
              beats=("h2o", "haproxy")),
     Workload("idle", "user memory of idle connections, each after one request", kind="idle",
              connections=10000, args=["--mode", "idle"]),
+    Workload("ws", "16-byte WebSocket echoes, 100 connections", kind="ws", path="/echo",
+             requests=150000, warmup=10000, connections=100, args=["--message", "16"], bar=1.06),
+    Workload("ws-1k", "the same with 1 KiB", kind="ws", path="/echo", requests=150000,
+             warmup=10000, connections=100, args=["--message", "1024"], bar=1.06),
+    Workload("ws-64k", "the same with 64 KiB, 16 connections", kind="ws", path="/echo",
+             requests=30000, warmup=1000, connections=16, args=["--message", "65536"], bar=1.06),
+    Workload("ws-idle", "user memory of idle WebSockets", kind="idle", path="/echo",
+             connections=10000, args=["--mode", "idle"]),
 ]
 
 
@@ -79,6 +88,7 @@ class Bench:
         self.opts = opts
         self.tmp = tmp
         self.load = os.path.join(opts.build, "bench/load")
+        self.load_ws = os.path.join(opts.build, "bench/load_ws")
         self.counter = measure.Strace if opts.strace else measure.syscall_counter()
         with open(os.path.join(tmp, "www/files/1m.bin"), "rb") as f:
             self.file = f.read()
@@ -100,6 +110,8 @@ class Bench:
 
     def verify(self, server, workload, port):
         """A server that answers something else is not compared."""
+        if workload.websocket:
+            return  # the generator compares every byte
         if workload.kind == "h2":
             measure.H2load.verify(port, workload.path, servers.HELLO)
             return
@@ -131,7 +143,8 @@ class Bench:
             return self.h2_sample(process, workload, port, cpu)
         try:
             before_memory = process.memory_bytes()
-            load = measure.Load(self.load, self.load_args(workload, port), cpu, shared)
+            program = self.load_ws if workload.websocket else self.load
+            load = measure.Load(program, self.load_args(workload, port), cpu, shared)
             try:
                 load.wait_ready()
                 if workload.kind == "idle":
@@ -213,6 +226,8 @@ def run_workload(bench, workload, contenders):
     rounds = 1 if bench.opts.syscalls or workload.kind == "idle" else bench.opts.rounds
     running = []
     for server in contenders:
+        if workload.websocket and not server.websocket:
+            continue
         why = server.skip(workload)
         if why is None:
             results[server.name] = {"samples": [], "rounds": [], "failed": None}
@@ -244,7 +259,7 @@ def latency(result, key):
 
 
 def base_of(results):
-    return results.get("ceiling") or results.get("ceiling-h2")
+    return results.get("ceiling") or results.get("ceiling-h2") or results.get("ceiling-ws")
 
 
 def ratios(result, base):
@@ -345,9 +360,13 @@ def verdicts(workload, results):
             ratio = statistics.median(ratios(tako, result))
             found.append((ratio <= TIE, f"{ratio:.3f} x {name}"
                           + (" (a tie)" if 1 < ratio <= TIE else "")))
+    if workload.name == "ws-64k":
+        rate = 65536 / 1000 / median(tako, "cpu_us")
+        found.append((rate >= 1, f"{rate:.1f} GB/s echoed per core, bar 1"))
     if workload.kind == "idle":
         dirty = median(tako, "dirty")
-        found.append((dirty <= 512, f"{dirty:.0f} bytes per idle connection, bar 512"))
+        bar = 2048 if workload.websocket else 512
+        found.append((dirty <= bar, f"{dirty:.0f} bytes per idle connection, bar {bar}"))
     return found
 
 

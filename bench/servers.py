@@ -18,6 +18,7 @@ class Server:
     name = ""
     program = ""  # looked up in PATH
     counts_body = True  # POST /count answers the number of bytes; else it answers anything
+    websocket = False  # it has an echo
 
     def __init__(self, build, tmp):
         self.build = build
@@ -95,6 +96,19 @@ class CeilingH2(Built):
         return [self.find(), "--port", str(port)]
 
 
+class CeilingWs(Built):
+    """A bare echo of frames that checks nothing."""
+    name = "ceiling-ws"
+    program = "bench/ceiling_ws"
+    websocket = True
+
+    def skip(self, workload):
+        return None if workload.kind == "ws" else ""
+
+    def command(self, workload, port):
+        return [self.find(), "--port", str(port)]
+
+
 class CeilingUring(Ceiling):
     """A bare io_uring loop; a ceiling for keep-alive, and what a plain ring costs elsewhere."""
     name = "ceiling-uring"
@@ -108,8 +122,12 @@ class Tako(Built):
     name = "tako"
     program = "examples/showcase"
     runtime = "epoll"
+    websocket = True
 
     def command(self, workload, port):
+        if workload.websocket:
+            return ["env", f"TAKO_RUNTIME={self.runtime}", os.path.join(self.build, "examples/ws"),
+                    f"127.0.0.1:{port}"]
         return [self.find(), "--runtime", self.runtime, "--http", f"127.0.0.1:{port}",
                 "--workers", "1", "--quiet", "--files", os.path.join(self.www, "files")]
 
@@ -288,7 +306,7 @@ class Mhd(Built):
         return [self.find(), str(port), os.path.join(self.www, "files"), str(memory)]
 
 
-ALL = [Ceiling, CeilingFin, CeilingUring, CeilingH2, Tako, TakoUring, Nginx, H2o, Haproxy, Lighttpd, Mhd]
+ALL = [Ceiling, CeilingFin, CeilingUring, CeilingH2, CeilingWs, Tako, TakoUring, Nginx, H2o, Haproxy, Lighttpd, Mhd]
 
 
 def make_www(tmp):

@@ -13,6 +13,8 @@
 #include "core/server.h"
 #include "core/worker.h"
 
+enum { TAKE_BYTES = 448 }; /* a WebSocket, and its part of the answer */
+
 static void enter(struct tako__exchange *x)
 {
 	x->flags |= TAKO__X_RUNNING;
@@ -20,16 +22,14 @@ static void enter(struct tako__exchange *x)
 
 /* ---- Beginning -------------------------------------------------------------------- */
 
-struct tako__exchange *tako__exchange_new(struct tako__conn *c)
+/* In a block of so many bytes. */
+static inline void init(struct tako__exchange *x, struct tako__conn *c, size_t bytes)
 {
 	struct tako__worker *w = c->worker;
-	struct tako__exchange *x = tako__pool_get(&w->exchanges);
 
-	if (!x)
-		return NULL;
 	/* Before `match`; that and what follows is written before it is read. */
 	tako__clear(x, offsetof(struct tako__exchange, match));
-	tako__arena_init(&x->arena, x + 1, TAKO__EXCHANGE_BYTES - sizeof *x);
+	tako__arena_init(&x->arena, x + 1, bytes - sizeof *x);
 	x->worker = w;
 	x->conn = c;
 	x->proto = c->proto;
@@ -42,6 +42,26 @@ struct tako__exchange *tako__exchange_new(struct tako__conn *c)
 	x->ep = w->unmatched;
 	w->exchange_count++;
 	tako__add(&w->stats.requests, 1);
+}
+
+struct tako__exchange *tako__exchange_new(struct tako__conn *c)
+{
+	struct tako__exchange *x = tako__pool_get(&c->worker->exchanges);
+
+	if (x)
+		init(x, c, TAKO__EXCHANGE_BYTES);
+	return x;
+}
+
+struct tako__exchange *tako__exchange_new_lasting(struct tako__conn *c, size_t arena_bytes)
+{
+	size_t bytes = sizeof(struct tako__exchange) + arena_bytes + TAKE_BYTES;
+	struct tako__exchange *x = tako__alloc(bytes);
+
+	if (!x)
+		return NULL;
+	init(x, c, bytes);
+	x->own_bytes = (uint32_t)bytes;
 	return x;
 }
 
@@ -451,7 +471,10 @@ static void finish(struct tako__exchange *x)
 	w->exchange_count--;
 	if (x->conn)
 		x->proto->done(x);
-	tako__pool_put(&w->exchanges, x);
+	if (TAKO__UNLIKELY(x->own_bytes))
+		tako__free(x, x->own_bytes);
+	else
+		tako__pool_put(&w->exchanges, x);
 }
 
 /* Is anybody still going to answer? */

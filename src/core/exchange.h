@@ -112,7 +112,7 @@ struct tako__exchange {
 	uint32_t res_field_cap;
 	uint32_t res_trailer_count;
 	uint32_t res_trailer_cap;
-	uint32_t reserved;
+	uint32_t own_bytes; /* of its block, if that is not the pool's */
 	struct tako__field *res_fields;
 	struct tako__field *res_trailers;
 	uint64_t res_length; /* TAKO_OFF64: unknown */
@@ -151,6 +151,9 @@ static inline tako_res *tako__res(struct tako__exchange *x)
 
 /* A fresh exchange for the connection; NULL without memory. */
 struct tako__exchange *tako__exchange_new(struct tako__conn *c);
+/* The same for a request whose stream may be taken, and which may then be idle for as long as its
+ * connection: no larger than it must be for `arena_bytes` and what taking needs. */
+struct tako__exchange *tako__exchange_new_lasting(struct tako__conn *c, size_t arena_bytes);
 /* The head is complete (fields, method, target and framing are set): route it and run the
  * handler.  The exchange may be over and freed when this returns.  `path` is x->raw_path where it
  * was received, which need not outlive the call: the copy is still on its way to memory, and to

@@ -111,10 +111,18 @@ static bool last_request(const struct tako__conn *c)
 	return (max && c->request_count >= max) || (c->flags & TAKO__CONN_DRAINING);
 }
 
+/* For the head as take_text() keeps it. */
+static TAKO__OUTLINE struct tako__exchange *new_lasting(struct tako__conn *c,
+                                                        const struct tako__h1_head *head, size_t n)
+{
+	return tako__exchange_new_lasting(c, head->field_count * sizeof(struct tako__field) + n);
+}
+
 static void begin(struct tako__conn *c, struct tako__h1_head *head, const char *p, size_t n)
 {
 	struct tako__h1 *h = tako__h1_of(c);
-	struct tako__exchange *x = tako__exchange_new(c);
+	struct tako__exchange *x = TAKO__UNLIKELY(head->switching) ? new_lasting(c, head, n)
+	                                                           : tako__exchange_new(c);
 
 	c->request_count++;
 	if (!x) {

@@ -197,13 +197,17 @@ static int refuse(tako_res *res, struct refusal r)
 
 static int add_accept(tako_req *req, tako_res *res)
 {
-	char answer[TAKO__WS_ACCEPT_BYTES];
+	struct tako__exchange *x = tako__x(res);
+	char *answer;
 
-	if (tako_req_version(req) >= 20)
+	if (x->version >= 20)
 		return 0;
+	answer = tako__arena_alloc(&x->arena, TAKO__WS_ACCEPT_BYTES);
+	if (!answer)
+		return TAKO_ENOMEM;
 	tako__ws_key_answer(answer, only(req, "sec-websocket-key"));
-	return tako_res_header_str(res, TAKO_STR("Sec-WebSocket-Accept"),
-	                           (tako_str){answer, sizeof answer});
+	return tako__exchange_add_field(x, TAKO_STR("Sec-WebSocket-Accept"),
+	                                (tako_str){answer, TAKO__WS_ACCEPT_BYTES});
 }
 
 static int add_extensions(tako_req *req, tako_res *res, const struct tako__ws_conf *conf,
