@@ -100,6 +100,8 @@ void tako__ws_timer_init(tako_ws *ws);
 void tako__ws_arm(tako_ws *ws);
 /* … or in the next turn. */
 void tako__ws_arm_now(tako_ws *ws);
+/* A pong came. */
+void tako__ws_answered(tako_ws *ws);
 
 static inline uint64_t tako__ws_now(const tako_ws *ws)
 {

@@ -79,8 +79,10 @@ static void on_message(wslay_event_context_ptr wslay, const struct wslay_event_o
 		/* Its answer leaves first. */
 		wslay_event_send(r->wslay);
 		cfg->on_ping(ws, body, ws->arg);
-	} else if (m->opcode == WSLAY_PONG && cfg->on_pong) {
-		cfg->on_pong(ws, body, ws->arg);
+	} else if (m->opcode == WSLAY_PONG) {
+		tako__ws_answered(ws);
+		if (cfg->on_pong)
+			cfg->on_pong(ws, body, ws->arg);
 	}
 }
 
@@ -199,25 +201,39 @@ int tako__ws_rule_data(tako_ws *ws, uint8_t first)
 
 /* ---- Control frames ----------------------------------------------------------------------------- */
 
+/* wslay does not know those that were registered after the RFC, for what servers say to whom they ask to
+ * come back. */
+static bool is_later_code(int code)
+{
+	return code >= 1012 && code <= 1014;
+}
+
 /* What wslay up to 1.1.1 has wrong of closes.  0, or the code to fail with. */
 static int mend_close(struct tako__ws_rule *r)
 {
-	unsigned code;
+	int code;
 
 	/* It takes one byte for none (section 5.5.1). */
 	if (r->control_n == 1)
 		return 1002;
 	if (r->control_n < 2)
 		return 0;
-	code = (unsigned)(unsigned char)r->control[0] << 8 | (unsigned char)r->control[1];
+	code = (unsigned char)r->control[0] << 8 | (unsigned char)r->control[1];
 	r->real_code = (uint16_t)code;
-	/* And does not know those that were registered after the RFC, for what servers say to whom they
-	 * ask to come back. */
-	if (code >= 1012 && code <= 1014) {
+	if (is_later_code(code)) {
 		r->control[0] = (char)(1001 >> 8);
 		r->control[1] = (char)(1001 & 255);
 	}
 	return 0;
+}
+
+/* wslay has an answer, which of a close is its code. */
+static void send_answer(tako_ws *ws, struct tako__ws_rule *r, bool closed)
+{
+	if (closed && is_later_code(r->real_code))
+		r->err = tako__ws_write_close(ws, r->real_code, (tako_str){"", 0});
+	else
+		wslay_event_send(r->wslay);
 }
 
 /* wslay has read a whole control frame. */
@@ -232,7 +248,7 @@ static void answer(tako_ws *ws, struct tako__ws_rule *r, bool taken)
 		return;
 	}
 	if (!closing && r->err == 0)
-		wslay_event_send(r->wslay);
+		send_answer(ws, r, closed);
 	if (r->err < 0)
 		tako__ws_cut(ws, 1006, r->err);
 	else if (closed)

@@ -43,6 +43,13 @@ void tako__ws_arm(tako_ws *ws)
 		tako__timer_set(&ws->local->worker->wheel, &ws->timer, at);
 }
 
+void tako__ws_answered(tako_ws *ws)
+{
+	/* The timer waits for the pong's deadline, and the next ping may be due before. */
+	ws->ping_ns = 0;
+	tako__ws_arm(ws);
+}
+
 void tako__ws_arm_now(tako_ws *ws)
 {
 	tako__timer_set(&ws->local->worker->wheel, &ws->timer, tako__ws_now(ws));
