@@ -224,13 +224,13 @@ def showcase(files, *args, **kw):
                    "--quiet", "--files", str(files), *args], addr, **kw)
 
 
-def launch(name, *args, host="127.0.0.1", **kw):
+def launch(name, *args, host="127.0.0.1", tls=OVER_TLS, **kw):
     """A program of tests/programs that takes listen=ADDR."""
     port = free_port(host)
     shown = f"[{host}]" if ":" in host else host
     kw.setdefault("ready_path", "/hello")
     addr = (host, port)
-    if OVER_TLS:
+    if tls:
         cert, key = shared_certificate()
         kw["env"] = {"TAKO_TEST_CERT": cert, "TAKO_TEST_KEY": key}
         addr += ("tls",)
