@@ -32,6 +32,8 @@ check   nghttp2-client      integration tests: nghttp, h2load
 check   python3-h2          integration tests: HTTP/2 frame by frame
 check   python3-websockets  integration tests: another WebSocket client
 check  ?nodejs              integration tests: another HTTP/2 client
+check  ?node-ws             integration tests: a WebSocket client
+check   python3-websockets  integration tests: a WebSocket client
 check   openssl             integration tests: certificates, and a TLS client that is not ours
 check   wrk                 integration tests: load
 check   apache2-utils       integration tests: ab, an HTTP/1.0 client

@@ -39,9 +39,9 @@ CARDS = {
 
 
 class Browser:
-    """One page of a headless Chromium."""
+    """One page of a headless Chromium, with more flags."""
 
-    def __init__(self, profile):
+    def __init__(self, profile, *flags):
         path = shutil.which("chromium") or shutil.which("chromium-browser")
         if not path:
             pytest.skip("chromium is not installed")
@@ -54,7 +54,7 @@ class Browser:
             os.dup2(got, 3)
             os.dup2(put, 4)
 
-        self.proc = subprocess.Popen([path, *FLAGS, f"--user-data-dir={profile}", "about:blank"],
+        self.proc = subprocess.Popen([path, *FLAGS, *flags, f"--user-data-dir={profile}", "about:blank"],
                                      preexec_fn=wire_up, close_fds=False, stdin=subprocess.DEVNULL,
                                      stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         os.close(theirs_in)
