@@ -4,7 +4,8 @@
  *
  * Reading order: base.h (errors, strings, conventions) -> router.h (routes,
  * middleware) -> http.h (request, response, bodies) -> server.h (config, run, stop)
- * -> tls.h (certificates) -> ws.h (WebSocket) -> sse.h (Server-Sent Events).
+ * -> tls.h (certificates) -> ws.h (WebSocket) -> sse.h (Server-Sent
+ * Events) -> topic.h (publish and subscribe).
  */
 #ifndef TAKO_TAKO_H
 #define TAKO_TAKO_H
@@ -15,6 +16,7 @@
 #include <tako/server.h>
 #include <tako/sse.h>
 #include <tako/tls.h>
+#include <tako/topic.h>
 #include <tako/ws.h>
 
 #endif /* TAKO_TAKO_H */

@@ -11,6 +11,7 @@
 
 struct tako__conn;
 struct tako__exchange;
+struct tako__shared;
 
 struct tako__proto_ops {
 	/* As tako_conn_info.transport and the log have it: the protocol's ALPN identifier (RFC
@@ -37,6 +38,9 @@ struct tako__proto_ops {
 	/* Write body bytes, copied; or lend an op, completed once. */
 	int (*data)(struct tako__exchange *x, const char *p, size_t n);
 	int (*lend)(struct tako__exchange *x, struct tako_send *op);
+	/* Lend bytes that many exchanges share, with what this protocol puts around them; `op` has its
+	 * done() only.  NULL: each exchange frames them otherwise, so that they are copied. */
+	int (*share)(struct tako__exchange *x, struct tako_send *op, struct tako__shared *sh);
 	/* End of the response, with x's trailers if any. */
 	int (*end)(struct tako__exchange *x);
 	/* An interim response with the fields set so far. */

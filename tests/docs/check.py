@@ -42,6 +42,7 @@ KNOB_STRUCTS = {
     "sse.h": ["tako_sse_config"],
     "tls.h": ["tako_cert_config"],
     "ws.h": ["tako_ws_config", "tako_ws_deflate"],
+    "topic.h": ["tako_topic_config"],
 }
 START_S = 20
 STOP_S = 20

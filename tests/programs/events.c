@@ -5,6 +5,9 @@
  *   GET /ticks?n=&ms=&from=   n events, one every ms, with ids that go on from Last-Event-ID; then the end
  *   GET /silent?keepalive=    nothing but comments
  *   GET /flood?policy=&max=   events until the client is too slow, and what became of them in /said
+ *   GET /watch?policy=&max=   what is published: from another thread, by
+ *   GET /publish?n=&bytes=    n messages "i" and as many bytes more
+ *   GET /topic                its figures
  */
 #include "program.h"
 
@@ -129,6 +132,76 @@ static int flood(tako_req *req, tako_res *res, void *arg)
 	return rc < 0 || !*sse ? rc : tako_res_after(res, 0, pour, sse);
 }
 
+/* ---- A topic ---------------------------------------------------------------------------- */
+
+static tako_topic *topic;
+
+static void watch_open(tako_sse *sse, tako_str last_id, void *arg)
+{
+	(void)last_id, (void)arg;
+	if (tako_sse_subscribe(sse, topic) < 0)
+		tako_sse_close(sse);
+}
+
+static int watch(tako_req *req, tako_res *res, void *arg)
+{
+	return tako_sse_start(
+		req, res,
+		TAKO_SSE_CONFIG(.slow_policy = (uint32_t)program_number(req, "policy", 0),
+	                        .max_queue_bytes = program_number(req, "max", 0),
+	                        .on_open = watch_open),
+		arg);
+}
+
+struct job {
+	uint64_t n;
+	uint64_t bytes;
+};
+
+static void publish_all(void *arg)
+{
+	const struct job *job = arg;
+	char text[(64 << 10) + 32];
+
+	for (uint64_t i = 1; i <= job->n; i++) {
+		int n = snprintf(text, sizeof(text), "%" PRIu64, i);
+
+		memset(text + n, 'x', job->bytes);
+		(void)tako_topic_publish(topic, TAKO_MESSAGE(.data = {text, (size_t)n + job->bytes},
+		                                             .event = TAKO_STR("news")));
+	}
+}
+
+static void published(tako_res *res, void *arg)
+{
+	(void)arg;
+	tako_res_text(res, 200, "done");
+}
+
+static int publish(tako_req *req, tako_res *res, void *arg)
+{
+	struct job *job = tako_req_alloc(req, sizeof(*job));
+
+	(void)arg;
+	if (!job)
+		return TAKO_ENOMEM;
+	job->n = program_number(req, "n", 1);
+	job->bytes = program_number(req, "bytes", 0);
+	return job->bytes > 60000 ? TAKO_EINVAL : tako_offload(res, publish_all, published, job);
+}
+
+static int figures(tako_req *req, tako_res *res, void *arg)
+{
+	tako_topic_stats s = {.size = sizeof(s)};
+
+	(void)req, (void)arg;
+	tako_topic_get_stats(topic, &s);
+	return tako_res_text(res, 200,
+	                     "subscribers %" PRIu64 "\npublished %" PRIu64 "\ndelivered %" PRIu64
+	                     "\ndropped %" PRIu64 "\n",
+	                     s.subscribers, s.published, s.delivered, s.dropped);
+}
+
 static int tell(tako_req *req, tako_res *res, void *arg)
 {
 	(void)req, (void)arg;
@@ -154,9 +227,16 @@ int main(int argc, char **argv)
 	tako_get(router, "/ticks", ticks, NULL);
 	tako_get(router, "/silent", silent, NULL);
 	tako_get(router, "/flood", flood, NULL);
+	tako_get(router, "/watch", watch, NULL);
+	tako_get(router, "/publish", publish, NULL);
+	tako_get(router, "/topic", figures, NULL);
 	tako_get(router, "/said", tell, NULL);
 	tako_get(router, "/healthz", fine, NULL);
-	rc = program_server_new(&srv, router, &cfg);
+	/* Room for all that a test publishes: what would not fit is not sent again. */
+	rc = tako_topic_new(&topic, TAKO_TOPIC_CONFIG(.max_queue_bytes = TAKO_OFF64,
+	                                              .max_queue_count = 1 << 20));
+	if (rc == 0)
+		rc = program_server_new(&srv, router, &cfg);
 	if (rc == 0)
 		rc = program_listen(srv, addr, NULL);
 	if (rc == 0)
@@ -165,6 +245,7 @@ int main(int argc, char **argv)
 		return program_refused("events", rc);
 	rc = tako_server_run(srv);
 	tako_server_free(srv);
+	tako_topic_free(topic);
 	tako_router_free(router);
 	return rc == TAKO_ETIMEDOUT ? EXIT_CUT
 	       : rc < 0             ? program_refused("tako_server_run", rc)

@@ -511,6 +511,7 @@ const struct tako__proto_ops tako__h1_ops = {
 	.head = tako__h1_head,
 	.data = tako__h1_data,
 	.lend = tako__h1_lend,
+	.share = tako__h1_share,
 	.end = tako__h1_end,
 	.inform = tako__h1_inform,
 	.stop = h1_stop,

@@ -54,6 +54,7 @@ bool tako__h1_answer(struct tako__exchange *x, int status, const char *type, tak
 int tako__h1_head(struct tako__exchange *x);
 int tako__h1_data(struct tako__exchange *x, const char *p, size_t n);
 int tako__h1_lend(struct tako__exchange *x, struct tako_send *op);
+int tako__h1_share(struct tako__exchange *x, struct tako_send *op, struct tako__shared *sh);
 int tako__h1_end(struct tako__exchange *x);
 int tako__h1_inform(struct tako__exchange *x, int status);
 

@@ -8,6 +8,7 @@
 
 #include "core/res.h"
 #include "core/server.h"
+#include "core/shared.h"
 #include "core/str.h"
 #include "core/worker.h"
 #include "transports/h1/h1.h"
@@ -339,6 +340,33 @@ int tako__h1_lend(struct tako__exchange *x, struct tako_send *op)
 	if (rc == 0)
 		rc = sent;
 	return rc < 0 || !chunked ? rc : tako__conn_write(c, "\r\n", 2);
+}
+
+/* A chunk of the same bytes is the same chunk on every connection. */
+static void frame_shared(struct tako__shared *sh)
+{
+	char head[TAKO__H1_CHUNK_HEAD_BYTES];
+	size_t n = tako__h1_chunk_head(head, sh->n);
+
+	_Static_assert(TAKO__H1_CHUNK_HEAD_BYTES <= (int)TAKO__SHARED_HEAD_BYTES, "room for it");
+	memcpy(tako__shared_data(sh) - n, head, n);
+	memcpy(tako__shared_data(sh) + sh->n, "\r\n", 2);
+	sh->frame_n = (uint32_t)n;
+}
+
+int tako__h1_share(struct tako__exchange *x, struct tako_send *op, struct tako__shared *sh)
+{
+	struct tako__conn *c = x->conn;
+
+	op->p = tako__shared_data(sh);
+	op->n = sh->n;
+	if (tako__h1_of(c)->chunked_out) {
+		if (!sh->frame_n)
+			frame_shared(sh);
+		op->p = tako__shared_data(sh) - sh->frame_n;
+		op->n = sh->frame_n + sh->n + 2;
+	}
+	return tako__conn_send(c, op);
 }
 
 int tako__h1_end(struct tako__exchange *x)

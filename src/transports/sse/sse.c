@@ -38,11 +38,12 @@ static void shut_post(tako_sse *sse)
 	pthread_mutex_unlock(&sse->lock);
 }
 
-static void leave(tako_sse *sse, enum tako__sse_state state, int err)
+static void leave(tako_sse *sse, int err)
 {
-	sse->state = state;
+	sse->state = TAKO__SSE_ENDING;
 	sse->err = err;
 	shut_post(sse);
+	tako__sse_unsubscribe_all(sse);
 }
 
 void tako__sse_end(tako_sse *sse, int err)
@@ -51,7 +52,7 @@ void tako__sse_end(tako_sse *sse, int err)
 
 	if (sse->state != TAKO__SSE_OPEN)
 		return;
-	leave(sse, TAKO__SSE_ENDING, err);
+	leave(sse, err);
 	if (x->conn)
 		tako__conn_touch(x->conn);
 	if (err < 0)
@@ -68,7 +69,9 @@ static void over(tako_sse *sse)
 	sse->state = TAKO__SSE_OVER;
 	if (sse->cfg.on_close)
 		sse->cfg.on_close(sse, sse->err, sse->arg);
-	tako__sse_drop(sse);
+	/* What is lent to the connection is part of it. */
+	if (!sse->lent)
+		tako__sse_drop(sse);
 }
 
 /* The client has gone, or has closed its side and reads no more.  The exchange is running, and looks
@@ -80,7 +83,7 @@ static void on_abort(tako_res *res, void *arg)
 
 	if (sse->state != TAKO__SSE_OPEN)
 		return;
-	leave(sse, TAKO__SSE_ENDING, TAKO_ECLOSED);
+	leave(sse, TAKO_ECLOSED);
 	tako__timer_clear(&x->worker->wheel, &sse->timer);
 	if (!(x->flags & TAKO__X_GONE))
 		(void)tako_res_end(res);
@@ -294,6 +297,7 @@ static tako_sse *new_stream(struct tako__exchange *x, const tako_sse_config *cfg
 
 	if (!sse)
 		return NULL;
+	tako__list_init(&sse->subs);
 	sse->x = x;
 	sse->cfg = *cfg;
 	sse->arg = arg;

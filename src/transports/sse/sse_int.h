@@ -10,8 +10,16 @@
 
 #include <tako/sse.h>
 
+#include "core/shared.h"
+#include "core/topic.h"
 #include "core/wheel.h"
 #include "core/worker.h"
+
+struct tako__sse_sub {
+	struct tako__sub sub;
+	tako_sse *sse;
+	struct tako__list link; /* the stream's */
+};
 
 enum tako__sse_state {
 	TAKO__SSE_OPEN,
@@ -19,12 +27,19 @@ enum tako__sse_state {
 	TAKO__SSE_OVER,   /* on_close was called, the exchange is let go of */
 };
 
+/* What a topic's message touches comes first, in as few cache lines as it fits. */
 struct tako_sse {
-	struct tako__exchange *x; /* kept by a reference until TAKO__SSE_OVER */
+	struct tako__sse_sub first; /* subscription; further ones are allocated */
+	struct tako__exchange *x;   /* kept by a reference until TAKO__SSE_OVER */
+	uint64_t limit_bytes;
+	uint64_t sent_ns;          /* when it was last written to */
+	struct tako__shared *lent; /* what `op` sends; NULL: it is free */
+	struct tako_send op;
 	enum tako__sse_state state;
 	int32_t err;
-	uint64_t limit_bytes;
-	uint64_t sent_ns;     /* when it was last written to */
+	struct tako__list subs;
+	uint32_t sub_count;
+	uint32_t reserved;
 	uint64_t interval_ns; /* between comments; UINT64_MAX: never */
 	uint64_t dropped;
 	struct tako__timer timer;
@@ -42,6 +57,8 @@ struct tako_sse {
 int64_t tako__sse_put(tako_sse *sse, const char *p, size_t n);
 /* No client is told anything any more; on_close comes soon.  `err` 0: behind an orderly end. */
 void tako__sse_end(tako_sse *sse, int err);
+/* For it is over. */
+void tako__sse_unsubscribe_all(tako_sse *sse);
 /* Drop a reference. */
 void tako__sse_drop(tako_sse *sse);
 

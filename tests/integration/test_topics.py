@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: MIT
+"""Topics (tests/programs/events.c): published on one thread, seen by streams on every worker, however they
+are carried."""
+import threading
+import time
+
+import pytest
+
+import eventwire
+from eventwire import Events
+from wire import PATIENCE, Wire, eventually, request, scaled
+
+WATCHERS = 6
+
+
+@pytest.fixture(name="server", params=eventwire.WAYS)
+def two_workers(request):  # pylint: disable=redefined-outer-name
+    with eventwire.serve(request.param, "worker_count=2") as s:
+        s.way = request.param
+        yield s
+
+
+def ask(server, path):
+    with Wire(server.addr) as w:
+        r = w.get(path)
+        assert r.status == 200
+        return r.body.decode()
+
+
+def figures(server):
+    return {k: int(v) for k, v in (line.split() for line in ask(server, "/topic").splitlines())}
+
+
+def watching(server, n, path="/watch", **kw):
+    streams = [Events(server.addr, server.way, path, **kw) for _ in range(n)]
+    eventually(lambda: figures(server)["subscribers"] == n)
+    return streams
+
+
+def test_everybody_gets_everything_in_order(server):
+    n = scaled(500, least=50)
+    streams = watching(server, WATCHERS)
+    ask(server, f"/publish?n={n}&bytes=64")
+    for s in streams:
+        got = s.count(n)
+        assert [e[0] for e in got] == ["news"] * n
+        assert [int(e[1].rstrip("x")) for e in got] == list(range(1, n + 1))
+        assert all(e[1].count("x") == 64 for e in got)
+    for s in streams:
+        s.close()
+    eventually(lambda: figures(server)["subscribers"] == 0)
+    assert figures(server)["delivered"] == n * WATCHERS
+    ask(server, "/publish")         # to nobody
+
+
+def test_two_publishers(server):
+    n = scaled(200, least=50)
+    streams = watching(server, 2)
+    threads = [threading.Thread(target=ask, args=(server, f"/publish?n={n}&bytes={b}")) for b in (1, 2)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    for s in streams:
+        got = [e[1] for e in s.count(2 * n)]
+        for b in (1, 2):
+            mine = [int(g.rstrip("x")) for g in got if g.count("x") == b]
+            assert mine == list(range(1, n + 1))
+        s.close()
+
+
+def test_large_messages(server):
+    streams = watching(server, 2, "/watch?max=1048576")
+    ask(server, "/publish?n=20&bytes=20000")
+    for s in streams:
+        assert [int(e[1].rstrip("x")) for e in s.count(20)] == list(range(1, 21))
+        s.close()
+
+
+def test_one_that_does_not_read_holds_up_nobody(server):
+    """It is cut, the others get everything, and memory stays bounded."""
+    n = 1500
+    slow = watching(server, 1, rcvbuf=4096)[0]
+    fast = Events(server.addr, server.way, "/watch?max=67108864")
+    eventually(lambda: figures(server)["subscribers"] == 2)
+    done = threading.Thread(target=ask, args=(server, f"/publish?n={n}&bytes=8000"))
+    done.start()
+    assert [int(e[1].rstrip("x")) for e in fast.count(n)] == list(range(1, n + 1))
+    done.join()
+    eventually(lambda: figures(server)["subscribers"] == 1)
+    slow.close()
+    fast.close()
+
+
+def test_dropping(server):
+    """What does not fit is left out, the rest comes in order and whole."""
+    n = 1500
+    with Events(server.addr, server.way, "/watch?policy=1&max=65536", rcvbuf=4096) as s:
+        eventually(lambda: figures(server)["subscribers"] == 1)
+        ask(server, f"/publish?n={n}&bytes=8000")
+        eventually(lambda: figures(server)["subscribers"] == 1)
+        # What was queued comes, then one that is published now.
+        time.sleep(0.1 * PATIENCE)
+        threading.Timer(0.5 * PATIENCE, ask, (server, "/publish?n=1&bytes=3")).start()
+        s.until(lambda s: s.events and s.events[-1][1] == "1xxx", timeout=20 * PATIENCE)
+        numbers = [int(e[1].rstrip("x")) for e in s.events[:-1]]
+        assert numbers == sorted(set(numbers)) and 0 < len(numbers) < n
+        assert all(e[1].count("x") == 8000 for e in s.events[:-1])
+
+
+def test_drain(server):
+    """While it publishes: an orderly end for all, nothing cut, nobody waited for."""
+    streams = watching(server, WATCHERS)
+    with Wire(server.addr) as w:
+        w.send(request("GET", "/publish?n=2000"))
+        streams[0].count(3)
+        start = time.monotonic()
+        server.signal()
+        for s in streams:
+            numbers = [int(e[1]) for e in s.to_end()]
+            assert numbers == list(range(1, len(numbers) + 1))
+            s.close()
+        assert w.response().body == b"done"
+    assert server.wait() == 0
+    assert time.monotonic() - start < 5 * PATIENCE
+    server.assert_clean()
