@@ -87,7 +87,8 @@ suites() { # suffix, scale on epoll, scale on io_uring, make variables...
         # What a runtime has a part in; the rest has run under this sanitizer already.
         local some=()
         [[ -n $1 ]] && some=(PYTEST_ARGS="$(printf 'tests/integration/test_%s.py ' \
-            runtime lifecycle restarts balance exchange http1 limits static h2 tls upgrade soak)")
+            runtime lifecycle restarts balance exchange http1 limits static h2 tls upgrade ws_life ws_ends \
+            events topics soak)")
         integration io_uring "$1" "$3" "${@:4}" "${some[@]}"
     else
         echo "--      no io_uring here: integration-io_uring$1 is left out"
