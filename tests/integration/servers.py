@@ -272,8 +272,8 @@ def hostile(knobs_text):
 
 
 _CUT = os.environ.get("TAKO_TEST_KNOBS", "").split()
-#: For tests of what small pieces make different: how much memory or how many turns something takes.
-in_whole_pieces = pytest.mark.skipif(bool(_CUT), reason="measures whole pieces")
+#: For tests of what small pieces make different: how much memory, or how many turns, something takes.
+in_whole_pieces = pytest.mark.skipif(bool(_CUT), reason="about whole pieces")
 #: For tests with megabytes, on their way in or out.
 not_byte_by_byte = pytest.mark.skipif("recv_buffer_bytes=1" in _CUT, reason="would take minutes byte by byte")
 not_sent_in_bits = pytest.mark.skipif("send_max_bytes" in " ".join(_CUT), reason="would take minutes in small sends")
