@@ -109,6 +109,8 @@ void tako__tls_over(struct tako__tls_layer *t, bool told)
 	if (t->state < TAKO__TLS_READY)
 		tako__add(&c->worker->stats.tls_failures, 1);
 	t->state = TAKO__TLS_OVER;
+	/* Whatever memory lacked for is given up with this; the next connection is not to blame. */
+	(void)tako__tls_lib_short();
 	/* Where there is an alert or an answer, the peer shall get it instead of a reset. */
 	if (told)
 		tako__conn_finish(c, true);

@@ -168,8 +168,10 @@ static int encrypt(struct tako__tls_layer *t)
 	size_t want = record_bytes(t);
 	int n = (int)(op->n < want ? op->n : want);
 	int got = n ? wolfSSL_write(t->ssl, op->p, n) : 0;
+	/* Asked in any case: the next one to ask would give up for it. */
+	bool is_short = tako__tls_lib_short();
 
-	if (TAKO__UNLIKELY(got != n || tako__tls_lib_short()))
+	if (TAKO__UNLIKELY(got != n || is_short))
 		return TAKO_ECLOSED;
 	op->p += n;
 	op->n -= (unsigned)n;
