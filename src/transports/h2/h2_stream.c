@@ -505,7 +505,10 @@ static bool body_too_slow(const struct tako__h2_stream *s, uint64_t now_ns)
  * not left he cannot open it; whether they leave is the connection's to look at. */
 static bool is_blocked(const struct tako__h2_stream *s)
 {
-	return s->queued_bytes && s->h->c->sock.sent_bytes >= s->out_at &&
+	/* The library does not send an end either, though an empty frame needs no window. */
+	bool has_end = (s->flags & (TAKO__H2S_ENDED | TAKO__H2S_FINAL)) == TAKO__H2S_ENDED;
+
+	return (s->queued_bytes || has_end) && s->h->c->sock.sent_bytes >= s->out_at &&
 	       (nghttp2_session_get_stream_remote_window_size(s->h->session, s->id) <= 0 ||
 	        nghttp2_session_get_remote_window_size(s->h->session) <= 0);
 }
