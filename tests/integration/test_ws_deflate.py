@@ -10,9 +10,11 @@ import zlib
 
 import pytest
 
+import h2wire
 import servers
-from wswire import (BINARY, DEFLATE, PONG, RSV1, TAIL, TEXT, WS, close, cont, cuts, frame, message, ping, pong,
-                    text)
+from wire import scaled
+from wswire import (BINARY, CLOSE, CONT, DEFLATE, PING, PONG, RSV1, TAIL, TEXT, WS, close, cont, cuts, frame,
+                    message, ping, pong, text)
 
 #: Nothing is too small to be compressed, and no memory too large.
 PATH = "/echo?deflate=1&threshold_bytes=1&memory_bytes=off&max_unsent_bytes=off"
@@ -291,4 +293,77 @@ def test_large(server):
         data = TEXTS[131072] * 40
         w.say(TEXT, data, size=100000)
         assert w.event() == (TEXT, data)
+        w.goodbye()
+
+
+# ---- All of it together --------------------------------------------------------------------------------
+
+
+def scene(rng, w):
+    """Messages of any kind and size, whole or in frames, compressed or not, with control frames between the
+    frames of some: the bytes, and the events that are due."""
+    sent, due = b"", []
+    for _ in range(rng.randrange(1, 12)):
+        op = rng.choice((TEXT, BINARY))
+        n = rng.choice((0, 1, 5, 125, 126, 1000, 5000, 65535, 65536, 70000))
+        data = words(n, rng.random()) if op == TEXT or rng.random() < 0.5 else rng.randbytes(n)
+        marked = w.deflate and rng.random() < 0.7
+        payload = w.deflate.compress(data) if marked else data
+        size = rng.choice((len(payload) or 1, max(1, len(payload) // rng.randrange(1, 9))))
+        frames = [payload[i:i + size] for i in range(0, len(payload), size)] or [b""]
+        for i, part in enumerate(frames):
+            sent += frame(CONT if i else op, part, fin=i == len(frames) - 1, rsv=0 if i or not marked else RSV1,
+                          key=rng.randbytes(4))
+            if i == len(frames) - 1:
+                due.append((op, data))
+            if rng.random() < 0.2:
+                control = rng.randbytes(rng.randrange(126))
+                kind = rng.choice((PING, PONG))
+                sent += frame(kind, control)
+                if kind == PING:
+                    due.append((PONG, control))
+    return sent, due
+
+
+@pytest.mark.parametrize("over", ["tcp", "h2"])
+@pytest.mark.parametrize("seed", range(scaled(40)))
+def test_anything_in_order(server, over, seed):
+    rng = random.Random(seed)
+    agreement = rng.choice(AGREEMENTS)
+    offer = offer_of(*agreement) if rng.random() < 0.8 else None
+    with WS(server.addr, PATH, offer=offer, over=over) as w:
+        sent, due = scene(rng, w)
+        for piece in cuts(sent, "pieces", seed):
+            w.send(piece)
+        for want in due:
+            assert w.event() == want
+        w.goodbye()
+
+
+@pytest.mark.parametrize("seed", range(scaled(60)))
+def test_anything_at_all(server, seed):
+    """One bit or byte of it is another one: it is refused or it is not, but nothing else happens."""
+    rng = random.Random(1000 + seed)
+    with WS(server.addr, PATH, offer=rng.choice((DEFLATE, None))) as w:
+        sent = bytearray(scene(rng, w)[0])
+        for _ in range(rng.choice((1, 1, 5))):
+            sent[rng.randrange(min(len(sent), 3000))] ^= 1 << rng.randrange(8)
+        try:
+            for piece in cuts(bytes(sent), "pieces", seed):
+                w.send(piece)
+            w.send(close(1000))
+            w.wire.finish()
+        except OSError:
+            pass
+        while (e := w.event()) is not None:
+            assert e[0] != CLOSE or e[1] in (1000, 1002, 1005, 1007, 1009) or e[1] >= 3000, e
+    with WS(server.addr) as w:
+        w.goodbye()
+
+
+def test_small_windows(server):
+    """Those of HTTP/2, smaller than a frame's head."""
+    with WS(server.addr, PATH, over="h2", offer=DEFLATE, initial=((h2wire.INITIAL_WINDOW_SIZE, 1),)) as w:
+        for data in (b"", b"a", NOISE[:3000]):
+            assert w.ask(BINARY, data) == (BINARY, data)
         w.goodbye()

@@ -4,7 +4,8 @@ closing and sizes, in the order of the Autobahn suite's families, each case with
 that it is about.
 
 Every case is a row: bytes that are sent, and what must come back, in order.  Its bytes are written whole,
-one by one and in random pieces, over TCP; and in pieces over TLS and over a stream of HTTP/2.
+one by one and in random pieces, over TCP; in pieces over TLS and over a stream of HTTP/2; and to a server
+that reads them one by one.
 """
 import zlib
 
@@ -245,7 +246,7 @@ case("10.1-frames-of-1300", "5.4", message(TEXT, letters(65536), 1300), (TEXT, l
 # ---- Running them -------------------------------------------------------------------------------------------
 
 #: Over what, and how the bytes are cut.
-WAYS = [("tcp", "whole"), ("tcp", "bytes"), ("tcp", "pieces"), ("tls", "pieces"), ("h2", "pieces")]
+WAYS = [("tcp", "whole"), ("tcp", "bytes"), ("tcp", "pieces"), ("tls", "pieces"), ("h2", "pieces"), ("slow", "whole")]
 
 
 #: One for all: making it reads the system's certificates, which takes longer than a case.
@@ -259,8 +260,10 @@ def addrs():
         if servers.OVER_TLS:
             yield {"tcp": plain.addr}
             return
-        with servers.launch("ws", tls=True) as secure:
-            yield {"tcp": plain.addr, "h2": plain.addr, "tls": secure.addr}
+        # One that reads byte by byte and sends seven at a time, where the runtime can be told to.
+        env = servers.hostile(servers.HOSTILE["all at once"] if "all at once" in servers.hostile_modes() else "")
+        with servers.launch("ws", tls=True) as secure, servers.launch("ws", env=env) as slow:
+            yield {"tcp": plain.addr, "h2": plain.addr, "tls": secure.addr, "slow": slow.addr}
 
 
 def run(addr, name, over, how):
@@ -293,8 +296,8 @@ def test_case(addrs, name):
     first = list(CASES).index(name)
     for i in range(scaled(len(WAYS))):
         over, how = WAYS[(first + i) % len(WAYS)]
-        # A handshake of TLS takes longer than most cases.
-        if over in addrs and (over != "tls" or first % 4 == 0):
+        # A handshake of TLS takes longer than most cases; and a byte at a time is slow.
+        if over in addrs and (over != "tls" or first % 4 == 0) and (over != "slow" or len(CASES[name][1]) < 20000):
             run(addrs[over], name, over, how)
 
 

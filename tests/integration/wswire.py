@@ -230,7 +230,8 @@ class H2Pipe:
         return data
 
     def ended_well(self):
-        return self._r.ended and self._r.reset is None
+        """What an orderly end of TCP is here (RFC 8441 section 5): END_STREAM, and no error."""
+        return self._r.ended and self._r.reset in (None, h2wire.NO_ERROR)
 
 
 class WS:
@@ -397,6 +398,8 @@ class WS:
         """Nothing more comes, and the connection ends: after Close the server ends it (section 7.1.1)."""
         left = self.wire.until_gone(timeout)
         assert left == b"", f"{left[:80]!r} after the end"
+        if isinstance(self.wire, H2Pipe):
+            assert self.wire.ended_well(), self.wire.h2.responses
 
     def goodbye(self, code=1000, reason=b"", want=None):
         """Our Close, the server's, and the end."""
