@@ -2,7 +2,7 @@
  *
  * What it costs a server to send one message to many: CPU of the server's process for each delivery.
  *
- *   broadcast [subscribers [message bytes [seconds a row]]]
+ *   broadcast [subscribers [message bytes [seconds a row [sse|ws]]]]
  *
  * The server is a child process with one worker and a publisher thread; this process is the clients.
  * A row publishes so many messages at once, waits until all of them were delivered, and again.  With
@@ -55,6 +55,18 @@ static void on_open(tako_sse *sse, tako_str last_id, void *arg)
 static int subscribe(tako_req *req, tako_res *res, void *arg)
 {
 	return tako_sse_start(req, res, TAKO_SSE_CONFIG(.on_open = on_open), arg);
+}
+
+static void on_ws(tako_ws *ws, void *arg)
+{
+	(void)arg;
+	if (tako_ws_subscribe(ws, topic) < 0)
+		(void)tako_ws_close(ws, 1011, TAKO_STR(""));
+}
+
+static int accept_ws(tako_req *req, tako_res *res, void *arg)
+{
+	return tako_ws_accept(req, res, TAKO_WS_CONFIG(.on_open = on_ws), arg);
 }
 
 static double now(clockid_t clock)
@@ -123,7 +135,8 @@ static int serve(void)
 	char addr[64];
 	int rc;
 
-	tako_get(router, "/", subscribe, NULL);
+	tako_get(router, "/sse", subscribe, NULL);
+	tako_get(router, "/ws", accept_ws, NULL);
 	rc = tako_topic_new(&topic, NULL);
 	if (rc == 0)
 		rc = tako_server_new(
@@ -149,28 +162,32 @@ static int serve(void)
 
 /* ---- The clients ------------------------------------------------------------------------- */
 
-static int connect_one(const struct sockaddr_in *to)
+static const char ask_sse[] = "GET /sse HTTP/1.1\r\nHost: b\r\n\r\n";
+static const char ask_ws[] = "GET /ws HTTP/1.1\r\nHost: b\r\nConnection: Upgrade\r\n"
+			     "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+			     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
+static int connect_one(const struct sockaddr_in *to, const char *ask)
 {
-	static const char ask[] = "GET / HTTP/1.1\r\nHost: b\r\n\r\n";
+	ssize_t n = (ssize_t)strlen(ask);
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	if (fd < 0 || connect(fd, (const void *)to, sizeof *to) < 0 ||
-	    write(fd, ask, sizeof ask - 1) != sizeof ask - 1 ||
-	    fcntl(fd, F_SETFL, O_NONBLOCK) < 0) {
+	    write(fd, ask, (size_t)n) != n || fcntl(fd, F_SETFL, O_NONBLOCK) < 0) {
 		perror("connect");
 		exit(1);
 	}
 	return fd;
 }
 
-static int connect_all(const char *addr)
+static int connect_all(const char *addr, const char *ask)
 {
 	struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	int ep = epoll_create1(EPOLL_CLOEXEC);
 
 	to.sin_port = htons((uint16_t)strtoul(strrchr(addr, ':') + 1, NULL, 10));
 	for (unsigned i = 0; i < subscribers; i++) {
-		int fd = connect_one(&to);
+		int fd = connect_one(&to, ask);
 		struct epoll_event ev = {.events = EPOLLIN | EPOLLET, .data.fd = fd};
 
 		if (epoll_ctl(ep, EPOLL_CTL_ADD, fd, &ev) < 0)
@@ -232,7 +249,7 @@ int main(int argc, char **argv)
 	close(tell[1]);
 	if (read(tell[0], addr, sizeof addr) != sizeof addr)
 		return 1;
-	ep = connect_all(addr);
+	ep = connect_all(addr, argc > 4 && !strcmp(argv[4], "ws") ? ask_ws : ask_sse);
 	if (pthread_create(&thread, NULL, read_all, &ep) != 0)
 		return 1;
 	printf("%u subscribers, %u bytes\n%8s %12s %16s %14s\n", subscribers, message_bytes,

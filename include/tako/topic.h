@@ -111,6 +111,11 @@ enum { TAKO_SUBSCRIPTIONS_MAX = 64 };
 TAKO_API int tako_sse_subscribe(tako_sse *sse, tako_topic *topic);
 /* Stop that.  Nothing of the topic is sent afterwards.  TAKO_ENOENT: it was not subscribed.  [loop] */
 TAKO_API int tako_sse_unsubscribe(tako_sse *sse, tako_topic *topic);
+/* The same for a WebSocket, whose slow-consumer policy decides about messages that wait together as
+ * about one.  Nothing of it is compressed; while a message of its own goes out in parts, it gets none.
+ * TAKO_ENOTSUP: not in this build.  [loop] */
+TAKO_API int tako_ws_subscribe(tako_ws *ws, tako_topic *topic);
+TAKO_API int tako_ws_unsubscribe(tako_ws *ws, tako_topic *topic);
 
 /* ---- Figures --------------------------------------------------------------------------------- */
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Topics (tests/programs/events.c): published on one thread, seen by streams on every worker, however they
 are carried."""
+import asyncio
 import threading
 import time
 
@@ -8,7 +9,7 @@ import pytest
 
 import eventwire
 from eventwire import Events
-from wire import PATIENCE, Wire, eventually, request, scaled
+from wire import PATIENCE, Wire, eventually, request, scaled, tls_context
 
 WATCHERS = 6
 
@@ -123,4 +124,76 @@ def test_drain(server):
         assert w.response().body == b"done"
     assert server.wait() == 0
     assert time.monotonic() - start < 5 * PATIENCE
+    server.assert_clean()
+
+
+# ---- WebSockets beside them -------------------------------------------------------------------------------
+
+websockets = pytest.importorskip("websockets")
+
+
+def url_of(server):
+    return f"{'wss' if server.scheme == 'https' else 'ws'}://localhost:{server.addr[1]}/ws"
+
+
+async def subscribed(server):
+    tls = {"ssl": tls_context()} if server.scheme == "https" else {}
+    ws = await websockets.connect(url_of(server), open_timeout=10 * PATIENCE, max_size=None,
+                                  compression=None, **tls)
+    await ws.send("subscribe")
+    assert await ws.recv() == "OK"
+    return ws
+
+
+def run(coroutine):
+    return asyncio.run(asyncio.wait_for(coroutine, 30 * PATIENCE))
+
+
+def test_websockets_and_streams_of_both_workers(server):
+    """The same messages, in order, framed as each needs them; what is binary passes streams by."""
+    n = scaled(300, least=50)
+
+    async def talk():
+        sockets = [await subscribed(server) for _ in range(WATCHERS)]
+        await asyncio.to_thread(ask, server, f"/publish?n={n}&bytes=64")
+        for ws in sockets:
+            got = [await ws.recv() for _ in range(n)]
+            assert [int(m.rstrip("x")) for m in got] == list(range(1, n + 1))
+        # From a callback, to oneself too.
+        await sockets[0].send(b"\xff\x00")
+        assert {await sockets[0].recv(), await sockets[0].recv()} == {"OK", b"\xff\x00"}
+        for ws in sockets[1:]:
+            assert await ws.recv() == b"\xff\x00"
+        await sockets[1].send("unsubscribe")
+        assert await sockets[1].recv() == "OK"
+        await sockets[1].send("unsubscribe")
+        assert await sockets[1].recv() == "ENOENT"
+        await asyncio.to_thread(ask, server, "/publish?n=1")
+        assert await sockets[2].recv() == "1"
+        await sockets[1].send("subscribe")
+        assert await sockets[1].recv() == "OK"
+        for ws in sockets:
+            await ws.close()
+
+    stream = watching(server, 1)[0]
+    run(talk())
+    assert len(stream.count(n + 1)) == n + 1
+    stream.close()
+    eventually(lambda: figures(server)["subscribers"] == 0)
+
+
+def test_drain_with_websockets(server):
+    async def talk():
+        sockets = [await subscribed(server) for _ in range(WATCHERS)]
+        await asyncio.to_thread(ask, server, "/publish?n=500")
+        server.signal()
+        for ws in sockets:
+            got = []
+            with pytest.raises(websockets.ConnectionClosed):
+                while True:
+                    got.append(int(await ws.recv()))
+            assert got == list(range(1, len(got) + 1)) and ws.close_code == 1001
+
+    run(talk())
+    assert server.wait() == 0
     server.assert_clean()

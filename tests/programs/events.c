@@ -6,6 +6,8 @@
  *   GET /silent?keepalive=    nothing but comments
  *   GET /flood?policy=&max=   events until the client is too slow, and what became of them in /said
  *   GET /watch?policy=&max=   what is published: from another thread, by
+ *   GET /ws                   the same by WebSocket: "subscribe", "unsubscribe", or bytes to
+ *                             publish; each is answered with what it returned
  *   GET /publish?n=&bytes=    n messages "i" and as many bytes more
  *   GET /topic                its figures
  */
@@ -153,6 +155,26 @@ static int watch(tako_req *req, tako_res *res, void *arg)
 		arg);
 }
 
+static void on_word(tako_ws *ws, int kind, tako_str word, void *arg)
+{
+	int rc = TAKO_EINVAL;
+
+	(void)arg;
+	if (tako_str_eq(word, TAKO_STR("subscribe")))
+		rc = tako_ws_subscribe(ws, topic);
+	else if (tako_str_eq(word, TAKO_STR("unsubscribe")))
+		rc = tako_ws_unsubscribe(ws, topic);
+	else if (kind == TAKO_WS_BINARY)
+		rc = tako_topic_publish(topic,
+		                        TAKO_MESSAGE(.data = word, .kind = TAKO_TOPIC_BINARY));
+	(void)tako_ws_send(ws, TAKO_WS_TEXT, tako_str_z(program_code(rc < 0 ? rc : 0)));
+}
+
+static int websocket(tako_req *req, tako_res *res, void *arg)
+{
+	return tako_ws_accept(req, res, TAKO_WS_CONFIG(.on_message = on_word), arg);
+}
+
 struct job {
 	uint64_t n;
 	uint64_t bytes;
@@ -228,6 +250,7 @@ int main(int argc, char **argv)
 	tako_get(router, "/silent", silent, NULL);
 	tako_get(router, "/flood", flood, NULL);
 	tako_get(router, "/watch", watch, NULL);
+	tako_get(router, "/ws", websocket, NULL);
 	tako_get(router, "/publish", publish, NULL);
 	tako_get(router, "/topic", figures, NULL);
 	tako_get(router, "/said", tell, NULL);

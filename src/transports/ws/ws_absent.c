@@ -3,6 +3,8 @@
  * WebSocket's public face in a build without its engine: refuses, with a sentence, so that a
  * program written for it says at its first request what is missing.
  */
+#include <tako/topic.h>
+
 #include "core/base.h"
 #include "transports/ws/ws_share.h"
 
@@ -134,7 +136,19 @@ void tako_ws_release(tako_ws_handle *h)
 	(void)h;
 }
 
-/* ---- For topics --------------------------------------------------------------------------- */
+/* ---- Topics --------------------------------------------------------------------------- */
+
+int tako_ws_subscribe(tako_ws *ws, tako_topic *topic)
+{
+	(void)ws, (void)topic;
+	return refuse();
+}
+
+int tako_ws_unsubscribe(tako_ws *ws, tako_topic *topic)
+{
+	(void)ws, (void)topic;
+	return refuse();
+}
 
 struct tako__worker *tako__ws_worker(const tako_ws *ws)
 {
