@@ -23,7 +23,9 @@ struct sim_shell {
 	void (*feed)(void *state, const char *p, size_t n);
 	/* Say that nothing will be said any more. */
 	void (*shut)(void *state);
-	/* The server has said so. */
+	/* What is said reaches the server. */
+	bool (*ready)(const void *state);
+	/* The server has said that it says no more. */
 	bool (*ended)(const void *state);
 	/* What was wrong with what came, or NULL. */
 	const char *(*bad)(const void *state);

@@ -106,6 +106,7 @@ struct sim_h2 {
 	uint64_t pause_ns_max;   /* between things to do */
 	uint64_t next_ns;        /* of the next, */
 	bool left;               /* if there is any */
+	bool stingy;             /* opens no window */
 	unsigned chatter;        /* frames to say that bring nothing */
 	unsigned updates;        /* so far: windows grow with them, so that it ends */
 	unsigned pieces;         /* of DATA so far: they grow, too */

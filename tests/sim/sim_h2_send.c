@@ -386,6 +386,8 @@ static void turn_bodies(struct sim_h2 *h)
 
 static void turn_windows(struct sim_h2 *h)
 {
+	if (h->stingy)
+		return;
 	if (h->owed && now(h))
 		open_window(h, NULL);
 	for (unsigned i = 0; i < h->opened; i++) {

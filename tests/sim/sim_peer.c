@@ -54,6 +54,8 @@ void sim_peer_say(struct sim_peer *p, const char *data, size_t n)
 	}
 	if (n)
 		memcpy(p->out + p->out_n, data, n);
+	if (p->spoil_at > p->out_n && p->spoil_at <= p->out_n + n)
+		p->out[p->spoil_at - 1] = (char)(p->out[p->spoil_at - 1] ^ p->spoil_bits);
 	p->out_n += n;
 }
 
@@ -91,7 +93,7 @@ static void talk(struct sim_peer *p)
 {
 	size_t n = p->out_n - p->out_at;
 
-	if (!n || sim_now(p->sim) < p->talk_ns)
+	if (p->mute || !n || sim_now(p->sim) < p->talk_ns)
 		return;
 	n = amount(p, &p->talk, n);
 	sim_write(p->link, p->out + p->out_at, n);
@@ -126,7 +128,7 @@ void sim_peer_turn(struct sim_peer *p)
 {
 	talk(p);
 	listen_some(p);
-	if (!sim_peer_silent(p) && !sim_ended(p->link))
+	if (!p->mute && !sim_peer_silent(p) && !sim_ended(p->link))
 		ring_at(p, p->talk_ns);
 	if (!p->deaf && sim_readable(p->link))
 		ring_at(p, p->listen_ns);

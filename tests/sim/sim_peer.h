@@ -29,7 +29,10 @@ struct sim_peer {
 	size_t out_at;
 	uint64_t talk_ns; /* when it goes on */
 	uint64_t listen_ns;
-	bool deaf; /* reads nothing */
+	bool deaf;         /* reads nothing */
+	bool mute;         /* says nothing */
+	uint64_t spoil_at; /* the byte at this place is said wrong; 1 is the first, 0: none is */
+	unsigned char spoil_bits;
 };
 
 void sim_peer_open(struct sim_peer *p, struct sim *sim, void (*sink)(void *, const char *, size_t),

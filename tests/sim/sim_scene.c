@@ -88,6 +88,20 @@ bool sim_scene_play(struct sim_scene *s)
 	return over(s);
 }
 
+bool sim_scene_shake(struct sim_scene *s)
+{
+	bool all = false;
+
+	for (unsigned i = 0; i < SIM_TURNS_MAX && !all; i++) {
+		all = true;
+		for (unsigned k = 0; k < s->count; k++)
+			all = all && sim_script_ready(&s->clients[k]);
+		if (!all)
+			sim_scene_turn(s);
+	}
+	return all;
+}
+
 void sim_scene_pass(struct sim_scene *s, uint64_t ns)
 {
 	uint64_t until = sim_now(&s->server.sim) + ns;

@@ -31,6 +31,8 @@ struct sim_script *sim_scene_talker(struct sim_scene *s, unsigned count);
 void sim_scene_turn(struct sim_scene *s);
 /* Turns until every script is over; false: that took too many. */
 bool sim_scene_play(struct sim_scene *s);
+/* Turns until every handshake is through; false: that took too many. */
+bool sim_scene_shake(struct sim_scene *s);
 /* Turns until so much time has passed. */
 void sim_scene_pass(struct sim_scene *s, uint64_t ns);
 /* The clients leave, the server stops, and everything adds up. */

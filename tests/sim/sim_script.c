@@ -328,15 +328,23 @@ static void turn_h2(struct sim_script *c)
 
 void sim_script_turn(struct sim_script *c)
 {
+	/* Its own greeting comes before anything else. */
+	if (c->shell)
+		c->shell->feed(c->shell_state, NULL, 0);
 	if (c->h2)
 		turn_h2(c);
 	sim_peer_turn(&c->peer);
-	if (c->shuts && sim_peer_silent(&c->peer))
+	if (c->shuts && !c->peer.link->up.fin && sim_peer_silent(&c->peer))
 		sim_shut(c->peer.link);
 	if (sim_ended(c->peer.link) && !c->told_end) {
 		c->told_end = true;
 		sim_http1_end(&c->http, !sim_script_ended(c));
 	}
+}
+
+bool sim_script_ready(const struct sim_script *c)
+{
+	return !c->shell || c->shell->ready(c->shell_state);
 }
 
 bool sim_script_silent(const struct sim_script *c)

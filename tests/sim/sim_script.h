@@ -60,6 +60,8 @@ void sim_script_say(struct sim_script *c, const char *p, size_t n);
 void sim_script_sayf(struct sim_script *c, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 void sim_script_turn(struct sim_script *c);
+/* What it says reaches the server: every handshake is through. */
+bool sim_script_ready(const struct sim_script *c);
 /* Everything was said. */
 bool sim_script_silent(const struct sim_script *c);
 /* Say the end of our side behind it. */

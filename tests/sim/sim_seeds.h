@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "sim/sim_carrier.h"
+#include "sim/sim_tls.h"
 
 struct sim_case {
 	const char *name;
@@ -34,6 +35,16 @@ struct sim_case {
 			text, fn, &over                                                            \
 		}                                                                                  \
 	}
+
+/* Over both that have TLS, in builds that have it, and the fixtures of a group that does so. */
+#ifdef TAKO__WITH_TLS
+#define SIM_TEST_OVER_TLS(fn) SIM_TEST_OVER(fn, tls), SIM_TEST_OVER(fn, h2)
+#define SIM_TLS_BEGIN sim_tls_begin
+#define SIM_TLS_END sim_tls_end
+#else
+#define SIM_TLS_BEGIN NULL
+#define SIM_TLS_END NULL
+#endif
 
 void sim_seeds_run(void **state);
 int sim_seeds_end(void **state);

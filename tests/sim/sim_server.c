@@ -43,6 +43,11 @@ size_t sim_alloc_calm(void)
 	return failalloc_disarm();
 }
 
+size_t sim_alloc_live(void)
+{
+	return failalloc_live();
+}
+
 static size_t held_at;
 static size_t held_count;
 

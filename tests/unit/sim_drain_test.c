@@ -97,8 +97,11 @@ static void check_cut_short(struct sim_script *c)
  * server waits for nobody who has nothing to say. */
 static void clean(uint64_t seed)
 {
-	static const tako_server_config cfg = {
-		.size = sizeof cfg, .linger_timeout_ms = 600000, .drain_timeout_ms = 600000};
+	static const tako_server_config cfg = {.size = sizeof cfg,
+	                                       .linger_timeout_ms = 600000,
+	                                       .drain_timeout_ms = 600000,
+	                                       .write_timeout_ms = 600000,
+	                                       .min_rate_bytes = TAKO_OFF};
 
 	sim_scene_begin(&scene, seed, NULL, &cfg);
 	for (uint64_t i = sim_rand_between(rand_of(), 1, 6); i; i--)
@@ -151,12 +154,15 @@ static void in_flight(uint64_t seed)
 	static const struct sim_options slow = {
 		.net = {.delay_ns_max = 1000000, .piece_bytes_max = 1000, .window_bytes = 5000}};
 	struct sim_script *c;
+	uint64_t already;
 
 	sim_scene_begin(&scene, seed, &slow, NULL);
 	c = sim_scene_client(&scene);
 	sim_script_get(c, "/length/100000",
 	               (struct sim_expect){.status = 200, .key = 100000, .body_n = 100000});
-	for (unsigned i = 0; i < SIM_TURNS_MAX && c->peer.link->down.total < 100; i++)
+	assert_true(sim_scene_shake(&scene));
+	already = c->peer.link->down.total;
+	for (unsigned i = 0; i < SIM_TURNS_MAX && c->peer.link->down.total < already + 500; i++)
 		sim_scene_turn(&scene);
 	turns(sim_rand_below(rand_of(), 20));
 	tako_server_stop(scene.server.srv);
@@ -255,6 +261,7 @@ static void begin_hanging(uint64_t seed, uint32_t drain_ms)
 	sim_scene_begin(&scene, seed, &narrow, &cfg);
 	for (uint64_t i = sim_rand_between(rand_of(), 1, 5); i; i--)
 		hanging_client();
+	assert_true(sim_scene_shake(&scene));
 	turns(10);
 	for (unsigned i = 0; i < scene.count; i++)
 		scene.clients[i].peer.deaf = true;
@@ -317,6 +324,7 @@ static void unframed(uint64_t seed)
 	sim_scene_begin(&scene, seed, &narrow, NULL);
 	c = sim_scene_client(&scene);
 	sim_script_get(c, "/pieces/30000", (struct sim_expect){.status = 200, .old = true});
+	assert_true(sim_scene_shake(&scene));
 	turns(sim_rand_below(rand_of(), 15) + 2);
 	c->peer.deaf = true;
 	turns(5);
@@ -352,8 +360,14 @@ int main(void)
 		SIM_TEST_OVER(closing, h2c),
 		SIM_TEST_OVER(timeout, h2c),
 		SIM_TEST_OVER(second_stop, h2c),
+#ifdef TAKO__WITH_TLS
+		SIM_TEST_OVER_TLS(clean),
+		SIM_TEST_OVER(in_flight, tls),
+		SIM_TEST_OVER(timeout, h2),
+		SIM_TEST_OVER(unframed, tls),
+#endif
 	};
 
 	sim_alloc_install();
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, SIM_TLS_BEGIN, SIM_TLS_END);
 }
