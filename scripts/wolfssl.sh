@@ -142,10 +142,10 @@ configure() {
 # Insert TEXT before each line of FILE that is LINE, leading blanks aside, in the function that begins
 # with BEGIN; so many lines there are, or the source is not the one that was read.
 insert() { # file, begin, line, how often, text
-    awk -v begin="$2" -v line="$3" -v text="$5" '
+    text=$5 awk -v begin="$2" -v line="$3" '
         index($0, begin) == 1 { inside = 1 }
         { bare = $0; sub(/^[ \t]+/, "", bare) }
-        inside && bare == line { print text; n++ }
+        inside && bare == line { print ENVIRON["text"]; n++ }
         { print }
         /^}/ { inside = 0 }
         END { print n + 0 >"/dev/stderr" }' "$1" >"$1.new" 2>"$work/inserted" || return
@@ -161,6 +161,7 @@ insert() { # file, begin, line, how often, text
 #   that, and the response, for ever.
 # - A server does not write before the client's Finished, so what was asked for in early data would be
 #   answered no sooner than without.
+# - Of what only the handshake needs it keeps a kilobyte a connection, for OpenSSL's calls to ask about.
 # src/transports/tls hears of it from TAKO__WOLFSSL_MENDED.
 mend() {
     insert src/tls.c "static int TLSX_CSR_Parse(" "XFREE(cert, ssl->heap, DYNAMIC_TYPE_DCERT);" 3 \
@@ -171,7 +172,17 @@ mend() {
         "if (ssl->earlyData != no_early_data && (ret = wolfSSL_negotiate(ssl)) < 0) {" 1 \
         "if (ssl->options.handShakeState != SERVER_FINISHED_COMPLETE)" || return
     insert src/ssl.c "int wolfSSL_write(" "ssl->earlyData = no_early_data;" 1 \
-        "if (ssl->options.handShakeState != SERVER_FINISHED_COMPLETE)"
+        "if (ssl->options.handShakeState != SERVER_FINISHED_COMPLETE)" || return
+    insert src/internal.c "void FreeHandshakeResources(" "/* input buffer */" 1 \
+        "if (ssl->options.side == WOLFSSL_SERVER_END) {
+             static const TLSX_Type spent[] = {TLSX_SUPPORTED_GROUPS, TLSX_EC_POINT_FORMATS, TLSX_KEY_SHARE,
+                 TLSX_SUPPORTED_VERSIONS, TLSX_PSK_KEY_EXCHANGE_MODES, TLSX_PRE_SHARED_KEY,
+                 TLSX_SESSION_TICKET, TLSX_STATUS_REQUEST, TLSX_RENEGOTIATION_INFO};
+             word32 i;
+             for (i = 0; i < sizeof spent / sizeof *spent; i++) TLSX_Remove(&ssl->extensions, spent[i], ssl->heap);
+             ssl->secure_renegotiation = NULL;
+             FreeSuites(ssl);
+         }"
 }
 
 # The few hundred lines between ngtcp2 and wolfSSL, which no Debian package has.
