@@ -97,6 +97,7 @@ LIB_ARCHIVES :=
 LIB_OBJECTS :=
 UNIT_SKIP :=
 FUZZ_SKIP :=
+BENCH_SKIP :=
 RENAMED_SRCS :=
 RENAMED_CFLAGS :=
 RENAMES :=
@@ -109,7 +110,7 @@ UNIT_SRCS := $(filter-out $(UNIT_SKIP),$(sort $(wildcard tests/unit/*_test.c)))
 SUPPORT_SRCS := $(filter-out $(UNIT_SRCS) $(UNIT_SKIP),$(sort $(wildcard tests/unit/*.c tests/sim/*.c)))
 PROGRAM_SRCS := $(sort $(wildcard tests/programs/*.c))
 FUZZ_SRCS := $(filter-out $(FUZZ_SKIP),$(sort $(wildcard tests/fuzz/*.c)))
-BENCH_SRCS := $(sort $(wildcard bench/*.c))
+BENCH_SRCS := $(filter-out $(BENCH_SKIP),$(sort $(wildcard bench/*.c)))
 EXAMPLE_SRCS := $(sort $(wildcard examples/*.c))
 EXAMPLE_DIRS := $(sort $(patsubst examples/%/,%,$(dir $(wildcard examples/*/*.c))))
 EXAMPLE_DIR_SRCS := $(sort $(wildcard examples/*/*.c))
@@ -215,7 +216,7 @@ $(FUZZ_PROGS): $(B)/%: $(B)/obj/%.o $(B)/libtako.a
 $(BENCH_PROGS): $(B)/bench/%: $(B)/obj/bench/%.o $(B)/libtako.a
 	$(call say,LD,$@)
 	$(call link,$(LIBS_$*))
-$(call obj,$(BENCH_SRCS)): private EXTRA = $(call pkg_cflags,$(LIBS_$(*F)))
+$(call obj,$(filter-out $(RENAMED_SRCS),$(BENCH_SRCS))): private EXTRA = $(call pkg_cflags,$(LIBS_$(*F)))
 
 $(TEST_PROGS) $(EXAMPLE_SRCS:%.c=$(B)/%): $(B)/%: $(B)/obj/%.o $(B)/libtako.a
 	$(call say,LD,$@)

@@ -15,6 +15,7 @@ import re
 import resource
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -224,14 +225,16 @@ class H2load:
     """nghttp2's generator: one thread, any number of streams on each connection."""
 
     def __init__(self, port, workload, cpu):
-        self.argv = ["h2load", "-c", str(workload.connections), *workload.args]
-        self.url = f"http://127.0.0.1:{port}{workload.path}"
+        self.argv = ["h2load", *workload.args]
+        self.connections = workload.connections
+        self.url = f"{'http' if workload.kind == 'h2' else 'https'}://127.0.0.1:{port}{workload.path}"
         self.cpu = cpu
 
     def run(self, requests):
+        count = str(min(self.connections, requests))
         begin = time.monotonic()
         try:
-            done = subprocess.run([*self.argv, "-n", str(requests), self.url], text=True, check=False,
+            done = subprocess.run([*self.argv, "-c", count, "-n", str(requests), self.url], text=True, check=False,
                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                   preexec_fn=prepare(self.cpu), timeout=LOAD_TIMEOUT_S)
         except (OSError, subprocess.TimeoutExpired) as e:
@@ -255,8 +258,13 @@ class H2load:
             raise Failed(f"{path} over HTTP/2: {len(done.stdout)} bytes that are not the ones expected")
 
 
-def fetch(port, method, path, body=None):
+def fetch(port, method, path, body=None, tls=False):
     conn = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    if tls:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        conn = http.client.HTTPSConnection("127.0.0.1", port, timeout=10, context=context)
     try:
         conn.request(method, path, body)
         response = conn.getresponse()

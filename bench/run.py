@@ -29,10 +29,11 @@ URING_BAR = 1.08  # over a bare io_uring loop
 
 class Workload:
     def __init__(self, name, title, kind="plain", path="/plaintext", requests=0, warmup=0,
-                 connections=64, args=(), layout=None, bar=None, beats=()):
+                 connections=64, args=(), layout=None, bar=None, beats=(), against=None):
         self.name = name
         self.title = title
-        self.kind = kind            # plain, close, file, post, idle, h2 (h2load's) or ws
+        # plain, close, file, post, idle, ws; or h2load's: h2, tls (requests), tls-new (handshakes), tls-file
+        self.kind = kind
         self.websocket = kind == "ws" or name == "ws-idle"
         self.path = path
         self.requests = requests    # per round; a slow server is cut by --seconds first
@@ -42,6 +43,8 @@ class Workload:
         self.layout = layout        # where only one layout of server and generator makes sense
         self.bar = bar              # tako's CPU per request over the ceiling's, at most
         self.beats = beats          # peers that tako must not be above; "*" is all
+        self.against = against or {}  # peers, and how much of their CPU per request it may take
+        self.h2load = kind == "h2" or kind.startswith("tls")
 
 
 WORKLOADS = [
@@ -70,6 +73,15 @@ WORKLOADS = [
     Workload("h2c-one", "the same, one stream on each of 64 connections", kind="h2",
              requests=150000, warmup=6400, connections=64, args=["-m", "1"], bar=1.15,
              beats=("h2o", "haproxy")),
+    Workload("https", "13 bytes over TLS 1.3, keep-alive, 64 connections", kind="tls", requests=100000,
+             warmup=6400, args=["--h1"], bar=1.08, beats=("nginx", "haproxy")),
+    # All at once, as h2load connects them.
+    Workload("handshake", "full TLS 1.3 handshakes (ECDSA P-256, X25519), a request on each", kind="tls-new",
+             requests=2000, warmup=200, connections=2000, args=["--h1"], bar=1.05, against={"nginx": 0.75}),
+    # At least 85 % of its throughput, where CPU is what bounds it.
+    Workload("https-file", "a 1 MiB file over TLS 1.3 (AES-128-GCM), 16 connections", kind="tls-file",
+             path="/files/1m.bin", requests=1500, warmup=64, connections=16, args=["--h1"],
+             against={"nginx": 1 / 0.85}),
     Workload("idle", "user memory of idle connections, each after one request", kind="idle",
              connections=10000, args=["--mode", "idle"]),
     Workload("ws", "16-byte WebSocket echoes, 100 connections", kind="ws", path="/echo",
@@ -115,6 +127,13 @@ class Bench:
         if workload.kind == "h2":
             measure.H2load.verify(port, workload.path, servers.HELLO)
             return
+        if workload.h2load:
+            want = self.file if workload.kind == "tls-file" else servers.HELLO
+            got = measure.fetch(port, "GET", workload.path, tls=True)
+            if got != (200, want):
+                raise Failed(f"{workload.path} over TLS: status {got[0]}, {len(got[1])} bytes that are not "
+                             "the ones expected")
+            return
         if workload.kind == "post":
             got = measure.fetch(port, "POST", "/count", b"x" * servers.POST_BYTES)
             want = (200, str(servers.POST_BYTES).encode() if server.counts_body else got[1])
@@ -139,7 +158,7 @@ class Bench:
         cpu = self.opts.server_cpu if shared else self.opts.load_cpu
         port = measure.free_port()
         process = self.start(server, workload, port)
-        if workload.kind == "h2":
+        if workload.h2load:
             return self.h2_sample(process, workload, port, cpu)
         try:
             before_memory = process.memory_bytes()
@@ -259,7 +278,7 @@ def latency(result, key):
 
 
 def base_of(results):
-    return results.get("ceiling") or results.get("ceiling-h2") or results.get("ceiling-ws")
+    return next((results[n] for n in ("ceiling", "ceiling-h2", "ceiling-ws", "ceiling-tls") if n in results), None)
 
 
 def ratios(result, base):
@@ -360,6 +379,10 @@ def verdicts(workload, results):
             ratio = statistics.median(ratios(tako, result))
             found.append((ratio <= TIE, f"{ratio:.3f} x {name}"
                           + (" (a tie)" if 1 < ratio <= TIE else "")))
+    for name, most in workload.against.items():
+        if results.get(name, {}).get("samples"):
+            ratio = statistics.median(ratios(tako, results[name]))
+            found.append((ratio <= most, f"{ratio:.3f} x {name}, bar {most:.2f}"))
     if workload.name == "ws-64k":
         rate = 65536 / 1000 / median(tako, "cpu_us")
         found.append((rate >= 1, f"{rate:.1f} GB/s echoed per core, bar 1"))
@@ -423,7 +446,7 @@ def run_all(opts, bench, chosen, contenders):
     report = {"machine": machine(), "workloads": {}}
     missed = 0
     for workload in chosen:
-        if opts.syscalls and workload.kind in ("idle", "h2"):
+        if opts.syscalls and (workload.kind == "idle" or workload.h2load):
             continue
         shared = bench.shared(workload)
         say(f"\n{workload.name}: {workload.title}"

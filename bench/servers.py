@@ -7,11 +7,16 @@ whole body). A server that cannot do a workload says why in skip(); nothing is l
 import os
 import resource
 import shutil
+import subprocess
 
 MAX_CONNECTIONS = 16000
 POST_BYTES = 65536
 FILE_BYTES = 1 << 20
 HELLO = b"Hello, World!"
+
+
+def is_tls(workload):
+    return workload.kind.startswith("tls")
 
 
 class Server:
@@ -24,6 +29,8 @@ class Server:
         self.build = build
         self.tmp = tmp
         self.www = os.path.join(tmp, "www")
+        self.cert = os.path.join(tmp, "cert.pem")
+        self.key = os.path.join(tmp, "key.pem")
 
     def find(self):
         path = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
@@ -62,7 +69,7 @@ class Ceiling(Built):
     counts_body = False
 
     def skip(self, workload):
-        return "" if workload.kind == "h2" else None
+        return "" if workload.h2load else None
 
     def mode(self, workload):
         return {"close": ["close"], "post": ["post", str(POST_BYTES)],
@@ -109,13 +116,25 @@ class CeilingWs(Built):
         return [self.find(), "--port", str(port)]
 
 
+class CeilingTls(Built):
+    """What wolfSSL itself costs, the one that tako is linked with, in a loop that does nothing else."""
+    name = "ceiling-tls"
+    program = "bench/ceiling_tls"
+
+    def skip(self, workload):
+        return None if workload.kind in ("tls", "tls-new") else ""
+
+    def command(self, workload, port):
+        return [self.find(), str(port), self.cert, self.key]
+
+
 class CeilingUring(Ceiling):
     """A bare io_uring loop; a ceiling for keep-alive, and what a plain ring costs elsewhere."""
     name = "ceiling-uring"
     program = "bench/ceiling_uring"
 
     def skip(self, workload):
-        return "" if workload.kind in ("file", "idle", "h2") else None
+        return "" if workload.kind in ("file", "idle") or workload.h2load else None
 
 
 class Tako(Built):
@@ -128,7 +147,10 @@ class Tako(Built):
         if workload.websocket:
             return ["env", f"TAKO_RUNTIME={self.runtime}", os.path.join(self.build, "examples/ws"),
                     f"127.0.0.1:{port}"]
-        return [self.find(), "--runtime", self.runtime, "--http", f"127.0.0.1:{port}",
+        where = ["--http", f"127.0.0.1:{port}"]
+        if is_tls(workload):
+            where = ["--tls", f"127.0.0.1:{port}", "--cert", self.cert, "--key", self.key]
+        return [self.find(), "--runtime", self.runtime, *where,
                 "--workers", "1", "--quiet", "--files", os.path.join(self.www, "files")]
 
 
@@ -151,6 +173,14 @@ class Nginx(Server):
             load = f"load_module {self.echo_module};"
             count = "echo_read_request_body; echo_exec @counted;"
         user = "user root;" if os.geteuid() == 0 else ""
+        how, tls = " http2" if workload.kind == "h2" else "", ""
+        if is_tls(workload):
+            how = " ssl"
+            tls = f"""ssl_certificate {self.cert};
+        ssl_certificate_key {self.key};
+        ssl_protocols TLSv1.3;
+        ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256;
+        ssl_ecdh_curve X25519;"""
         conf = self.write("nginx.conf", f"""
 {load}
 {user}
@@ -182,7 +212,8 @@ http {{
     uwsgi_temp_path {self.tmp}/nginx-uwsgi;
     scgi_temp_path {self.tmp}/nginx-scgi;
     server {{
-        listen 127.0.0.1:{port} backlog=4096{" http2" if workload.kind == "h2" else ""};
+        listen 127.0.0.1:{port} backlog=4096{how};
+        {tls}
         root {self.www};
         location = /plaintext {{ return 200 "{HELLO.decode()}"; }}
         location = /count {{ {count} }}
@@ -201,6 +232,10 @@ class H2o(Server):
         # Nothing in h2o's configuration answers a constant. A file handler and an mruby handler can;
         # the file is the cheaper one. /count needs mruby.
         user = "user: root" if os.geteuid() == 0 else ""
+        tls = f"""
+  ssl:
+    certificate-file: {self.cert}
+    key-file: {self.key}""" if is_tls(workload) else ""
         conf = self.write("h2o.conf", f"""
 {user}
 num-threads: 1
@@ -213,7 +248,7 @@ file.send-gzip: OFF
 file.mime.setdefaulttype: text/plain
 listen:
   host: 127.0.0.1
-  port: {port}
+  port: {port}{tls}
 hosts:
   default:
     paths:
@@ -234,10 +269,15 @@ class Haproxy(Server):
     program = "haproxy"
 
     def skip(self, workload):
-        return "is not a file server" if workload.kind == "file" else None
+        return "is not a file server" if workload.kind in ("file", "tls-file") else None
 
     def command(self, workload, port):
         # The body is waited for in the request's buffer, so that one must hold it.
+        how = " proto h2" if workload.kind == "h2" else ""
+        if is_tls(workload):
+            both = self.write("both.pem", open(self.cert, encoding="ascii").read() +
+                              open(self.key, encoding="ascii").read())
+            how = f" ssl crt {both} ssl-min-ver TLSv1.3 ciphersuites TLS_AES_128_GCM_SHA256 curves X25519 alpn http/1.1"
         bufsize = 2 * POST_BYTES if workload.kind == "post" else 16384
         conf = self.write("haproxy.cfg", f"""
 global
@@ -253,7 +293,7 @@ defaults
     timeout connect 5s
     timeout server 300s
 frontend bench
-    bind 127.0.0.1:{port} backlog 4096{" proto h2" if workload.kind == "h2" else ""}
+    bind 127.0.0.1:{port} backlog 4096{how}
     http-request return status 200 content-type text/plain string "{HELLO.decode()}" if {{ path /plaintext }}
     http-request wait-for-body time 60s at-least {POST_BYTES} if {{ path /count }}
     http-request return status 200 content-type text/plain lf-string "%[req.body_size]" if {{ path /count }}
@@ -266,8 +306,8 @@ class Lighttpd(Server):
     program = "lighttpd"
 
     def skip(self, workload):
-        if workload.kind == "h2":
-            return "is not compared over HTTP/2"
+        if workload.h2load:
+            return "is not compared over HTTP/2 and TLS"
         # It would answer with the static file and close the connection.
         return "has nothing built in that reads a body" if workload.kind == "post" else None
 
@@ -298,7 +338,7 @@ class Mhd(Built):
     program = "bench/mhd"
 
     def skip(self, workload):
-        return "has no HTTP/2" if workload.kind == "h2" else None
+        return "has no HTTP/2" if workload.kind == "h2" else "is not compared over TLS" if is_tls(workload) else None
 
     def command(self, workload, port):
         # A connection's memory bounds its read size, so a larger one helps uploads and hurts idling.
@@ -306,7 +346,9 @@ class Mhd(Built):
         return [self.find(), str(port), os.path.join(self.www, "files"), str(memory)]
 
 
-ALL = [Ceiling, CeilingFin, CeilingUring, CeilingH2, CeilingWs, Tako, TakoUring, Nginx, H2o, Haproxy, Lighttpd, Mhd]
+ALL = [Ceiling, CeilingFin, CeilingUring, CeilingH2, CeilingWs, CeilingTls, Tako, TakoUring, Nginx, H2o, Haproxy,
+       Lighttpd, Mhd]
+       Lighttpd, Mhd]
 
 
 def make_www(tmp):
@@ -317,6 +359,9 @@ def make_www(tmp):
         f.write(HELLO)
     with open(os.path.join(www, "files/1m.bin"), "wb") as f:
         f.write(os.urandom(FILE_BYTES))
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                    "-keyout", os.path.join(tmp, "key.pem"), "-out", os.path.join(tmp, "cert.pem"), "-days", "2",
+                    "-subj", "/CN=localhost"], check=True, capture_output=True)
     for d, _, files in os.walk(tmp):
         os.chmod(d, 0o755)
         for name in files:

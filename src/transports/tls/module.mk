@@ -4,6 +4,7 @@ ifeq ($(TLS),0)
 LIB_SKIP += $(filter-out src/transports/tls/tls_absent.c,$(wildcard src/transports/tls/*.c))
 UNIT_SKIP += tests/unit/tls_% tests/unit/sim_tls_test.c tests/sim/sim_tls.c
 FUZZ_SKIP += tests/fuzz/tls_%
+BENCH_SKIP += bench/ceiling_tls.c
 else
 LIB_SKIP += src/transports/tls/tls_absent.c
 LIB_DEFINES += -DTAKO__WITH_TLS
@@ -28,7 +29,7 @@ LIB_ARCHIVES += $(WOLFSSL_ARCHIVE)
 LIB_OBJECTS += $(WOLFSSL_OBJECTS)
 # What sees wolfSSL's headers, and so its names: see RENAMES in the Makefile.
 RENAMED_SRCS += $(wildcard src/transports/tls/*.c tests/unit/tls_*.c tests/sim/sim_tls.c \
-	tests/fuzz/tls_*.c)
+	tests/fuzz/tls_*.c bench/*_tls.c)
 RENAMES := $(WOLFSSL_NAMES)
 RENAMED_CFLAGS := $(WOLFSSL_CFLAGS)
 endif
