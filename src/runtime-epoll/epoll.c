@@ -4,7 +4,8 @@
  *
  * What it is careful about is system calls.  A connection is registered once, edge
  * triggered, and not at all if it ends within its first turn; recv is not repeated
- * after a short read; what a delivery queued is sent right behind it, in one call.
+ * after a short read; what a delivery queued is sent soon behind it, in one call (how soon where
+ * several streams have input is epoll_batch.c's).
  */
 #include <errno.h>
 #include <limits.h>
@@ -110,7 +111,7 @@ static int watch_stream(struct tako_sock *s, bool out)
 
 /* ---- Receiving ---------------------------------------------------------------- */
 
-static void deliver_end(struct tako_sock *s, int res)
+void tako__epoll_deliver_end(struct tako_sock *s, int res)
 {
 	s->flags &= ~SOCK_READABLE;
 	s->flags |= res < 0 ? TAKO_SOCK_BROKEN : TAKO_SOCK_EOF;
@@ -130,7 +131,7 @@ static bool receive_once(struct tako__epoll *ep, struct tako_sock *s)
 		return false;
 	}
 	if (n <= 0) {
-		deliver_end(s, n < 0 ? TAKO_ECLOSED : 0);
+		tako__epoll_deliver_end(s, n < 0 ? TAKO_ECLOSED : 0);
 		return false;
 	}
 	/* A short read has emptied the socket: the next byte makes a new edge.  With a
@@ -146,7 +147,7 @@ static bool receive_once(struct tako__epoll *ep, struct tako_sock *s)
 static void tell_failure(struct tako_sock *s)
 {
 	if (!(s->flags & (TAKO_SOCK_BROKEN | TAKO_SOCK_CLOSING | TAKO_SOCK_PAUSED)))
-		deliver_end(s, TAKO_ECLOSED);
+		tako__epoll_deliver_end(s, TAKO_ECLOSED);
 }
 
 static bool may_receive(const struct tako_sock *s)
@@ -173,6 +174,7 @@ static void tear_down(struct tako__epoll *ep, struct tako_sock *s)
 		tako__accept_last(s);
 	s->flags |= SOCK_DEAD;
 	tako_sock_fail(s, TAKO_ECLOSED);
+	tako__epoll_drop_parked(s);
 	/* Closing the descriptor also takes it out of the interest list; a listener's stays open
 	 * with its owner. */
 	if (!(s->flags & SOCK_LISTENS))
@@ -246,14 +248,21 @@ static void flush_now(struct tako_sock *s)
 
 static bool receive_some(struct tako__epoll *ep, struct tako_sock *s)
 {
+	if (TAKO__UNLIKELY(s->flags & SOCK_PARKED)) {
+		tako__epoll_receive_parked(s);
+		return true;
+	}
 	return s->flags & SOCK_PACKETS ? tako__epoll_dgram_recv(ep, s) : receive_once(ep, s);
 }
 
 static void service_flow(struct tako__epoll *ep, struct tako_sock *s)
 {
+	unsigned buffers = TAKO__UNLIKELY(s->flags & SOCK_SERVED) ? 1 : 0;
+
+	s->flags &= ~SOCK_SERVED;
 	if (TAKO__UNLIKELY(s->flags & SOCK_FAILED))
 		tell_failure(s);
-	for (unsigned i = 0; may_receive(s); i++) {
+	for (unsigned i = buffers; may_receive(s); i++) {
 		if (i == ep->recv_budget) {
 			s->flags |= SOCK_AGAIN;
 			break;
@@ -270,7 +279,7 @@ static void service_flow(struct tako__epoll *ep, struct tako_sock *s)
 		tako__epoll_dgram_report(s);
 }
 
-static void service(struct tako__epoll *ep, struct tako_sock *s)
+void tako__epoll_service(struct tako__epoll *ep, struct tako_sock *s)
 {
 	ep->current = s;
 	if (!(s->flags & (SOCK_LISTENS | TAKO_SOCK_CLOSING)))
@@ -296,7 +305,7 @@ static void service(struct tako__epoll *ep, struct tako_sock *s)
 	}
 }
 
-static void on_event(struct tako__epoll *ep, const struct epoll_event *ev)
+void tako__epoll_event(struct tako__epoll *ep, const struct epoll_event *ev)
 {
 	struct tako_sock *s = ev->data.ptr;
 
@@ -334,7 +343,7 @@ static void on_event(struct tako__epoll *ep, const struct epoll_event *ev)
 	if ((ev->events & EPOLLERR) && (s->flags & TAKO_SOCK_EOF))
 		s->flags |= SOCK_FAILED;
 	if (!(s->flags & SOCK_SCHEDULED))
-		service(ep, s);
+		tako__epoll_service(ep, s);
 }
 
 /* ---- The vtable -------------------------------------------------------------------- */
@@ -359,6 +368,7 @@ static void epoll_free(struct tako_loop *loop)
 	if (ep->fd >= 0)
 		close(ep->fd);
 	tako__epoll_dgram_fini(ep);
+	tako__epoll_batch_fini(ep);
 	tako__free(ep->recv_block, ep->recv_bytes + RECV_ALIGN);
 	tako__free(ep, sizeof *ep);
 }
@@ -424,8 +434,8 @@ static int epoll_turn(struct tako_loop *loop, uint64_t deadline_ns)
 	if (n < 0 && errno != EINTR)
 		return tako__fail_errno("epoll_wait");
 	tako_loop_refresh(loop);
-	for (int i = 0; i < n; i++)
-		on_event(ep, &events[i]);
+	if (n > 0)
+		tako__epoll_events(ep, events, (unsigned)n);
 	look_at_disk(ep);
 	/* Taken as a whole: what these sockets schedule anew waits for the next turn, so that
 	 * one busy socket cannot keep the loop. */
@@ -438,7 +448,7 @@ static int epoll_turn(struct tako_loop *loop, uint64_t deadline_ns)
 		work = s->next;
 		s->flags &= ~SOCK_SCHEDULED;
 		if (!(s->flags & SOCK_DEAD))
-			service(ep, s);
+			tako__epoll_service(ep, s);
 	}
 	reap(ep);
 	return 0;
@@ -566,7 +576,7 @@ static bool epoll_waiting(struct tako_sock *s)
 {
 	char byte;
 
-	return recv(s->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+	return (s->flags & SOCK_PARKED) || recv(s->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
 }
 
 static size_t epoll_unacked(struct tako_sock *s)

@@ -22,6 +22,14 @@
 #define SOCK_FAILED (TAKO_SOCK_USER << 10)  /* sends nothing more; the owner may not know yet */
 #define SOCK_PACKETS (TAKO_SOCK_USER << 11) /* datagrams */
 #define SOCK_COLD (TAKO_SOCK_USER << 12)    /* waits for pages of a file; see `cold` */
+#define SOCK_BULK (TAKO_SOCK_USER << 13)    /* has had much to say at once */
+#define SOCK_PARKED (TAKO_SOCK_USER << 14)  /* paused, with input that was read already */
+#define SOCK_SERVED (TAKO_SOCK_USER << 15)  /* has had a buffer's worth of this turn */
+
+struct epoll_event;
+struct tako__epoll_slot;
+
+enum { TAKO__EPOLL_BATCH = 16 };
 
 struct tako__epoll {
 	struct tako_loop base;
@@ -43,7 +51,23 @@ struct tako__epoll {
 	 * SOCK_SCHEDULED, so that whatever else they want waits with them, a millisecond or two. */
 	struct tako_sock *cold;
 	uint64_t cold_until_ns;
+	struct tako__epoll_slot *slots[TAKO__EPOLL_BATCH]; /* made when there is use for them */
 };
+
+/* One event, from reading to answering. */
+void tako__epoll_event(struct tako__epoll *ep, const struct epoll_event *ev);
+/* Do what its flags say it wants. */
+void tako__epoll_service(struct tako__epoll *ep, struct tako_sock *s);
+void tako__epoll_deliver_end(struct tako_sock *s, int res);
+
+/* ---- Batches --------------------------------------------------------------------- */
+
+/* All of a turn. */
+void tako__epoll_events(struct tako__epoll *ep, const struct epoll_event *ev, unsigned n);
+/* Hand up what was parked; or do not. */
+void tako__epoll_receive_parked(struct tako_sock *s);
+void tako__epoll_drop_parked(struct tako_sock *s);
+void tako__epoll_batch_fini(struct tako__epoll *ep);
 
 /* ---- Datagrams ------------------------------------------------------------------ */
 

@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Streams whose input is read in one go: none hears of the others' but by what they do to it.
+ */
+#include "unit/runtime_rig.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "core/base.h"
+#include "core/clock.h"
+
+enum { ENDS = 40, ACTORS = 3, MUCH = 100000 };
+
+static struct end ends[ENDS];
+static struct tako_sock_cb acting;
+static const struct tako_sock_cb *plain;
+/* What the first one that hears something does to the others, once. */
+static void (*act)(struct end *self);
+static unsigned saw_answers;
+
+static void on_recv(struct tako_sock *s, char *p, ssize_t res)
+{
+	void (*now)(struct end * self) = act;
+
+	plain->on_recv(s, p, res);
+	act = NULL;
+	if (now)
+		now(TAKO__CONTAINER(s, struct end, s));
+}
+
+static void start(unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		rig_start(&ends[i]);
+		plain = ends[i].s.cb;
+		acting = *plain;
+		acting.on_recv = on_recv;
+		ends[i].s.cb = &acting;
+	}
+	/* Registered, and nothing left of the first look. */
+	rig_turn(2);
+}
+
+static void finish(unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		rig_finish(&ends[i]);
+}
+
+static int set_up(void **state)
+{
+	struct tako_loop_config cfg = {.size = sizeof cfg};
+
+	(void)state;
+	act = NULL;
+	return rig_open(&cfg);
+}
+
+static void close_others(struct end *self)
+{
+	for (unsigned i = 0; i < ACTORS; i++) {
+		if (&ends[i] != self)
+			RIG_CALL(rig.rt->close(&ends[i].s));
+	}
+}
+
+static void pause_others(struct end *self)
+{
+	for (unsigned i = 0; i < ACTORS; i++) {
+		if (&ends[i] != self)
+			ends[i].s.flags |= TAKO_SOCK_PAUSED;
+	}
+}
+
+/* More than fit in one go, all in one turn and each exactly once. */
+static void test_all(void **state)
+{
+	char byte[2] = {0};
+
+	(void)state;
+	start(ENDS);
+	for (unsigned round = 1; round <= 3; round++) {
+		for (unsigned i = 0; i < ENDS; i++) {
+			byte[0] = (char)('A' + i);
+			rig_say(&ends[i], byte, 1);
+		}
+		rig_turn(1);
+		for (unsigned i = 0; i < ENDS; i++) {
+			assert_int_equal(ends[i].calls, round);
+			assert_int_equal(ends[i].n, round);
+			assert_int_equal(ends[i].got[round - 1], 'A' + i);
+		}
+	}
+	finish(ENDS);
+}
+
+static void test_much(void **state)
+{
+	char *data = rig_pattern(MUCH);
+
+	(void)state;
+	start(ACTORS);
+	for (unsigned round = 0; round < 2; round++) {
+		for (unsigned i = 0; i < ACTORS; i++)
+			rig_say(&ends[i], data + round * (MUCH / 2), MUCH / 2);
+		rig_turn(20);
+	}
+	for (unsigned i = 0; i < ACTORS; i++) {
+		assert_int_equal(ends[i].n, MUCH);
+		assert_memory_equal(ends[i].got, data, MUCH);
+	}
+	finish(ACTORS);
+	free(data);
+}
+
+/* Who was closed by another's callback hears nothing more. */
+static void test_close_others(void **state)
+{
+	unsigned calls = 0;
+
+	(void)state;
+	start(ACTORS);
+	for (unsigned i = 0; i < ACTORS; i++)
+		rig_say(&ends[i], "x", 1);
+	act = close_others;
+	rig_turn(1);
+	for (unsigned i = 0; i < ACTORS; i++)
+		calls += ends[i].calls;
+	assert_int_equal(calls, 1);
+	rig_turn(1);
+	for (unsigned i = 0; i < ACTORS; i++)
+		assert_int_equal(ends[i].closed, !ends[i].calls);
+	finish(ACTORS);
+}
+
+static void pause_all_but_one(bool and_end)
+{
+	for (unsigned i = 0; i < ACTORS; i++) {
+		rig_say(&ends[i], "x", 1);
+		if (and_end)
+			shutdown(ends[i].peer, SHUT_WR);
+	}
+	act = pause_others;
+	rig_turn(3);
+}
+
+static unsigned who_heard(void)
+{
+	unsigned heard = ACTORS;
+
+	for (unsigned i = 0; i < ACTORS; i++) {
+		if (ends[i].calls) {
+			assert_int_equal(heard, ACTORS);
+			heard = i;
+		}
+	}
+	assert_true(heard < ACTORS);
+	return heard;
+}
+
+/* Pause is absolute, and what comes later stays behind. */
+static void test_pause_others(void **state)
+{
+	unsigned heard;
+
+	(void)state;
+	start(ACTORS);
+	pause_all_but_one(false);
+	heard = who_heard();
+	for (unsigned i = 0; i < ACTORS; i++) {
+		if (i == heard)
+			continue;
+		assert_true(rig.rt->waiting(&ends[i].s));
+		rig_say(&ends[i], "yz", 2);
+		shutdown(ends[i].peer, SHUT_WR);
+	}
+	rig_turn(3);
+	assert_int_equal(who_heard(), heard);
+	for (unsigned i = 0; i < ACTORS; i++) {
+		if (i == heard)
+			continue;
+		RIG_CALL(rig.rt->resume(&ends[i].s));
+		rig_turn(3);
+		assert_int_equal(ends[i].n, 3);
+		assert_memory_equal(ends[i].got, "xyz", 3);
+		assert_int_equal(ends[i].ends, 1);
+		assert_int_equal(ends[i].end_res, 0);
+	}
+	finish(ACTORS);
+}
+
+/* Nor does an end come through one. */
+static void test_pause_before_the_end(void **state)
+{
+	unsigned heard;
+
+	(void)state;
+	start(ACTORS);
+	for (unsigned i = 0; i < ACTORS; i++)
+		rig_say(&ends[i], "x", 1);
+	rig_turn(1);
+	for (unsigned i = 0; i < ACTORS; i++)
+		ends[i].calls = 0;
+	pause_all_but_one(true);
+	heard = who_heard();
+	for (unsigned i = 0; i < ACTORS; i++) {
+		RIG_CALL(rig.rt->resume(&ends[i].s));
+		rig_turn(3);
+		assert_int_equal(ends[i].n, 2);
+		assert_int_equal(ends[i].ends, 1);
+	}
+	assert_true(heard < ACTORS);
+	finish(ACTORS);
+}
+
+/* Closed while paused: what it had is nobody's. */
+static void test_close_parked(void **state)
+{
+	(void)state;
+	start(ACTORS);
+	pause_all_but_one(false);
+	(void)who_heard();
+	finish(ACTORS);
+}
+
+static void test_without_memory(void **state)
+{
+	(void)state;
+	start(ACTORS);
+	rig_alloc_fail(1);
+	for (unsigned i = 0; i < ACTORS; i++)
+		rig_say(&ends[i], "x", 1);
+	rig_turn(1);
+	assert_int_equal(rig_alloc_failed(), 1);
+	for (unsigned i = 0; i < ACTORS; i++)
+		assert_int_equal(ends[i].n, 1);
+	finish(ACTORS);
+}
+
+/* An answer does not wait for many slow handlers: a later one finds the first sent. */
+static void work(struct tako_sock *s, char *p, ssize_t res)
+{
+	unsigned i = (unsigned)(TAKO__CONTAINER(s, struct end, s) - ends);
+	uint64_t until = tako__clock_ns() + 1000000;
+
+	plain->on_recv(s, p, res);
+	if (rig.completed)
+		saw_answers++;
+	else
+		while (tako__clock_ns() < until)
+			;
+	rig_queue(&ends[i], i, "answer", 6);
+}
+
+static void test_slow_handlers(void **state)
+{
+	(void)state;
+	start(16);
+	acting.on_recv = work;
+	saw_answers = 0;
+	for (unsigned i = 0; i < 16; i++)
+		rig_say(&ends[i], "x", 1);
+	rig_turn(1);
+	rig_turn(1);
+	for (unsigned i = 0; i < 16; i++)
+		assert_int_equal(rig.ops[i].done, 1);
+	assert_int_equal(saw_answers, 12);
+	finish(16);
+}
+
+int main(void)
+{
+#define TEST(t) cmocka_unit_test_setup_teardown(t, set_up, rig_tear_down)
+	const struct CMUnitTest tests[] = {
+		TEST(test_all),
+		TEST(test_much),
+		TEST(test_close_others),
+		TEST(test_pause_others),
+		TEST(test_pause_before_the_end),
+		TEST(test_close_parked),
+		TEST(test_without_memory),
+		TEST(test_slow_handlers),
+	};
+
+	if (rig_install(tako_runtime_epoll()))
+		return 1;
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
