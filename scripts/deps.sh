@@ -18,6 +18,7 @@ build   libnghttp2-dev      HTTP/2
 build   liburing-dev        the io_uring runtime
 build   libwslay-dev        WebSocket
 build   zlib1g-dev          WebSocket compression
+build   libhiredis-dev      topics between processes, over Redis
 build   dpkg-dev            scripts/wolfssl.sh: unpacks Debian'\''s source of wolfSSL
 build   autoconf            … and builds it
 build   automake            … and builds it
@@ -34,6 +35,7 @@ check   python3-websockets  integration tests: another WebSocket client
 check  ?nodejs              integration tests: another HTTP/2 client
 check  ?node-ws             integration tests: a WebSocket client
 check   python3-websockets  integration tests: a WebSocket client
+check   redis-server        integration tests: topics between processes
 check   openssl             integration tests: certificates, and a TLS client that is not ours
 check   wrk                 integration tests: load
 check   apache2-utils       integration tests: ab, an HTTP/1.0 client
@@ -62,7 +64,7 @@ lint    clang-tidy          make lint
 lint    cppcheck            make lint
 '
 # Packages that would start a service, and its name is the package's.
-servers=' nginx h2o haproxy lighttpd '
+servers=' nginx h2o haproxy lighttpd redis-server '
 lock_wait_s=600
 
 say() { echo "deps: $*" >&2; }

@@ -34,11 +34,13 @@ PROLOGUE = """#define _GNU_SOURCE
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <tako/redis.h>
 #include <tako/tako.h>
 """
 KNOB_STRUCTS = {
     "server.h": ["tako_server_config", "tako_listen_config"],
     "http.h": ["tako_static_config", "tako_multipart_config"],
+    "redis.h": ["tako_redis_config"],
     "sse.h": ["tako_sse_config"],
     "tls.h": ["tako_cert_config"],
     "ws.h": ["tako_ws_config", "tako_ws_deflate"],

@@ -10,8 +10,11 @@
  *                             publish; each is answered with what it returned
  *   GET /publish?n=&bytes=    n messages "i" and as many bytes more
  *   GET /topic                its figures
+ *   GET /redis                those of its relay, where redis=PORT was among the arguments
  */
 #include "program.h"
+
+#include <tako/redis.h>
 
 static char said[256] = "nothing";
 
@@ -224,6 +227,58 @@ static int figures(tako_req *req, tako_res *res, void *arg)
 	                     s.subscribers, s.published, s.delivered, s.dropped);
 }
 
+static tako_redis *redis;
+static tako_redis_config redis_cfg = {
+	.size = sizeof(redis_cfg), .retry_min_ms = 20, .retry_max_ms = 100};
+
+/* redis=PORT, password=, queue= */
+static bool redis_set(const char *arg)
+{
+	if (strncmp(arg, "redis=", 6) == 0)
+		redis_cfg.port = (uint32_t)strtoul(arg + 6, NULL, 10);
+	else if (strncmp(arg, "password=", 9) == 0)
+		redis_cfg.password = arg + 9;
+	else if (strncmp(arg, "queue=", 6) == 0)
+		redis_cfg.max_queue_bytes = strtoull(arg + 6, NULL, 10);
+	else
+		return false;
+	return true;
+}
+
+static int redis_figures(tako_req *req, tako_res *res, void *arg)
+{
+	tako_redis_stats s = {.size = sizeof(s)};
+
+	(void)req, (void)arg;
+	if (!redis)
+		return TAKO_ENOENT;
+	tako_redis_get_stats(redis, &s);
+	return tako_res_text(res, 200,
+	                     "connected %" PRIu64 "\nconnects %" PRIu64 "\npublished %" PRIu64
+	                     "\nreceived %" PRIu64 "\ndropped %" PRIu64 "\nqueued_bytes %" PRIu64
+	                     "\nerror %s\n",
+	                     s.connected, s.connects, s.published, s.received, s.dropped,
+	                     s.queued_bytes, s.error);
+}
+
+static int open_topic(void)
+{
+	/* Room for all that a test publishes: what would not fit is not sent again. */
+	tako_topic_config cfg = {.size = sizeof(cfg),
+	                         .name = "news",
+	                         .max_queue_bytes = TAKO_OFF64,
+	                         .max_queue_count = 1 << 20};
+
+	if (redis_cfg.port) {
+		int rc = tako_redis_new(&redis, &redis_cfg);
+
+		if (rc < 0)
+			return rc;
+		cfg.relay = tako_redis_relay(redis);
+	}
+	return tako_topic_new(&topic, &cfg);
+}
+
 static int tell(tako_req *req, tako_res *res, void *arg)
 {
 	(void)req, (void)arg;
@@ -244,8 +299,10 @@ int main(int argc, char **argv)
 	tako_server *srv = NULL;
 	int rc;
 
-	for (int i = 2; i < argc; i++)
-		program_set(&cfg, argv[i]);
+	for (int i = 2; i < argc; i++) {
+		if (!redis_set(argv[i]))
+			program_set(&cfg, argv[i]);
+	}
 	tako_get(router, "/ticks", ticks, NULL);
 	tako_get(router, "/silent", silent, NULL);
 	tako_get(router, "/flood", flood, NULL);
@@ -253,11 +310,10 @@ int main(int argc, char **argv)
 	tako_get(router, "/ws", websocket, NULL);
 	tako_get(router, "/publish", publish, NULL);
 	tako_get(router, "/topic", figures, NULL);
+	tako_get(router, "/redis", redis_figures, NULL);
 	tako_get(router, "/said", tell, NULL);
 	tako_get(router, "/healthz", fine, NULL);
-	/* Room for all that a test publishes: what would not fit is not sent again. */
-	rc = tako_topic_new(&topic, TAKO_TOPIC_CONFIG(.max_queue_bytes = TAKO_OFF64,
-	                                              .max_queue_count = 1 << 20));
+	rc = open_topic();
 	if (rc == 0)
 		rc = program_server_new(&srv, router, &cfg);
 	if (rc == 0)
@@ -269,6 +325,7 @@ int main(int argc, char **argv)
 	rc = tako_server_run(srv);
 	tako_server_free(srv);
 	tako_topic_free(topic);
+	tako_redis_free(redis);
 	tako_router_free(router);
 	return rc == TAKO_ETIMEDOUT ? EXIT_CUT
 	       : rc < 0             ? program_refused("tako_server_run", rc)
