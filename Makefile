@@ -67,7 +67,8 @@ OPT := -O2 -g -flto=auto -ffat-lto-objects
 AR := gcc-ar
 endif
 
-ALL_CPPFLAGS = -D_GNU_SOURCE -Iinclude -Isrc $(LIB_DEFINES) $(EXTRA) $(LIB_CFLAGS) $(CPPFLAGS)
+# Of the same size whichever libraries are found: some of them ask for it.
+ALL_CPPFLAGS = -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -Iinclude -Isrc $(LIB_DEFINES) $(EXTRA) $(LIB_CFLAGS) $(CPPFLAGS)
 ALL_CFLAGS = -std=c11 $(WARN) $(OPT) -fPIC -fvisibility=hidden -pthread $(CFLAGS)
 ALL_LDFLAGS = $(OPT) -pthread -Wl,-z,relro,-z,now $(LDFLAGS)
 # Unresolved names in the shared library are errors, except that sanitizers leave theirs to the program.
@@ -339,7 +340,7 @@ lint: compile_commands.json
 	@if command -v cppcheck >/dev/null; then cppcheck --quiet --std=c11 --error-exitcode=1 \
 		--enable=warning,portability --inline-suppr --suppress=missingIncludeSystem \
 		--suppress=pointerOutOfBoundsCond \
-		-j $$(nproc) -D_GNU_SOURCE -Iinclude -Isrc src examples bench; fi
+		-j $$(nproc) -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -Iinclude -Isrc src examples bench; fi
 
 clean:
 	rm -rf $(BUILD) compile_commands.json

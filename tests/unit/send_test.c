@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/sendfile.h>
 
 #include "core/send.h"
 
@@ -67,7 +68,6 @@ ssize_t sendmsg(int fd, const struct msghdr *m, int flags)
 	return take(n);
 }
 
-ssize_t sendfile(int fd, int file_fd, off_t *pos, size_t n);
 ssize_t sendfile(int fd, int file_fd, off_t *pos, size_t n)
 {
 	assert_int_equal(fd, SOCKET);
