@@ -120,20 +120,25 @@ static nghttp2_session *session_new(void)
 	return session;
 }
 
-static void feed(nghttp2_session *session, const uint8_t *p, size_t n, size_t step)
+static void feed(nghttp2_session *session, uint8_t *p, size_t n, size_t step)
 {
 	struct tako__h2_limits l = {
 		.block_bytes_max = 65536, .continuations_max = 8, .frame_bytes_max = 16384};
 	const uint8_t *out;
+	size_t given = 0;
 
 	tako__h2_bucket_init(&l.control, 100, 0);
 	for (size_t at = 0; at < n && !l.why; at += step) {
 		size_t len = n - at < step ? n - at : step;
-		size_t fine = tako__h2_limits_scan(&l, (const char *)p + at, len, 0);
+		struct tako__h2_span spans[2];
 
-		MUST(fine <= len && (fine == len || l.why));
-		if (nghttp2_session_mem_recv(session, p + at, fine) < 0)
-			return;
+		tako__h2_limits_scan(&l, (char *)p + at, len, 0, spans);
+		given += spans[0].n + spans[1].n;
+		MUST(given + l.kept_n <= at + len && (given + l.kept_n == at + len || l.why));
+		for (size_t i = 0; i < 2; i++) {
+			if (nghttp2_session_mem_recv(session, spans[i].p, spans[i].n) < 0)
+				return;
+		}
 		while (nghttp2_session_mem_send(session, &out) > 0)
 			;
 	}

@@ -15,9 +15,9 @@ import time
 import pytest
 
 import servers
-from h2wire import (DATA, END_HEADERS, END_STREAM, GOAWAY, H2, HEADERS, INITIAL_WINDOW_SIZE,
-                    INTERNAL_ERROR, NO_ERROR, PING, PREFACE, PRIORITY_UPDATE, RST_STREAM,
-                    WINDOW_UPDATE, frame, settings)
+from h2wire import (ACK, DATA, END_HEADERS, END_STREAM, FLOW_CONTROL_ERROR, GOAWAY, H2, HEADER_TABLE_SIZE,
+                    HEADERS, INITIAL_WINDOW_SIZE, INTERNAL_ERROR, NO_ERROR, PING, PREFACE, PRIORITY_UPDATE,
+                    RST_STREAM, SETTINGS, WINDOW_UPDATE, frame, settings)
 from wire import PATIENCE, SAN, SCALE, TIMEOUT_S, Wire, eventually, once, request, scaled
 
 
@@ -131,6 +131,112 @@ def test_two_files_at_a_time(exchange, content):
         c.ask(1, "/file?from=0&bytes=4194304").ask(3, "/file?from=1&bytes=4194303")
         assert c.response(1).body == content.read_bytes()
         assert c.response(3).body == content.read_bytes()[1:]
+
+
+# ---- Answers that leave in one piece ----------------------------------------------------------------------
+
+
+def test_settings_come_first(server):
+    with H2(server.addr, hello=False) as c:
+        c.send(PREFACE + settings() + frame(HEADERS, END_HEADERS | END_STREAM, 1, c.block(c.basic())))
+        assert c.response(1).body == b"hello\n"
+        assert c.frames[0].kind == SETTINGS and not c.frames[0].flags & ACK
+
+
+@pytest.mark.parametrize("n", [0, 1, 255, 4000, 4096, 5000, 16384])
+@pytest.mark.parametrize("field", [0, 1, 60, 127, 200])
+def test_plain_answers(c, n, field):
+    for stream in (1, 3):
+        r = c.get(stream, f"/plain?bytes={n}&field={field}")
+        assert r.body == b"b" * n and r.get("content-length") == str(n) and r.get("content-type") == "text/plain"
+        assert r.get("x-field") == (("b" * field) if field else None)
+        assert r.get("server") and r.get("date")
+
+
+def test_answer_within_a_frame_of_another(exchange):
+    """Bytes that were lent are done before the frame is that they are in, and whoever is told then may answer."""
+    with H2(exchange.addr) as c:
+        c.ask(1, "/hold")
+        r = c.get(3, "/release")
+        assert r.body == b"abcdef"
+        assert c.response(1).body == b"held\n"
+
+
+def test_they_use_the_connections_window(c):
+    """Small answers and a stream together never send more than they may, and all of it comes when they may."""
+    c.updates = False
+    for stream in range(1, 41, 2):
+        c.ask(stream, "/plain?bytes=3000")
+    c.ask(101, "/flood?bytes=20000")
+    c.ask(103, "/plain?bytes=4000")
+    c.settle()
+    got = sum(len(f.payload) for f in c.frames if f.kind == DATA)
+    assert got == 65535
+    for n in (1, 999, 3000, 14465):
+        c.frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", n))
+        c.settle()
+        got += n
+        assert sum(len(f.payload) for f in c.frames if f.kind == DATA) == got
+    c.frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", 100000))
+    for stream in range(1, 41, 2):
+        assert c.response(stream).body == b"b" * 3000
+    assert c.response(101).body == b"b" * 20000
+    assert c.response(103).body == b"b" * 4000
+
+
+@pytest.mark.parametrize("cut", [0, 1, 9, 12])
+def test_largest_window(c, cut):
+    """What is given back to a window that cannot be larger never overflows it, be it in pieces."""
+    c.updates = False
+    c.frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", (1 << 31) - 1 - 65535))
+    for i in range(20):
+        assert c.get(1 + 2 * i, "/plain?bytes=1000").ended
+        back = frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", 1000))
+        if cut:
+            c.send(back[:cut])
+            time.sleep(0.005)
+        c.send(back[cut:])
+    c.ping()
+    # It is the largest again, whoever counts it: one more byte is too much.
+    assert c.get(101, "/flood?bytes=10").ended
+    c.frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", 11))
+    assert c.ended().code == FLOW_CONTROL_ERROR
+
+
+def test_windows_of_streams(server):
+    with H2(server.addr, initial=((INITIAL_WINDOW_SIZE, 10),)) as c:
+        c.updates = False
+        c.ask(1, "/plain?bytes=10").ask(3, "/plain?bytes=11")
+        assert c.response(1).body == b"b" * 10
+        c.settle()
+        assert c.responses[3].body == b"b" * 10
+        c.frame(WINDOW_UPDATE, 0, 3, struct.pack(">I", 1))
+        assert c.response(3).body == b"b" * 11
+
+
+def test_size_of_the_decoders_table(server):
+    """RFC 7541 section 4.2: the first field block after the change says it, whichever way it leaves."""
+    with H2(server.addr, initial=((HEADER_TABLE_SIZE, 0),)) as c:
+        c.decoder.max_allowed_table_size = 0
+        for i, first in enumerate([0x20, 0x88, 0x88]):
+            assert c.get(1 + 2 * i).status == 200
+            block = [f for f in c.frames if f.kind == HEADERS][-1]
+            assert block.payload[0] == first
+        c.send(settings((HEADER_TABLE_SIZE, 4096)))
+        c.decoder.max_allowed_table_size = 4096
+        assert c.get(9).status == 200
+        assert [f for f in c.frames if f.kind == HEADERS][-1].payload[0] & 0xe0 == 0x20
+
+
+def test_streams_are_free_again(server):
+    """As soon as the answer is there the peer may open another one in its place, however many at a time."""
+    with servers.knobs(h2_max_concurrent_streams=3, h2_max_send_buffer_bytes=16384) as s, H2(s.addr) as c:
+        c.ping()
+        for i in range(0, 60, 3):
+            for k in range(3):
+                c.ask(1 + 2 * (i + k), "/plain?bytes=4000")
+            for k in range(3):
+                assert c.response(1 + 2 * (i + k)).body == b"b" * 4000
 
 
 # ---- Messages ----------------------------------------------------------------------------------------------

@@ -311,6 +311,41 @@ static int by_reference(tako_req *req, tako_res *res, void *arg)
 	                         count_done, NULL);
 }
 
+/* One that waits until another has written: it is then answered amid the other's bytes. */
+static tako_res *held;
+
+static void answer_held(void *arg)
+{
+	tako_res *res = held;
+
+	(void)arg;
+	held = NULL;
+	if (res)
+		tako_res_text(res, 200, "held\n");
+}
+
+static void hold_no_more(tako_res *res, void *arg)
+{
+	(void)arg;
+	if (held == res)
+		answer_held(NULL);
+}
+
+static int hold(tako_req *req, tako_res *res, void *arg)
+{
+	(void)req, (void)arg;
+	held = res;
+	return tako_res_after(res, 500, hold_no_more, NULL);
+}
+
+static int release(tako_req *req, tako_res *res, void *arg)
+{
+	(void)req, (void)arg;
+	tako_res_write(res, TAKO_STR("abc"), answer_held, NULL);
+	tako_res_write(res, TAKO_STR("def"), NULL, NULL);
+	return tako_res_end(res);
+}
+
 /* A body held back until a timer lets it flow. */
 static void let_flow(tako_res *res, void *arg)
 {
@@ -602,6 +637,8 @@ static tako_router *make_router(void)
 	tako_get(w, "/cut", cut, NULL);
 	tako_get(w, "/file", send_file, NULL);
 	tako_get(w, "/ref", by_reference, NULL);
+	tako_get(w, "/hold", hold, NULL);
+	tako_get(w, "/release", release, NULL);
 	tako_post(w, "/paused", paused, NULL);
 	tako_post(w, "/refuse-body", refuse_body, NULL);
 	tako_post(w, "/late-body", late_body, NULL);

@@ -81,6 +81,24 @@ static int send_big(tako_req *req, tako_res *res, void *arg)
 	                         NULL);
 }
 
+/* Up to BLOCK_BYTES in one piece, with a field of some length. */
+static int plain(tako_req *req, tako_res *res, void *arg)
+{
+	size_t n = (size_t)program_number(req, "bytes", 13);
+	size_t field = (size_t)program_number(req, "field", 0);
+	char value[256];
+
+	(void)arg;
+	if (n > BLOCK_BYTES || field >= sizeof value)
+		return TAKO_EINVAL;
+	if (field) {
+		memset(value, 'b', field);
+		value[field] = 0;
+		tako_res_header(res, "X-Field", value);
+	}
+	return tako_res_send(res, 200, "text/plain", (tako_str){block, n});
+}
+
 /* ---- Bodies ---------------------------------------------------------------------- */
 
 static int whole_body(tako_req *req, tako_res *res, tako_str data, bool end, void *arg)
@@ -246,6 +264,7 @@ static tako_router *make_router(void)
 	tako_get(r, "/worker", worker, NULL);
 	tako_get(r, "/runtime", runtime, NULL);
 	tako_get(r, "/big", send_big, NULL);
+	tako_get(r, "/plain", plain, NULL);
 	tako_post(r, "/whole", whole, NULL);
 	tako_post(r, "/sink", sink, NULL);
 	tako_post(r, "/echo", echo, NULL);

@@ -19,6 +19,8 @@
 static struct tako__h2_limits l;
 static char wire[1 << 17];
 static size_t wire_n;
+static uint8_t passed[sizeof wire];
+static size_t passed_n;
 
 static void begin(uint32_t control)
 {
@@ -41,37 +43,51 @@ static void frame(unsigned type, unsigned flags, unsigned stream, size_t n)
 	wire_n += sizeof head + n;
 }
 
+/* Returns how much is handed on, which is added to `passed`. */
+static size_t scan_piece(char *p, size_t n, uint64_t now)
+{
+	struct tako__h2_span out[2];
+	size_t before = passed_n;
+
+	tako__h2_limits_scan(&l, p, n, now, out);
+	for (size_t i = 0; i < 2; i++) {
+		memcpy(passed + passed_n, out[i].p, out[i].n);
+		passed_n += out[i].n;
+	}
+	return passed_n - before;
+}
+
 /* In one piece, and in pieces of every small size, the verdict is at the same byte. */
 static size_t scan(uint64_t now)
 {
 	struct tako__h2_limits start = l;
-	size_t whole = tako__h2_limits_scan(&l, wire, wire_n, now);
+	size_t whole = scan_piece(wire, wire_n, now);
 	struct tako__h2_limits end = l;
 
 	for (size_t step = 1; step < 12; step++) {
-		size_t at = 0;
-
 		l = start;
-		while (at < wire_n && !l.why) {
-			size_t n = wire_n - at < step ? wire_n - at : step;
-
-			at += tako__h2_limits_scan(&l, wire + at, n, now);
-		}
+		passed_n = 0;
+		for (size_t at = 0; at < wire_n && !l.why; at += step)
+			scan_piece(wire + at, wire_n - at < step ? wire_n - at : step, now);
 		assert_ptr_equal(l.why, end.why);
+		assert_memory_equal(passed, wire, passed_n);
 		if (!l.why) {
-			assert_int_equal(at, whole);
+			assert_int_equal(passed_n, whole);
 			assert_int_equal(l.skip, end.skip);
 			assert_int_equal(tako__h2_limits_waits(&l), tako__h2_limits_waits(&end));
 		}
 		assert_int_equal(l.control.left, end.control.left);
 	}
 	l = end;
+	passed_n = 0;
 	return whole;
 }
 
 static void fine(void)
 {
-	assert_int_equal(scan(0), wire_n);
+	size_t n = scan(0);
+
+	assert_int_equal(n + l.kept_n, wire_n);
 	assert_null(l.why);
 }
 
@@ -284,6 +300,57 @@ static void test_waits(void **state)
 	assert_false(tako__h2_limits_waits(&l));
 }
 
+/* ---- What is ahead of the library ---------------------------------------------------- */
+
+static void update(unsigned stream, uint32_t n)
+{
+	frame(8, 0, stream, 4);
+	for (int i = 0; i < 4; i++)
+		wire[wire_n - 4 + (size_t)i] = (char)(n >> (24 - 8 * i));
+}
+
+static void test_windows_give_back_first(void **state)
+{
+	static const struct {
+		uint32_t ahead, n, left, passed;
+		uint8_t type;
+	} rows[] = {
+		{0, 100, 0, 100, 8},
+		{100, 100, 0, 0, 0xff},
+		{100, 40, 60, 0, 0xff},
+		{100, 101, 0, 1, 8},
+		{100, 0, 100, 0, 8},
+		{1, 0x7fffffff, 0, 0x7ffffffe, 8},
+		{1, 0xffffffff, 0, 0x7ffffffe, 8},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+		for (size_t step = 1; step < 50; step++) {
+			const uint8_t *p = passed + 9 + 7;
+
+			begin(100);
+			l.ahead_bytes = rows[i].ahead;
+			frame(0, 0, 3, 7);
+			update(0, rows[i].n);
+			update(3, 5);
+			passed_n = 0;
+			for (size_t at = 0; at < wire_n; at += step)
+				scan_piece(wire + at, wire_n - at < step ? wire_n - at : step, 0);
+			assert_int_equal(passed_n, wire_n);
+			assert_int_equal(l.ahead_bytes, rows[i].left);
+			assert_int_equal(p[3], rows[i].type);
+			if (p[3] == 8)
+				assert_int_equal((uint32_t)p[9] << 24 | (uint32_t)p[10] << 16 |
+				                         (uint32_t)p[11] << 8 | p[12],
+				                 rows[i].passed);
+			/* A stream's is none of its business. */
+			assert_int_equal(p[13 + 3], 8);
+			assert_int_equal(p[13 + 12], 5);
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -297,6 +364,7 @@ int main(void)
 		cmocka_unit_test(test_priority_on_stream_0),
 		cmocka_unit_test(test_frame_too_large),
 		cmocka_unit_test(test_waits),
+		cmocka_unit_test(test_windows_give_back_first),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -34,21 +34,36 @@ static void follow_goaway(struct tako__h2 *h)
 		(void)nghttp2_submit_ping(h->session, NGHTTP2_FLAG_NONE, ping_drain);
 }
 
-/* Frames the library has ready, as long as the socket keeps up.  1: all of them; 0: it does not;
+/* The end of a stream that was answered already: only the library had to know. */
+static bool is_unsaid(const uint8_t *p)
+{
+	static const uint8_t code[] = {TAKO__H2_ANSWERED >> 24, TAKO__H2_ANSWERED >> 16 & 0xff,
+	                               TAKO__H2_ANSWERED >> 8 & 0xff, TAKO__H2_ANSWERED & 0xff};
+
+	return p[FRAME_TYPE_AT] == NGHTTP2_RST_STREAM &&
+	       !memcmp(p + TAKO__H2_FRAME_HEAD_BYTES, code, sizeof code);
+}
+
+/* Frames the library has ready, as long as the socket keeps up; in any case until it knows which
+ * streams have ended, since the peer may open as many.  1: all of them; 0: it does not;
  * negative: it is broken. */
 static int collect(struct tako__h2 *h)
 {
 	struct tako__conn *c = h->c;
 	uint64_t room = config(c)->h2_max_send_buffer_bytes;
 
-	while (h->over || tako__conn_unsent(c) < room) {
+	while (h->over || h->unsaid_count || tako__conn_unsent(c) < room) {
 		const uint8_t *p;
 		ssize_t n = nghttp2_session_mem_send(h->session, &p);
 
 		if (n == 0)
 			return 1;
+		if (n > 0 && is_unsaid(p))
+			continue;
 		if (n < 0 || tako__conn_write(c, (const char *)p, (size_t)n) < 0)
 			return TAKO_ENOMEM;
+		if (p[FRAME_TYPE_AT] == NGHTTP2_HEADERS)
+			h->table_due = false;
 		if (TAKO__LIKELY(p[FRAME_TYPE_AT] != NGHTTP2_GOAWAY))
 			continue;
 		/* The last word; what else is ready was meant for a better peer. */
@@ -215,20 +230,26 @@ static void refuse(struct tako__h2 *h, ssize_t rc)
 	}
 }
 
-static void feed(struct tako__h2 *h, const char *p, size_t n)
+static void feed(struct tako__h2 *h, char *p, size_t n)
 {
 	uint64_t now = tako__now_ns(h->c->worker);
-	size_t fine = tako__h2_limits_scan(&h->limits, p, n, now);
-	ssize_t rc;
+	struct tako__h2_span spans[2];
+	ssize_t rc = 0;
 
+	tako__h2_limits_scan(&h->limits, p, n, now, spans);
 	h->heard_ns = now;
 	h->ping_ns = 0;
 	h->busy = true;
-	rc = nghttp2_session_mem_recv(h->session, (const uint8_t *)p, fine);
+	for (size_t i = 0; i < TAKO__COUNT(spans) && rc >= 0; i++) {
+		if (spans[i].n)
+			rc = nghttp2_session_mem_recv(h->session, spans[i].p, spans[i].n);
+	}
 	h->busy = false;
 	if (TAKO__UNLIKELY(rc < 0))
 		refuse(h, rc);
-	if (TAKO__UNLIKELY(fine < n))
+	else if (TAKO__UNLIKELY(h->starved) && tako__h2_window(h) > 0)
+		tako__h2_queue_unstarve(h);
+	if (TAKO__UNLIKELY(h->limits.why != NULL))
 		h->why = h->limits.why;
 	if (TAKO__LIKELY(!tako__h2_limits_waits(&h->limits)))
 		h->wait_ns = 0;
@@ -439,7 +460,9 @@ static int h2_open(struct tako__conn *c)
 	tako__list_init(&h->streams);
 	tako__list_init(&h->closed);
 	init_limits(h, now);
-	if (tako__h2_session_open(h) < 0)
+	/* SETTINGS come before everything (RFC 9113 section 3.4), hence now: an answer does not wait
+	 * for the library. */
+	if (tako__h2_session_open(h) < 0 || collect(h) < 0)
 		return TAKO_ENOMEM;
 	if (c->flags & TAKO__CONN_DRAINING)
 		h2_drain(c);
@@ -468,6 +491,7 @@ const struct tako__proto_ops tako__h2_ops = {
 	.tick = h2_tick,
 	.drain = h2_drain,
 	.fini = h2_fini,
+	.answer = tako__h2_answer,
 	.head = tako__h2_write_head,
 	.data = tako__h2_write_data,
 	.lend = tako__h2_write_lend,

@@ -27,6 +27,21 @@ enum {
 	/* Waiting bodies are copied into frames up to this; longer ones are sent from where they
 	 * are. */
 	TAKO__H2_COPY_BYTES = 4096,
+	TAKO__H2_COMMON_MAX = 2, /* fields that every response has */
+	TAKO__H2_STARTS = 4,
+	TAKO__H2_START_BYTES = 256,
+	/* Said to the library about a stream whose answer did not pass through it.  Its frame with
+	 * this code is not sent; nobody else uses it. */
+	TAKO__H2_ANSWERED = 0x74616b6f,
+};
+
+/* The compressed fields of plain answers of one status and type, for the second of their Date. */
+struct tako__h2_start {
+	uint64_t date_until_ns; /* the worker's, when it was written */
+	int32_t status;
+	uint32_t n;
+	char type[48]; /* NUL-terminated */
+	char text[TAKO__H2_START_BYTES];
 };
 
 /* Callbacks and options are the same for all connections of a worker. */
@@ -38,6 +53,8 @@ struct tako__h2_local {
 	struct tako__pool slices;
 	nghttp2_session_callbacks *callbacks;
 	nghttp2_option *option;
+	nghttp2_hd_deflater *deflater; /* without a table: for `starts` */
+	struct tako__h2_start starts[TAKO__H2_STARTS];
 };
 
 /* Received while its reader was not ready: at most the stream's window. */
@@ -65,9 +82,11 @@ struct tako__h2_trailers {
 #define TAKO__H2S_HAS_LENGTH 0x200u
 #define TAKO__H2S_FINAL 0x400u /* END_STREAM is on its way */
 #define TAKO__H2S_INLINE 0x800u
-#define TAKO__H2S_BLOCKED 0x1000u /* by the peer's window, since blocked_ns */
-#define TAKO__H2S_KEPT 0x2000u    /* CLOSED, and on the list of those */
-#define TAKO__H2S_COUNTED 0x4000u /* in the connection's reset_count */
+#define TAKO__H2S_BLOCKED 0x1000u   /* by the peer's window, since blocked_ns */
+#define TAKO__H2S_KEPT 0x2000u      /* CLOSED, and on the list of those */
+#define TAKO__H2S_COUNTED 0x4000u   /* in the connection's reset_count */
+#define TAKO__H2S_INFORMED 0x8000u  /* an interim response is on its way */
+#define TAKO__H2S_ANSWERED 0x10000u /* by tako__h2_answer() */
 
 struct tako__h2_stream {
 	struct tako__list link; /* the connection's streams, or those that are CLOSED */
@@ -121,12 +140,13 @@ struct tako__h2 {
 	struct tako__h2_known known;
 	struct tako__h2_limits limits;
 	uint32_t stream_count;
-	uint32_t reset_count; /* of `closed`, those that the peer has given up */
-	uint64_t idle_ns;     /* since when there are no streams */
-	uint64_t wait_ns;     /* an incomplete frame or block: since then */
-	uint64_t heard_ns;    /* when bytes last came */
-	uint64_t ping_ns;     /* an unanswered keep-alive PING was sent */
-	uint64_t notice_ns;   /* the drain's first GOAWAY was */
+	uint32_t unsaid_count; /* of them, answered without the library's knowledge */
+	uint32_t reset_count;  /* of `closed`, those that the peer has given up */
+	uint64_t idle_ns;      /* since when there are no streams */
+	uint64_t wait_ns;      /* an incomplete frame or block: since then */
+	uint64_t heard_ns;     /* when bytes last came */
+	uint64_t ping_ns;      /* an unanswered keep-alive PING was sent */
+	uint64_t notice_ns;    /* the drain's first GOAWAY was */
 	struct tako__h2_updated updated[TAKO__H2_UPDATED_MAX]; /* oldest overwritten first */
 	uint32_t updated_count;
 	uint32_t update_n; /* bytes of a PRIORITY_UPDATE that is being received */
@@ -135,7 +155,10 @@ struct tako__h2 {
 	enum tako__h2_drain drain;
 	bool busy; /* inside the library, or the pump: the other end of it looks again */
 	bool eof;
-	bool over; /* nothing more to say or to hear */
+	bool over;      /* nothing more to say or to hear */
+	bool in_frame;  /* between the pieces of one that is being written */
+	bool table_due; /* the next field block has to begin with the size of the encoder's table */
+	bool starved;   /* the library wants to send more DATA than the connection's window takes */
 };
 
 static inline struct tako__h2 *tako__h2_of(struct tako__conn *c)
@@ -144,6 +167,12 @@ static inline struct tako__h2 *tako__h2_of(struct tako__conn *c)
 
 	memcpy(&h, c->proto_state, sizeof(void *));
 	return h;
+}
+
+/* Of the connection, towards the peer. */
+static inline int64_t tako__h2_window(const struct tako__h2 *h)
+{
+	return nghttp2_session_get_remote_window_size(h->session) - (int64_t)h->limits.ahead_bytes;
 }
 
 static inline struct tako__h2_stream *tako__h2_stream_of(const struct tako__exchange *x)
@@ -207,6 +236,19 @@ void tako__h2_done(struct tako__exchange *x);
 
 /* ---- h2_write.c: responses ------------------------------------------------------------ */
 
+/* The library only reads what it takes as mutable. */
+static inline nghttp2_nv tako__h2_nv(const char *name, size_t name_n, const char *value,
+                                     size_t value_n, uint8_t flags)
+{
+	return (nghttp2_nv){(uint8_t *)(uintptr_t)name, (uint8_t *)(uintptr_t)value, name_n,
+	                    value_n, flags};
+}
+#define TAKO__H2_NV(name, value, n, flags) tako__h2_nv(name, sizeof(name) - 1, value, n, flags)
+
+/* ":status", its digits in `to`. */
+nghttp2_nv tako__h2_status(char to[3], int status);
+/* Server, if there is to be one, and Date: up to TAKO__H2_COMMON_MAX.  Returns how many. */
+size_t tako__h2_common(nghttp2_nv *nva, struct tako__worker *w);
 int tako__h2_write_head(struct tako__exchange *x);
 int tako__h2_write_data(struct tako__exchange *x, const char *p, size_t n);
 int tako__h2_write_lend(struct tako__exchange *x, struct tako_send *op);
@@ -215,6 +257,10 @@ int tako__h2_write_inform(struct tako__exchange *x, int status);
 int tako__h2_take(struct tako__exchange *x, const char *protocol);
 uint64_t tako__h2_unsent(const struct tako__exchange *x);
 
+/* ---- h2_answer.c: plain ones in one piece ----------------------------------------------- */
+
+bool tako__h2_answer(struct tako__exchange *x, int status, const char *type, tako_str body);
+
 /* ---- h2_data.c: bodies on their way out ---------------------------------------------- */
 
 /* Queue bytes, copied; or an op, which completes once. */
@@ -222,6 +268,8 @@ int tako__h2_queue_copy(struct tako__h2_stream *s, const char *p, size_t n);
 void tako__h2_queue_op(struct tako__h2_stream *s, struct tako_send *op);
 /* There is something to send again, be it the end.  Without memory for that the stream is reset. */
 void tako__h2_queue_wake(struct tako__h2_stream *s);
+/* The connection's window is open again: those that wait for it may ask. */
+void tako__h2_queue_unstarve(struct tako__h2 *h);
 /* Complete what has not left. */
 void tako__h2_queue_drop(struct tako__h2_stream *s);
 /* The library's: how much is there, and write it behind this frame head. */

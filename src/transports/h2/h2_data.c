@@ -95,6 +95,18 @@ void tako__h2_queue_wake(struct tako__h2_stream *s)
 	tako__h2_stream_reset(s, NGHTTP2_INTERNAL_ERROR);
 }
 
+void tako__h2_queue_unstarve(struct tako__h2 *h)
+{
+	h->starved = false;
+	TAKO__LIST_EACH(at, &h->streams)
+	{
+		struct tako__h2_stream *s = TAKO__CONTAINER(at, struct tako__h2_stream, link);
+
+		if (s->queued_bytes)
+			tako__h2_queue_wake(s);
+	}
+}
+
 void tako__h2_queue_op(struct tako__h2_stream *s, struct tako_send *op)
 {
 	s->queued_bytes += op->n;
@@ -172,7 +184,13 @@ ssize_t tako__h2_data_read(nghttp2_session *session, int32_t id, uint8_t *buf, s
 	(void)buf, (void)arg;
 	if (n > s->queued_bytes)
 		n = (size_t)s->queued_bytes;
-	if ((!n && !(s->flags & TAKO__H2S_ENDED)) || (s->flags & TAKO__H2S_CUT)) {
+	/* The library does not know of what was answered without it. */
+	if (TAKO__UNLIKELY((int64_t)n > tako__h2_window(s->h))) {
+		n = (size_t)tako__h2_window(s->h);
+		s->h->starved = true;
+	}
+	if ((!n && (s->queued_bytes || !(s->flags & TAKO__H2S_ENDED))) ||
+	    (s->flags & TAKO__H2S_CUT)) {
 		s->flags |= TAKO__H2S_DEFERRED;
 		return NGHTTP2_ERR_DEFERRED;
 	}
@@ -285,11 +303,26 @@ static int part_out(struct tako__h2_stream *s, const uint8_t *head, size_t n)
 	return 0;
 }
 
+static int payload_out(struct tako__h2_stream *s, const uint8_t *head, size_t n)
+{
+	while (n) {
+		size_t step = s->head->n < n ? (size_t)s->head->n : n;
+		int rc = part_out(s, head, step);
+
+		if (rc < 0)
+			return rc;
+		head = NULL;
+		n -= step;
+	}
+	return 0;
+}
+
 int tako__h2_data_send(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *head,
                        size_t n, nghttp2_data_source *source, void *arg)
 {
 	struct tako__h2_stream *s = source->ptr;
 	struct tako__h2 *h = arg;
+	int rc;
 
 	(void)session, (void)frame;
 	tako__h2_limits_sent(&h->limits, n);
@@ -297,14 +330,12 @@ int tako__h2_data_send(nghttp2_session *session, nghttp2_frame *frame, const uin
 		return tako__conn_write(h->c, (const char *)head, TAKO__H2_FRAME_HEAD_BYTES) < 0
 		               ? NGHTTP2_ERR_CALLBACK_FAILURE
 		               : 0;
-	while (n) {
-		size_t step = s->head->n < n ? (size_t)s->head->n : n;
-
-		if (part_out(s, head, step) < 0)
-			return NGHTTP2_ERR_CALLBACK_FAILURE;
-		head = NULL;
-		n -= step;
-	}
+	/* A part that is done calls its owner, who may answer another request. */
+	h->in_frame = true;
+	rc = payload_out(s, head, n);
+	h->in_frame = false;
+	if (rc < 0)
+		return NGHTTP2_ERR_CALLBACK_FAILURE;
 	s->out_at = h->c->sock.sent_bytes + tako__conn_unsent(h->c);
 	if (s->x && s->x->drain_fn)
 		s->flags |= TAKO__H2S_SHRUNK;

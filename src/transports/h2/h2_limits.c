@@ -7,6 +7,8 @@
  */
 #include "transports/h2/h2_limits.h"
 
+#include <string.h>
+
 #include <tako/base.h>
 
 #include "core/base.h"
@@ -26,6 +28,11 @@ enum frame_type {
 };
 
 enum { END_STREAM = 1, END_HEADERS = 4, PADDED = 8, PADDING_MAX = 256 };
+
+enum {
+	UPDATE_BYTES = 4,
+	IGNORED = 0xff, /* a type that means nothing to anybody (RFC 9113 section 4.1) */
+};
 
 /* ---- Buckets ------------------------------------------------------------------- */
 
@@ -134,14 +141,53 @@ static bool begin_frame(struct tako__h2_limits *l, const uint8_t *head, uint64_t
 	return false;
 }
 
-/* A frame's head in pieces: gathered until it is whole. */
-static size_t gather(struct tako__h2_limits *l, const char *p, size_t n)
+static bool is_update_of_conn(const uint8_t *head)
 {
-	size_t used = 0;
+	return head[3] == WINDOW_UPDATE && !(head[0] | head[1]) && head[2] == UPDATE_BYTES &&
+	       on_stream_0(head);
+}
 
-	while (used < n && l->head_n < TAKO__H2_FRAME_HEAD_BYTES)
-		l->head[l->head_n++] = (uint8_t)p[used++];
-	return used;
+/* How much of the frame that begins here is handed on at once. */
+static size_t unit_bytes(const uint8_t *head, size_t n)
+{
+	return n >= TAKO__H2_FRAME_HEAD_BYTES && TAKO__UNLIKELY(is_update_of_conn(head))
+	               ? (size_t)TAKO__H2_FRAME_HEAD_BYTES + UPDATE_BYTES
+	               : (size_t)TAKO__H2_FRAME_HEAD_BYTES;
+}
+
+/* The whole frame is there. */
+static void square(struct tako__h2_limits *l, uint8_t *head)
+{
+	uint8_t *p = head + TAKO__H2_FRAME_HEAD_BYTES;
+	uint32_t n = (uint32_t)(p[0] & 0x7f) << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 |
+	             p[3];
+
+	/* An increment of nothing is an error that the library shall see. */
+	if (!l->ahead_bytes || !n)
+		return;
+	if (n <= l->ahead_bytes) {
+		l->ahead_bytes -= n;
+		head[3] = IGNORED;
+		return;
+	}
+	n -= (uint32_t)l->ahead_bytes;
+	l->ahead_bytes = 0;
+	p[0] = (uint8_t)(n >> 24);
+	p[1] = (uint8_t)(n >> 16);
+	p[2] = (uint8_t)(n >> 8);
+	p[3] = (uint8_t)n;
+}
+
+/* A frame begins at head[0..n), which is all that is handed on at once.  False: it is refused. */
+static bool begin_unit(struct tako__h2_limits *l, uint8_t *head, size_t n, uint64_t now_ns)
+{
+	if (TAKO__UNLIKELY(!begin_frame(l, head, now_ns)))
+		return false;
+	if (TAKO__UNLIKELY(n > TAKO__H2_FRAME_HEAD_BYTES)) {
+		l->skip = 0;
+		square(l, head);
+	}
+	return true;
 }
 
 static size_t min_size(size_t a, size_t b)
@@ -149,32 +195,56 @@ static size_t min_size(size_t a, size_t b)
 	return a < b ? a : b;
 }
 
-size_t tako__h2_limits_scan(struct tako__h2_limits *l, const char *p, size_t n, uint64_t now_ns)
+/* More of what was kept; returns how much of it. */
+static size_t join(struct tako__h2_limits *l, const char *p, size_t n)
 {
-	size_t at = min_size((size_t)TAKO__H2_PREFACE_BYTES - l->preface_n, n);
+	size_t used = 0;
 
-	l->preface_n = (uint8_t)(l->preface_n + at);
+	while (used < n && l->kept_n < unit_bytes(l->kept, l->kept_n))
+		l->kept[l->kept_n++] = (uint8_t)p[used++];
+	return used;
+}
+
+/* The beginning of a frame came in pieces.  Returns how much of p it took; false in `ret_on`: the
+ * rest is not looked at. */
+static size_t finish_kept(struct tako__h2_limits *l, const char *p, size_t n, uint64_t now_ns,
+                          struct tako__h2_span *out, bool *ret_on)
+{
+	size_t used = join(l, p, n);
+	size_t unit = l->kept_n;
+
+	*ret_on = unit == unit_bytes(l->kept, unit);
+	if (!*ret_on)
+		return used;
+	memcpy(l->joined, l->kept, unit);
+	l->kept_n = 0;
+	*ret_on = begin_unit(l, l->joined, unit, now_ns);
+	if (*ret_on)
+		*out = (struct tako__h2_span){l->joined, unit};
+	return used;
+}
+
+/* From `at` on; returns where what may be processed ends. */
+static size_t scan(struct tako__h2_limits *l, uint8_t *p, size_t at, size_t n, uint64_t now_ns)
+{
 	while (at < n) {
-		const uint8_t *head = (const uint8_t *)p + at;
-		size_t start = at;
 		size_t step = min_size(l->skip, n - at);
+		size_t unit;
 
 		if (step) {
 			l->skip -= (uint32_t)step;
 			at += step;
 			continue;
 		}
-		if (TAKO__LIKELY(!l->head_n && n - at >= TAKO__H2_FRAME_HEAD_BYTES)) {
-			at += TAKO__H2_FRAME_HEAD_BYTES;
-		} else {
-			at += gather(l, p + at, n - at);
-			if (l->head_n < TAKO__H2_FRAME_HEAD_BYTES)
-				break;
-			head = l->head;
-			l->head_n = 0;
+		unit = unit_bytes(p + at, n - at);
+		if (TAKO__UNLIKELY(n - at < unit)) {
+			l->kept_n = (uint8_t)(n - at);
+			memcpy(l->kept, p + at, n - at);
+			return at;
 		}
-		if (TAKO__UNLIKELY(!begin_frame(l, head, now_ns)))
-			return start;
+		if (TAKO__UNLIKELY(!begin_unit(l, p + at, unit, now_ns)))
+			return at;
+		at += unit;
 	}
 	return n;
 }
@@ -192,8 +262,25 @@ void tako__h2_limits_sent(struct tako__h2_limits *l, size_t n)
 		l->granted += worth - room;
 }
 
+void tako__h2_limits_scan(struct tako__h2_limits *l, char *p, size_t n, uint64_t now_ns,
+                          struct tako__h2_span out[2])
+{
+	size_t preface = min_size((size_t)TAKO__H2_PREFACE_BYTES - l->preface_n, n);
+	size_t from = 0;
+	bool on = true;
+
+	out[0] = out[1] = (struct tako__h2_span){(uint8_t *)p, 0};
+	l->preface_n = (uint8_t)(l->preface_n + preface);
+	if (TAKO__UNLIKELY(l->kept_n))
+		from = finish_kept(l, p, n, now_ns, &out[0], &on);
+	if (on)
+		out[1] = (struct tako__h2_span){(uint8_t *)p + from,
+		                                scan(l, (uint8_t *)p, from + preface, n, now_ns) -
+		                                        from};
+}
+
 bool tako__h2_limits_waits(const struct tako__h2_limits *l)
 {
-	return l->preface_n < TAKO__H2_PREFACE_BYTES || l->in_block || l->head_n ||
+	return l->preface_n < TAKO__H2_PREFACE_BYTES || l->in_block || l->kept_n ||
 	       (l->skip && l->type != DATA);
 }

@@ -15,6 +15,7 @@
 enum {
 	TAKO__H2_PREFACE_BYTES = 24,
 	TAKO__H2_FRAME_HEAD_BYTES = 9,
+	TAKO__H2_UNIT_BYTES_MAX = 13, /* handed on as a whole */
 	/* A bucket that is empty is full again after this. */
 	TAKO__H2_REFILL_S = 30,
 };
@@ -50,21 +51,34 @@ struct tako__h2_limits {
 	uint32_t skip;                  /* payload bytes to come */
 	uint32_t continuations;
 	uint8_t preface_n; /* bytes seen of it */
-	uint8_t head_n;    /* and of a frame's head */
-	uint8_t type;      /* of the frame whose payload is skipped */
-	bool in_block;     /* a field block has begun and not ended */
-	uint8_t head[TAKO__H2_FRAME_HEAD_BYTES];
+	uint8_t kept_n;
+	uint8_t type;                          /* of the frame whose payload is skipped */
+	bool in_block;                         /* a field block has begun and not ended */
+	uint8_t kept[TAKO__H2_UNIT_BYTES_MAX]; /* of a frame, so far */
+	uint8_t joined[TAKO__H2_UNIT_BYTES_MAX];
 	bool wrong;      /* no flood: a frame that must be refused and would be ignored */
 	const char *why; /* what was too much, or wrong: NULL until something is */
+	/* DATA that left without the library, which believes the connection's window to be larger
+	 * by so much. */
+	uint64_t ahead_bytes;
 };
 
 /* n bytes of DATA were sent, in one frame: what the peer grants us for it later is worth that much of its
  * frames. */
 void tako__h2_limits_sent(struct tako__h2_limits *l, size_t n);
 
-/* Look at p[0..n), received now.  Returns how much of it may be processed: all, or what comes
- * before the frame that is one too many, and l->why says which. */
-size_t tako__h2_limits_scan(struct tako__h2_limits *l, const char *p, size_t n, uint64_t now_ns);
+struct tako__h2_span {
+	uint8_t *p;
+	size_t n;
+};
+
+/* Look at p[0..n), received now.  What may be processed is out[0] and then out[1]: all, or what comes
+ * before the frame that is one too many, and l->why says which.  A frame's head is handed on as a
+ * whole: what of it is at the end of p is kept, and comes in out[0] when the rest has come.  So is a
+ * WINDOW_UPDATE of the connection, which gives back what is ahead first: it is written down to what
+ * is left of it or, with nothing left, made a frame that is ignored. */
+void tako__h2_limits_scan(struct tako__h2_limits *l, char *p, size_t n, uint64_t now_ns,
+                          struct tako__h2_span out[2]);
 
 /* Something other than a body has begun and not ended: a frame, a field block, the preface. */
 bool tako__h2_limits_waits(const struct tako__h2_limits *l);

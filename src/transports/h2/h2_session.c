@@ -102,6 +102,15 @@ static void on_headers(struct tako__h2 *h, const nghttp2_frame *frame)
 		tako__h2_stream_end(s);
 }
 
+/* The library's encoder has to tell the peer's decoder (RFC 7541 section 4.2). */
+static void on_settings(struct tako__h2 *h, const nghttp2_settings *settings)
+{
+	for (size_t i = 0; i < settings->niv; i++) {
+		if (settings->iv[i].settings_id == NGHTTP2_SETTINGS_HEADER_TABLE_SIZE)
+			h->table_due = true;
+	}
+}
+
 static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
 {
 	struct tako__h2 *h = arg;
@@ -118,6 +127,9 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
 		s = find(h, frame->hd.stream_id);
 		if (s)
 			tako__h2_stream_end(s);
+		return 0;
+	case NGHTTP2_SETTINGS:
+		on_settings(h, &frame->settings);
 		return 0;
 	case NGHTTP2_PRIORITY_UPDATE:
 		tako__h2_update(h, &frame->hd);
@@ -136,6 +148,8 @@ static int on_close(nghttp2_session *session, int32_t id, uint32_t code, void *a
 	struct tako__h2_stream *s = find(arg, id);
 
 	(void)session;
+	if (s && (s->flags & TAKO__H2S_ANSWERED) && code == TAKO__H2_ANSWERED)
+		code = NGHTTP2_NO_ERROR;
 	if (s)
 		tako__h2_stream_closed(s, code);
 	return 0;
@@ -165,6 +179,8 @@ static void local_free(struct tako__worker_local *base)
 
 	nghttp2_session_callbacks_del(l->callbacks);
 	nghttp2_option_del(l->option);
+	if (l->deflater)
+		nghttp2_hd_deflate_del(l->deflater);
 	tako__pool_fini(&l->conns);
 	tako__pool_fini(&l->streams);
 	tako__pool_fini(&l->slices);
@@ -197,6 +213,18 @@ static void set_options(nghttp2_option *o)
 	nghttp2_option_set_max_continuations(o, UINT32_MAX);
 }
 
+/* Says the size of its table, nothing, in the first block that it makes: here. */
+static int make_deflater(struct tako__h2_local *l)
+{
+	const nghttp2_nv nv = TAKO__H2_NV(":status", "200", 3, 0);
+	uint8_t first[8];
+
+	if (nghttp2_hd_deflate_new2(&l->deflater, 0, &l->mem.mem) != 0)
+		return TAKO_ENOMEM;
+	return nghttp2_hd_deflate_hd(l->deflater, first, sizeof first, &nv, 1) < 0 ? TAKO_ENOMEM
+	                                                                           : 0;
+}
+
 static struct tako__h2_local *local_new(void)
 {
 	struct tako__h2_local *l = tako__zalloc(sizeof *l);
@@ -210,7 +238,7 @@ static struct tako__h2_local *local_new(void)
 	l->base.owner = &tako__h2_ops;
 	l->base.fini = local_free;
 	if (nghttp2_session_callbacks_new(&l->callbacks) != 0 ||
-	    nghttp2_option_new(&l->option) != 0) {
+	    nghttp2_option_new(&l->option) != 0 || make_deflater(l) < 0) {
 		local_free(&l->base);
 		return NULL;
 	}

@@ -137,6 +137,8 @@ void tako__h2_stream_closed(struct tako__h2_stream *s, uint32_t code)
 
 	count_close(s, code);
 	s->flags |= TAKO__H2S_CLOSED;
+	if (s->flags & TAKO__H2S_ANSWERED)
+		h->unsaid_count--;
 	if (h->current == s)
 		h->current = NULL;
 	if (--h->stream_count == 0)
@@ -510,7 +512,7 @@ static bool is_blocked(const struct tako__h2_stream *s)
 
 	return (s->queued_bytes || has_end) && s->h->c->sock.sent_bytes >= s->out_at &&
 	       (nghttp2_session_get_stream_remote_window_size(s->h->session, s->id) <= 0 ||
-	        nghttp2_session_get_remote_window_size(s->h->session) <= 0);
+	        tako__h2_window(s->h) <= 0);
 }
 
 /* A window that opens by a byte at a time holds memory as one that does not open. */

@@ -20,23 +20,14 @@ enum {
 	STATIC = NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE,
 };
 
-static nghttp2_nv make(const char *name, size_t name_n, const char *value, size_t value_n,
-                       uint8_t flags)
-{
-	/* The library only reads what it takes as mutable. */
-	return (nghttp2_nv){(uint8_t *)(uintptr_t)name, (uint8_t *)(uintptr_t)value, name_n,
-	                    value_n, flags};
-}
-
-#define NV(name, value, n, flags) make(name, sizeof(name) - 1, value, n, flags)
-
 /* The library writes names in lower case where it copies them. */
 static size_t put_fields(nghttp2_nv *nva, const struct tako__exchange *x)
 {
 	for (unsigned i = 0; i < x->res_field_count; i++) {
 		const struct tako__field *f = &x->res_fields[i];
 
-		nva[i] = make(f->name, f->name_n, f->value, f->value_n, NGHTTP2_NV_FLAG_NONE);
+		nva[i] = tako__h2_nv(f->name, f->name_n, f->value, f->value_n,
+		                     NGHTTP2_NV_FLAG_NONE);
 		/* One of a kind each: in the table they would only drive out what comes again. */
 		if (x->request_id.p && f->value_n == x->request_id.n &&
 		    !memcmp(f->value, x->request_id.p, f->value_n))
@@ -45,18 +36,28 @@ static size_t put_fields(nghttp2_nv *nva, const struct tako__exchange *x)
 	return x->res_field_count;
 }
 
-static size_t put_common(nghttp2_nv *nva, const struct tako__exchange *x)
+size_t tako__h2_common(nghttp2_nv *nva, struct tako__worker *w)
 {
-	struct tako__worker *w = x->worker;
 	const char *server = w->srv->cfg.server_header;
 	tako_str common = tako__worker_common(w);
 	size_t count = 0;
 
-	if (!(x->flags & TAKO__X_HAS_SERVER) && server[0])
-		nva[count++] = NV("server", server, strlen(server), STATIC);
 	/* Renewed in place once a second, which a frame may notice and does not mind. */
-	if (!(x->flags & TAKO__X_HAS_DATE))
-		nva[count++] = NV("date", common.p + w->date_off, TAKO__DATE_BYTES, STATIC);
+	nva[count++] = TAKO__H2_NV("date", common.p + w->date_off, TAKO__DATE_BYTES, STATIC);
+	if (server[0])
+		nva[count++] = TAKO__H2_NV("server", server, strlen(server), STATIC);
+	return count;
+}
+
+/* … unless the user has set his own. */
+static size_t put_common(nghttp2_nv *nva, const struct tako__exchange *x)
+{
+	size_t count = tako__h2_common(nva, x->worker);
+
+	if (TAKO__UNLIKELY((x->flags & TAKO__X_HAS_SERVER) && count > 1))
+		count--;
+	if (TAKO__UNLIKELY(x->flags & TAKO__X_HAS_DATE) && --count)
+		nva[0] = nva[1];
 	return count;
 }
 
@@ -67,11 +68,12 @@ static bool has_body(const struct tako__exchange *x)
 	return x->res_length || x->res_trailer_count;
 }
 
-static void put_status(char *to, int status)
+nghttp2_nv tako__h2_status(char to[3], int status)
 {
 	to[0] = (char)('0' + status / 100 % 10);
 	to[1] = (char)('0' + status / 10 % 10);
 	to[2] = (char)('0' + status % 10);
+	return TAKO__H2_NV(":status", to, 3, STATIC_NAME);
 }
 
 /* A stream that cannot take anything any more. */
@@ -99,13 +101,12 @@ int tako__h2_write_head(struct tako__exchange *x)
 
 	if (is_closed(s))
 		return TAKO_ECLOSED;
-	put_status(status, x->status);
-	nva[0] = NV(":status", status, 3, STATIC_NAME);
+	nva[0] = tako__h2_status(status, x->status);
 	count += put_common(nva + count, x);
 	count += put_fields(nva + count, x);
 	if (!(x->flags & TAKO__X_NO_BODY) && x->res_length != TAKO_OFF64)
-		nva[count++] = NV("content-length", length, tako__format_u64(length, x->res_length),
-		                  STATIC_NAME);
+		nva[count++] = TAKO__H2_NV("content-length", length,
+		                           tako__format_u64(length, x->res_length), STATIC_NAME);
 	if (!has_body(x)) {
 		s->flags |= TAKO__H2S_FINAL;
 		if (!(s->flags & TAKO__H2S_RECEIVED))
@@ -121,6 +122,7 @@ static int submit_interim(struct tako__h2_stream *s, nghttp2_nv *nva, size_t cou
 	int rc = nghttp2_submit_headers(s->h->session, NGHTTP2_FLAG_NONE, s->id, NULL, nva, count,
 	                                NULL);
 
+	s->flags |= TAKO__H2S_INFORMED;
 	tako__conn_touch(s->h->c);
 	return error_of(rc);
 }
@@ -134,8 +136,7 @@ int tako__h2_write_inform(struct tako__exchange *x, int status)
 
 	if (is_closed(s))
 		return TAKO_ECLOSED;
-	put_status(text, status);
-	nva[0] = NV(":status", text, 3, STATIC_NAME);
+	nva[0] = tako__h2_status(text, status);
 	if (status != 100)
 		count += put_fields(nva + count, x);
 	return submit_interim(s, nva, count);
@@ -184,7 +185,8 @@ static int keep_trailers(struct tako__h2_stream *s, const struct tako__exchange 
 
 		memcpy(to, f->name, f->name_n);
 		memcpy(to + f->name_n, f->value, f->value_n);
-		t->nva[i] = make(to, f->name_n, to + f->name_n, f->value_n, NGHTTP2_NV_FLAG_NONE);
+		t->nva[i] = tako__h2_nv(to, f->name_n, to + f->name_n, f->value_n,
+		                        NGHTTP2_NV_FLAG_NONE);
 		to += (size_t)f->name_n + f->value_n;
 	}
 	s->trailers = t;
