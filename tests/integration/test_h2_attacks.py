@@ -166,13 +166,14 @@ def test_hpack_table_stays_in_step_behind_a_refused_list(server):
 # ---- Resets ------------------------------------------------------------------------------------------
 
 
-def test_rapid_reset(server):
-    """CVE-2023-44487."""
+@pytest.mark.parametrize("code", [CANCEL, NO_ERROR])
+def test_rapid_reset(server, code):
+    """CVE-2023-44487, whatever reason is given."""
     with H2(server.addr) as c:
         block = c.block(c.basic("GET", "/slow?ms=50"))    # may enter the table: not repeated
         again = c.block(c.basic("GET", "/slow?ms=50"))
         paced_flood(c, lambda i: frame(HEADERS, END_HEADERS | END_STREAM, 1 + 2 * i, again if i else block) +
-              frame(RST_STREAM, 0, 1 + 2 * i, struct.pack(">I", CANCEL)), 2000)
+              frame(RST_STREAM, 0, 1 + 2 * i, struct.pack(">I", code)), 2000)
         calmed(c, "reset")
     serves(server)
 

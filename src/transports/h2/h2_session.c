@@ -128,6 +128,11 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
 		if (s)
 			tako__h2_stream_end(s);
 		return 0;
+	case NGHTTP2_RST_STREAM:
+		s = find(h, frame->hd.stream_id);
+		if (s)
+			s->flags |= TAKO__H2S_RESET;
+		return 0;
 	case NGHTTP2_SETTINGS:
 		on_settings(h, &frame->settings);
 		return 0;

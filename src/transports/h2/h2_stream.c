@@ -109,7 +109,7 @@ static void count_close(struct tako__h2_stream *s, uint32_t code)
 {
 	struct tako__h2 *h = s->h;
 
-	if (code == NGHTTP2_NO_ERROR)
+	if (code == NGHTTP2_NO_ERROR && !(s->flags & TAKO__H2S_RESET))
 		tako__h2_bucket_earn(&h->limits.control, 3);
 	else if (!(s->flags & TAKO__H2S_OURS) && !tako__h2_bucket_take(&h->limits.resets, now(s)))
 		h->why = "too many streams were reset";
@@ -133,7 +133,9 @@ static void keep_closed(struct tako__h2_stream *s, bool reset)
 void tako__h2_stream_closed(struct tako__h2_stream *s, uint32_t code)
 {
 	struct tako__h2 *h = s->h;
-	bool reset = code != NGHTTP2_NO_ERROR && !(s->flags & TAKO__H2S_OURS);
+	/* A reset by the peer is one, though it says that there is no error. */
+	bool reset = (code != NGHTTP2_NO_ERROR || (s->flags & TAKO__H2S_RESET)) &&
+	             !(s->flags & TAKO__H2S_OURS);
 
 	count_close(s, code);
 	s->flags |= TAKO__H2S_CLOSED;
