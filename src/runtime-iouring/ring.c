@@ -151,8 +151,30 @@ static void on_completion(struct tako__ring *r, const struct io_uring_cqe *cqe)
 	}
 }
 
+/* What was staged was tried when it was submitted, and what the kernel did not take of it has
+ * completed then.  That comes before everything else: whose bytes have left may be answered again
+ * in this turn, without a detour over the work list; and as long as one of these completions is
+ * still to be handled, its place in `staged` may not be another's. */
+static void settle(struct tako__ring *r)
+{
+	struct io_uring_cqe *cqe;
+	unsigned head;
+
+	if (!r->staged_count || io_uring_sq_ready(&r->uring) || io_uring_cq_has_overflow(&r->uring))
+		return;
+	io_uring_for_each_cqe(&r->uring, head, cqe)
+	{
+		if (TAKO__LIKELY((cqe->user_data & TAG_MASK) != TAG_STAGED))
+			continue;
+		tako__ring_on_staged(r, cqe->user_data >> TAG_BITS, cqe->res);
+		cqe->user_data = (uint64_t)TAKO__RING_IGNORE << TAG_BITS | TAG_LOOP;
+	}
+	tako__ring_settle(r);
+}
+
 static void dispatch(struct tako__ring *r)
 {
+	settle(r);
 	/* What comes while these run waits for the next turn. */
 	r->completions = io_uring_cq_ready(&r->uring);
 	for (; r->completions; r->completions--) {
@@ -162,8 +184,6 @@ static void dispatch(struct tako__ring *r)
 		io_uring_cq_advance(&r->uring, 1);
 		on_completion(r, &cqe);
 	}
-	if (io_uring_sq_ready(&r->uring) == 0)
-		tako__ring_settle(r);
 }
 
 /* ---- A turn -------------------------------------------------------------------------- */

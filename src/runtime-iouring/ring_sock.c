@@ -73,6 +73,15 @@ static bool has_work(const struct tako_sock *s)
 	       (s->flags & (SOCK_ENDED | TAKO_SOCK_EOF)) == SOCK_ENDED || may_arm(s);
 }
 
+/* A receive goes on and nothing else: the short answer for most completions. */
+static bool is_at_ease(const struct tako_sock *s)
+{
+	const uint32_t unusual = TAKO_SOCK_CLOSING | SOCK_DIRTY | SOCK_SHUT | SOCK_LISTENS |
+	                         SOCK_FAILED | SOCK_READABLE | SOCK_ENDED;
+
+	return (s->flags & (unusual | SOCK_RECEIVES)) == SOCK_RECEIVES && !tako__ring_has_parked(s);
+}
+
 /* ---- Cancelling -------------------------------------------------------------------- */
 
 static enum tako__ring_tag in_tag(const struct tako_sock *s)
@@ -403,7 +412,7 @@ void tako__ring_on_in(struct tako__ring *r, struct tako_sock *s, int res, uint32
 	/* The last of its receives filled a buffer: there is more. */
 	if (TAKO__UNLIKELY(s->flags & SOCK_BULK) && !polled && !(s->flags & SOCK_RECEIVES))
 		s->flags |= SOCK_READABLE;
-	if (TAKO__UNLIKELY(has_work(s)))
+	if (TAKO__UNLIKELY(!is_at_ease(s)) && has_work(s))
 		tako__ring_schedule(s, 0);
 }
 
