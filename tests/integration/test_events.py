@@ -5,8 +5,10 @@ import time
 import pytest
 
 import eventwire
+import servers
 from eventwire import Events
 from h2wire import H2
+from test_page import Browser
 from wire import PATIENCE, Wire, eventually
 
 
@@ -123,3 +125,45 @@ def test_http10():
         w.send(b"GET /ticks?n=2 HTTP/1.0\r\nHost: t\r\n\r\n")
         r = w.response()
         assert r.framing == "close" and r.body.count(b"event: tick\n") == 2
+
+
+def test_browser_reconnects_across_a_restart(tmp_path):
+    """Chromium's EventSource: the server ends, another takes its port, and no event is missing or twice."""
+    addr = ("127.0.0.1", servers.free_port())
+
+    def start():
+        return servers.Server([servers.program("tests/programs/events"), "listen=%s:%d" % addr], addr,
+                              ready_path="/healthz")
+
+    first = start()
+    browser = Browser(tmp_path)
+    try:
+        browser.call("Page.navigate", url="http://%s:%d/healthz" % addr)
+        eventually(lambda: browser.evaluate("document.body && document.body.textContent") == "fine")
+        browser.evaluate("""window.seen = []; window.opened = 0;
+            const source = new EventSource("/ticks?n=1000000&ms=20");
+            source.onopen = () => { window.opened++ };
+            source.addEventListener("tick", (e) => window.seen.push([e.data, e.lastEventId])); 0""")
+        eventually(lambda: len(browser.evaluate("window.seen")) >= 5, 10 * PATIENCE)
+        first.stop()
+        before = len(browser.evaluate("window.seen"))
+        with start():
+            eventually(lambda: len(browser.evaluate("window.seen")) >= before + 5, 20 * PATIENCE)
+            seen = browser.evaluate("window.seen")
+            assert seen == [[str(i), str(i)] for i in range(1, len(seen) + 1)]
+            assert browser.evaluate("window.opened") == 2
+            browser.close()
+    finally:
+        if browser.proc.poll() is None:
+            browser.close()
+        first.kill()
+
+
+def test_the_example():
+    """A client that was away gets what it missed, then what comes."""
+    addr = ("127.0.0.1", servers.free_port())
+    with servers.Server([servers.program("examples/sse"), "%s:%d" % addr], addr, ready_path="/") as s:
+        with Events(s.addr, "h1", "/ticks") as e:
+            last = int(e.count(2)[1][2])
+        with Events(s.addr, "h1", "/ticks", f"Last-Event-ID: {last - 1}") as e:
+            assert int(e.count(2)[0][1]) == last
