@@ -246,9 +246,12 @@ static int serve(tako_router *router, const struct options *o)
 	if (rc == 0)
 		rc = tako_server_stop_on_signals(srv);
 	if (rc == 0)
+		rc = talk_start(srv);
+	if (rc == 0)
 		rc = announce(srv, o);
 	if (rc == 0)
 		rc = tako_server_run(srv);
+	talk_stop();
 	if (rc < 0)
 		fprintf(stderr, "showcase: %s: %s\n", tako_strerror(rc), tako_last_error());
 	tako_server_free(srv);

@@ -128,6 +128,57 @@ card("slow", {
   },
 });
 
+/* ---- Talk ------------------------------------------------------------------------------- */
+
+const said = { socket: null, lines: [] };
+
+/* The server tells in bytes how it was reached and how many are here; what people say is text. */
+function join(show) {
+  return new Promise((resolve, reject) => {
+    const socket = new WebSocket(location.origin.replace(/^http/, "ws") + "/chat");
+    socket.binaryType = "arraybuffer";
+    const line = (...nodes) => {
+      said.lines = [...said.lines.slice(-7), el("p", {}, ...nodes)];
+      show(...said.lines);
+    };
+    socket.onmessage = ({ data }) => {
+      if (typeof data === "string") return line(data);
+      const [over, here] = new TextDecoder().decode(data).split(" ");
+      line(el("span", { class: "soft" }, `connected by ${over}, ${here} here`));
+      resolve(socket);
+    };
+    socket.onclose = ({ code, reason }) => {
+      said.socket = null;
+      line(el("span", { class: "soft" }, `closed: ${code} ${reason}`));
+      reject(new TypeError("closed"));
+    };
+  });
+}
+
+card("chat", {
+  curl: () => `python3 -m websockets ${location.origin.replace(/^http/, "ws")}/chat`,
+  async run(f, show) {
+    said.socket ??= await join(show);
+    said.socket.send(f.said.value);
+  },
+});
+
+let source = null;
+
+card("ticks", {
+  curl: () => `curl -N ${url("/ticks")}`,
+  run(f, show) {
+    source?.close();
+    source = new EventSource("/ticks");
+    source.onmessage = ({ data }) => {
+      const { tick, requests, chatting } = JSON.parse(data);
+      show(el("div", { class: "big" }, figure(count(tick), "seconds up"),
+        figure(count(requests), "requests"), figure(count(chatting), "in the chat")));
+    };
+    source.onerror = () => show(el("p", { class: "soft" }, "Gone; the browser tries again."));
+  },
+});
+
 /* ---- Figures ------------------------------------------------------------------------------ */
 
 /* Lines of Prometheus' text format: name{label="value",...} number. */

@@ -99,6 +99,8 @@ void routes_add(tako_router *router, const char *files)
 	tako_get(shown, "/users/{id:u64}", user, NULL);
 	tako_get(shown, "/stream", stream, NULL);
 	tako_get(shown, "/slow", slow, NULL);
+	tako_get(shown, "/chat", chat, NULL);
+	tako_get(shown, "/ticks", ticks, NULL);
 	tako_get(shown, "/metrics", tako_metrics, NULL);
 	tako_get(shown, "/healthz", healthz, NULL);
 }

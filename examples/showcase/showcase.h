@@ -26,6 +26,12 @@ int echo(tako_req *req, tako_res *res, void *arg);
 int upload(tako_req *req, tako_res *res, void *arg);
 int count(tako_req *req, tako_res *res, void *arg);
 int stream(tako_req *req, tako_res *res, void *arg);
+int chat(tako_req *req, tako_res *res, void *arg);
+int ticks(tako_req *req, tako_res *res, void *arg);
+
+/* What the last two need, while a server runs.  Stopping is for after it, and what has not started. */
+int talk_start(const tako_server *srv);
+void talk_stop(void);
 
 /* A decimal without sign, space or leading "+", at most `max`; false leaves *out alone. */
 bool number_parse(tako_str text, uint64_t max, uint64_t *out);

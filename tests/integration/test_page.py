@@ -32,6 +32,8 @@ CARDS = {
     "stream": (["20 pieces in"], []),
     "upload": (["8.00 MiB", "The same SHA-256 as the browser's own"], [200]),
     "slow": (["waiting done in"], [200] * 5),
+    "chat": (["connected by http/1.1, 1 here", "Hello from this page"], []),
+    "ticks": (["seconds up", "1in the chat"], []),
     "static": (["text/plain", "bytes 0-99/", "bytes */"], [200, 200, 304, 304, 206, 416, 404]),
     "wrong": (["Allow: GET, HEAD, OPTIONS", "about:blank"], [404, 405, 400, 400, 400, 414, 431]),
     "metrics": (["GET /plaintext", "GET /users/{id:u64}"], []),
@@ -158,7 +160,8 @@ def test_card(page, card):
     shown = page[0][card]
     assert [word for word in words if word not in shown["text"]] == [], shown
     assert shown["badges"] == badges and shown["bad"] == [], shown
-    assert shown["command"].startswith(("curl ", "for ")) and "http://127.0.0.1:" in shown["command"]
+    assert shown["command"].startswith(("curl ", "for ", "python3 -m websockets "))
+    assert "://127.0.0.1:" in shown["command"]
 
 
 def test_every_card_is_known(page):
