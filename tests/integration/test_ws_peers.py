@@ -105,7 +105,7 @@ const [url, deflate] = process.argv.slice(1);
 const sizes = %s;
 const messages = [''];
 for (const n of sizes) messages.push('\\u00e9'.repeat(n >> 1), crypto.randomBytes(n));
-const ws = new WebSocket(url, {perMessageDeflate: deflate ? {threshold: 0} : false, rejectUnauthorized: false,
+const ws = new WebSocket(url, {perMessageDeflate: deflate ? {threshold: 0} : false, rejectUnauthorized: false, family: 4,
                                maxPayload: 1 << 24});
 let at = 0, pinged = false;
 const fail = (why) => { console.log(JSON.stringify({error: String(why)})); process.exit(1); };
