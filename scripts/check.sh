@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # check.sh: what `make check` does.  Phases run in two lanes, so that two CPUs are busy: one lane runs
-# the tests, which share ports and clocks and so go one after the other; the other builds what they
-# need next and does the checks that need no server.  Each phase has a time limit and a log in
+# the integration tests, which share ports and clocks and so go one after the other; the other builds
+# what they need next and does what needs no server, the unit tests among it.  Each phase has a time limit and a log in
 # BUILD/check/.  The last line is "N passed, N failed", of test cases and checks together.
 #
 # With SAN=... only that build and its unit and integration tests.
@@ -80,8 +80,12 @@ has_io_uring() {
     [[ $(timeout 2 "$showcase" --http 127.0.0.1:0 --quiet 2>&1 </dev/null) == *"runtime io_uring"* ]]
 }
 
+# One at a time: the other CPU runs tests that have deadlines.
+unit() { # suffix, make variables...
+    TAKO_UNIT_JOBS=${TAKO_UNIT_JOBS:-1} phase "unit$1" 420 "${mk[@]}" unit "${@:2}"
+}
+
 suites() { # suffix, scale on epoll, scale on io_uring, make variables...
-    phase "unit$1" 300 "${mk[@]}" unit "${@:4}"
     integration epoll "$1" "$2" "${@:4}"
     if has_io_uring; then
         # What a runtime has a part in; the rest has run under this sanitizer already.
@@ -119,10 +123,12 @@ build_lane() {
     phase abi 60 "${mk[@]}" abi
     phase install 120 "${mk[@]}" install-test
     phase docs 120 "${mk[@]}" docs-test
+    unit ""
     programs -asan SAN=address,undefined
     programs -tsan SAN=thread
     programs -clang CC="${CLANG:-clang}"
-    # One at a time: the other CPU runs tests that have deadlines.
+    unit -asan SAN=address,undefined
+    unit -tsan SAN=thread
     TAKO_FUZZ_JOBS=1 phase fuzz 300 "${mk[@]}" fuzz-smoke DEPS=no
 }
 
@@ -139,7 +145,7 @@ trap stop EXIT
 if [[ ${DEPS-} != no ]]; then scripts/deps.sh check || exit; fi
 
 if [[ -n ${SAN-} ]]; then
-    programs "" && suites "" 0.5 0.25
+    programs "" && { TAKO_UNIT_JOBS=$(nproc) unit ""; suites "" 0.5 0.25; }
 elif phase build 600 "${mk[@]}" all unit-programs test-programs bench-programs; then
     child=
     run_lane &

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# run-unit.sh PROGRAM...: runs cmocka programs, one per CPU at a time, says one line for each and
+# run-unit.sh PROGRAM...: runs cmocka programs, TAKO_UNIT_JOBS (else one per CPU) at a time, says one line for each and
 # shows all the output of those that failed.  The last line is "N passed, N failed".
 #
 # Simulated tests (tests/sim) say over how many seeds they ran, fewer under a sanitizer;
@@ -9,6 +9,7 @@ cd "$(dirname "$0")/.." || exit
 . scripts/san-env.sh
 
 seconds=${TAKO_UNIT_TIMEOUT:-120}
+programs=${TAKO_UNIT_JOBS:-$(nproc)}
 [[ -z ${SAN-} ]] || export TAKO_SIM_SEEDS=${TAKO_SIM_SEEDS:-150}
 logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
@@ -41,7 +42,7 @@ one() {
 }
 
 for prog in "$@"; do
-    while (($(jobs -rp | wc -l) >= $(nproc))); do wait -n; done
+    while (($(jobs -rp | wc -l) >= programs)); do wait -n; done
     one "$prog" &
 done
 wait
