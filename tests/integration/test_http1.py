@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from servers import OVER_TLS, not_byte_by_byte
+from servers import OVER_TLS, in_whole_pieces, not_byte_by_byte
 from wire import PATIENCE, SAN, Wire, chunked, once, readable, request, scaled
 
 SLACK_S = 1.0 * PATIENCE
@@ -142,6 +142,7 @@ def test_pipelined_with_everything(wire):
     wire.assert_open()
 
 
+@in_whole_pieces
 def test_pipelined_answers_share_segments(wire):
     """Answers to one segment leave together: a client sees few pieces, not one an answer."""
     wire.send(request("GET", "/plaintext") * 16)
