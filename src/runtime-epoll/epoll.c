@@ -192,6 +192,8 @@ static void reap(struct tako__epoll *ep)
 
 		ep->dead = s->next;
 		ep->sock_count--;
+		/* What was queued since it was torn down. */
+		tako_sock_fail(s, TAKO_ECLOSED);
 		s->cb->on_closed(s);
 	}
 }

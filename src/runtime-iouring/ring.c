@@ -81,6 +81,8 @@ static void reap(struct tako__ring *r)
 
 		r->dead = s->next;
 		r->sock_count--;
+		/* What was queued since it was torn down. */
+		tako_sock_fail(s, TAKO_ECLOSED);
 		s->cb->on_closed(s);
 	}
 }

@@ -72,6 +72,20 @@ def test_our_close(server):
     assert ended(server) == ["close 4000 because"]
 
 
+def test_close_amid_their_ping(server):
+    """Ours comes between two pieces of a ping: the rest of that is dropped, and is no part of their answer,
+    however long both are (section 5.5: 125 bytes each)."""
+    with WS(server.addr, "/echo?max_lifetime_ms=300") as w:
+        whole = ping(b"p" * 125)
+        w.send(whole[:-1])
+        assert w.event() == (CLOSE, 1001, "lifetime")
+        w.send(whole[-1:] + close(1001, b"r" * 123))
+        w.ends()
+    assert ended(server) == ["close 1001 " + "r" * 123]
+    with WS(server.addr, "/echo") as w:
+        assert w.send(text(b"alive")).event() == (TEXT, b"alive")
+
+
 def test_send_then_close(server):
     """What was sent before the close arrives before it."""
     with WS(server.addr, "/command") as w:

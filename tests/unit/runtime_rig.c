@@ -84,6 +84,8 @@ static void on_done(struct tako_send *send, int err)
 		rig.rt->close(&o->of->s);
 		rig.inside = false;
 	}
+	if (o->then)
+		RIG_CALL(tako_sock_queue(&o->then->of->s, &o->then->send));
 }
 
 /* ---- Help -------------------------------------------------------------------------------- */
@@ -205,10 +207,15 @@ void rig_say(struct end *e, const char *p, size_t n)
 	assert_int_equal(write(e->peer, p, n), n);
 }
 
-void rig_queue(struct end *e, unsigned i, const char *p, size_t n)
+void rig_prepare(struct end *e, unsigned i, const char *p, size_t n)
 {
 	rig.ops[i].of = e;
 	rig.ops[i].send = (struct tako_send){.done = on_done, .p = p, .n = n, .file_fd = -1};
+}
+
+void rig_queue(struct end *e, unsigned i, const char *p, size_t n)
+{
+	rig_prepare(e, i, p, n);
 	RIG_CALL(tako_sock_queue(&e->s, &rig.ops[i].send));
 	RIG_CALL(rig.rt->flush(&e->s));
 }

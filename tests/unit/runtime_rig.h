@@ -40,6 +40,7 @@ struct op {
 	int err;
 	unsigned order;
 	bool close_in_done;
+	struct op *then; /* queued when this one is done, wherever it belongs */
 };
 
 struct rig {
@@ -88,6 +89,8 @@ void rig_start_fd(struct end *e, int fd, int peer);
 void rig_finish(struct end *e);
 /* The peer sends. */
 void rig_say(struct end *e, const char *p, size_t n);
+/* All but queueing it. */
+void rig_prepare(struct end *e, unsigned i, const char *p, size_t n);
 void rig_queue(struct end *e, unsigned i, const char *p, size_t n);
 void rig_queue_file(struct end *e, unsigned i, int fd, int64_t pos, size_t n);
 /* `count` ops are done in order, the first `good` of them well and the rest with `err`. */

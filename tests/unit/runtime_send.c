@@ -132,6 +132,27 @@ static void test_close_in_done(void **state)
 	rig_finish(&e);
 }
 
+/* Somebody else's turn comes between its end and on_closed(). */
+static void test_queued_behind_the_end(void **state)
+{
+	struct end e, other;
+
+	(void)state;
+	rig_start(&e);
+	rig_start(&other);
+	rig_prepare(&e, 1, "late", 4);
+	rig.ops[0].then = &rig.ops[1];
+	RIG_CALL(rig.rt->close(&e.s));
+	rig_queue(&other, 0, "a", 1);
+	rig_turn(2);
+	assert_int_equal(rig.ops[0].done, 1);
+	assert_int_equal(rig.ops[1].done, 1);
+	assert_int_equal(rig.ops[1].err, TAKO_ECLOSED);
+	assert_int_equal(e.closed, 1);
+	rig_finish(&e);
+	rig_finish(&other);
+}
+
 /* ---- Files -------------------------------------------------------------------------------------- */
 
 static int make_file(const char *p, size_t n)
@@ -332,6 +353,7 @@ int runtime_contract_send(void)
 		RIG_TEST(test_close_gives_up_what_is_queued),
 		RIG_TEST(test_peer_leaves_while_sending),
 		RIG_TEST(test_close_in_done),
+		RIG_TEST(test_queued_behind_the_end),
 		RIG_TEST(test_file_between_memory),
 		RIG_TEST(test_shrinking_file),
 		RIG_TEST(test_what_is_done_arrives),

@@ -15,6 +15,8 @@
 
 enum {
 	DUE_MAX = 256, /* messages that Redis has not answered for: what a break may lose */
+	OUT_BYTES =
+		256 << 10, /* written for Redis and not taken yet: the rest stays in the queue */
 	FAREWELL_MS = 500,
 };
 
@@ -101,7 +103,8 @@ static bool on_published(void *arg, redisReply *reply)
 {
 	tako_redis *r = arg;
 	bool error = reply->type == REDIS_REPLY_ERROR;
-	bool of_message = r->ready && (error || reply->type == REDIS_REPLY_INTEGER);
+	/* A PING is asked when nothing is due: its answer comes before those of messages. */
+	bool of_message = r->ready && r->flying && r->pub.due <= r->flying;
 
 	answered(&r->pub, r->pub.heard_ns);
 	if (error)
@@ -166,7 +169,8 @@ static void send_waiting(tako_redis *r)
 {
 	struct tako__redis_item *it;
 
-	while (r->pub.due < DUE_MAX && (it = tako__redis_take(r))) {
+	while (r->pub.due < DUE_MAX && sdslen(r->pub.c->obuf) < OUT_BYTES &&
+	       (it = tako__redis_take(r))) {
 		const char *argv[] = {"PUBLISH", it->text, it->text + it->channel_n};
 		const size_t n[] = {7, it->channel_n, it->payload_n};
 		if (tako__link_ask(&r->pub, 3, argv, n, now_ns())) {

@@ -191,6 +191,8 @@ static void keep_alive(tako_sse *sse, uint64_t now_ns)
 		/* One that has not taken what there is needs no more of it. */
 		if (!tako_res_unsent(tako__res(x)))
 			(void)tako__sse_put(sse, comment, sizeof(comment) - 1);
+		else if (x->conn)
+			tako__conn_touch(x->conn); /* whose write_timeout_ms it is */
 		sse->sent_ns = now_ns;
 	}
 	if (sse->state == TAKO__SSE_OPEN)

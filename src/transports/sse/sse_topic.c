@@ -98,6 +98,8 @@ static unsigned one_by_one(tako_sse *sse, const struct made *made)
 	size_t at = 0;
 
 	for (unsigned i = 0; i < made->count && sse->state == TAKO__SSE_OPEN; i++) {
+		/* However fast the client is. */
+		sse->dropped += made->end[i] - at > sse->limit_bytes;
 		given += tako__sse_put(sse, tako__shared_data(made->sh) + at, made->end[i] - at) >=
 		         0;
 		at = made->end[i];

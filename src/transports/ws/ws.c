@@ -34,8 +34,12 @@ void tako__ws_finish(tako_ws *ws, int code)
 	tell_watches(ws);
 	if (ws->conf->cfg.on_close)
 		ws->conf->cfg.on_close(ws, code, ws->arg);
-	if (!(x->flags & (TAKO__X_ENDED | TAKO__X_GONE | TAKO__X_OVER)))
-		tako_res_end(tako__res(x));
+	if (x->flags & (TAKO__X_ENDED | TAKO__X_GONE | TAKO__X_OVER))
+		return;
+	tako_res_end(tako__res(x));
+	/* A thread that has a handle, for however long, has no say in how long the connection stays. */
+	if (x->refs && x->conn && !(x->flags & TAKO__X_GONE))
+		x->proto->leave(x);
 }
 
 void tako__ws_cut(tako_ws *ws, int code, int err)

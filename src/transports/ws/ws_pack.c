@@ -90,7 +90,8 @@ static void wrote(void *arg, size_t bytes)
 {
 	struct inflating *f = arg;
 
-	if (f->code)
+	/* Whoever closed is told no more. */
+	if (f->code || f->ws->state != TAKO__WS_OPEN)
 		return;
 	if (f->in_parts) {
 		/* Nothing is kept, so that the part is what begins the buffer. */

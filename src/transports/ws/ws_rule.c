@@ -275,6 +275,10 @@ void tako__ws_rule_control(tako_ws *ws, const char *p, size_t n, bool end)
 		tako__ws_fail(ws, 1011);
 		return;
 	}
+	/* The first of this frame: of one that our close came into the middle of, the pieces before that
+	 * are still here. */
+	if (ws->offset == n)
+		r->control_n = 0;
 	if (n)
 		memcpy(r->control + r->control_n, p, n);
 	r->control_n = (uint8_t)(r->control_n + n);
