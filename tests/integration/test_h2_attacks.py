@@ -366,6 +366,33 @@ def test_body_that_drips():
 
 
 @servers.in_whole_pieces
+def test_window_of_bodies_that_were_reset(server):
+    """What lay unread of a body is given back with its stream: the connection's window is for those that
+    come after it."""
+    with H2(server.addr) as c:
+        for stream in range(1, 17, 2):
+            c.headers(stream, c.basic("POST", "/slow?ms=10000"), END_HEADERS)
+            c.body(stream, bytes(240 << 10), end=False)
+            c.frame(RST_STREAM, 0, stream, struct.pack(">I", CANCEL))
+        c.headers(101, c.basic("POST", "/sink"), END_HEADERS)
+        c.body(101, bytes(300 << 10))
+        assert c.response(101).status == 200
+
+
+def test_windows_without_end_queue_no_answer_without_end(server):
+    """h2_max_send_buffer_bytes bounds what is put before the socket, whatever the peer allows: who asks for
+    more amid a large body waits for no more of it than that."""
+    whole = 64 << 20
+    with H2(server.addr, rcvbuf=1 << 16, initial=((INITIAL_WINDOW_SIZE, 0x7fffffff),)) as c:
+        c.updates = False
+        c.frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", 0x7fffffff - 65535))
+        c.ask(1, f"/big?bytes={whole}")
+        assert c.until(lambda f: f.kind == DATA)
+        c.ask(3, "/hello")
+        assert c.until(lambda f: f.kind == HEADERS and f.stream == 3)
+        assert len(c.responses[1].body) < whole / 2
+
+
 def test_body_that_nobody_reads_is_bounded(server):
     """A hundred streams that send all they may to a handler that waits: the connection's window holds."""
     before = server.rss_kib()

@@ -44,6 +44,15 @@ static bool is_unsaid(const uint8_t *p)
 	       !memcmp(p + TAKO__H2_FRAME_HEAD_BYTES, code, sizeof code);
 }
 
+/* A block comes in as many calls as it has frames. */
+static void note_block(struct tako__h2 *h, const uint8_t *p)
+{
+	if (p[FRAME_TYPE_AT] != NGHTTP2_HEADERS && p[FRAME_TYPE_AT] != NGHTTP2_CONTINUATION)
+		return;
+	h->head_due = false;
+	h->in_block = !(p[FRAME_TYPE_AT + 1] & NGHTTP2_FLAG_END_HEADERS);
+}
+
 /* Frames the library has ready, as long as the socket keeps up; in any case until it knows which
  * streams have ended, since the peer may open as many.  1: all of them; 0: it does not;
  * negative: it is broken. */
@@ -52,18 +61,20 @@ static int collect(struct tako__h2 *h)
 	struct tako__conn *c = h->c;
 	uint64_t room = config(c)->h2_max_send_buffer_bytes;
 
-	while (h->over || h->unsaid_count || tako__conn_unsent(c) < room) {
+	while (h->over || h->in_block || h->unsaid_count || tako__conn_unsent(c) < room) {
 		const uint8_t *p;
 		ssize_t n = nghttp2_session_mem_send(h->session, &p);
 
-		if (n == 0)
+		if (n == 0 && !h->full)
 			return 1;
+		h->full = false;
+		if (n == 0)
+			continue;
 		if (n > 0 && is_unsaid(p))
 			continue;
 		if (n < 0 || tako__conn_write(c, (const char *)p, (size_t)n) < 0)
 			return TAKO_ENOMEM;
-		if (p[FRAME_TYPE_AT] == NGHTTP2_HEADERS)
-			h->table_due = false;
+		note_block(h, p);
 		if (TAKO__LIKELY(p[FRAME_TYPE_AT] != NGHTTP2_GOAWAY))
 			continue;
 		/* The last word; what else is ready was meant for a better peer. */

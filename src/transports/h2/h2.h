@@ -58,9 +58,11 @@ struct tako__h2_local {
 };
 
 /* Received while its reader was not ready: at most the stream's window. */
+enum { TAKO__H2_STASH_BYTES = 1000 };
 struct tako__h2_stash {
 	struct tako__h2_stash *next;
 	size_t n;
+	size_t cap;
 	char data[];
 };
 
@@ -156,10 +158,14 @@ struct tako__h2 {
 	enum tako__h2_drain drain;
 	bool busy; /* inside the library, or the pump: the other end of it looks again */
 	bool eof;
-	bool over;      /* nothing more to say or to hear */
-	bool in_frame;  /* between the pieces of one that is being written */
-	bool table_due; /* the next field block has to begin with the size of the encoder's table */
-	bool starved;   /* the library wants to send more DATA than the connection's window takes */
+	bool over;     /* nothing more to say or to hear */
+	bool in_frame; /* between the pieces of one that is being written */
+	bool in_block; /* a field block has left in part: nothing may come before the rest */
+	bool full;     /* the library was told to pause, and has more */
+	/* The library has to say something before a field block or DATA: the size of the encoder's
+	 * table, or that a new initial window is known. */
+	bool head_due;
+	bool starved; /* the library wants to send more DATA than the connection's window takes */
 };
 
 static inline struct tako__h2 *tako__h2_of(struct tako__conn *c)

@@ -180,11 +180,12 @@ static bool has_window(const struct tako__h2 *h, size_t n)
 	                                                NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE);
 }
 
+/* Nothing in between, and nobody who has waited longer for the connection's window. */
 static bool can_write(const struct tako__h2 *h)
 {
 	const struct tako__conn *c = h->c;
 
-	return !(h->over || h->why || h->in_frame || h->table_due) &&
+	return !(h->over || h->why || h->in_frame || h->in_block || h->head_due || h->starved) &&
 	       !(c->flags & (TAKO__CONN_FINISH | TAKO__CONN_CLOSING)) &&
 	       tako__conn_unsent(c) < c->worker->srv->cfg.h2_max_send_buffer_bytes;
 }

@@ -7,6 +7,7 @@
  */
 #include "transports/h2/h2.h"
 
+#include "core/server.h"
 #include "core/worker.h"
 
 enum {
@@ -343,5 +344,7 @@ int tako__h2_data_send(nghttp2_session *session, nghttp2_frame *frame, const uin
 	if ((s->flags & TAKO__H2S_SHRUNK) || s->stash ||
 	    ((s->flags & TAKO__H2S_RECEIVED) && s->x && !(s->x->flags & TAKO__X_BODY_DONE)))
 		tako__h2_stream_later(s);
-	return 0;
+	/* Else it would go on as far as the peer's windows reach. */
+	h->full = tako__conn_unsent(h->c) >= h->c->worker->srv->cfg.h2_max_send_buffer_bytes;
+	return h->full ? NGHTTP2_ERR_PAUSE : 0;
 }

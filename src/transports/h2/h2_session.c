@@ -102,12 +102,16 @@ static void on_headers(struct tako__h2 *h, const nghttp2_frame *frame)
 		tako__h2_stream_end(s);
 }
 
-/* The library's encoder has to tell the peer's decoder (RFC 7541 section 4.2). */
+/* The library's encoder has to tell the peer's decoder (RFC 7541 section 4.2), and who has more room by
+ * these settings may count on it from our acknowledgement only (RFC 9113 section 6.5.3). */
 static void on_settings(struct tako__h2 *h, const nghttp2_settings *settings)
 {
 	for (size_t i = 0; i < settings->niv; i++) {
-		if (settings->iv[i].settings_id == NGHTTP2_SETTINGS_HEADER_TABLE_SIZE)
-			h->table_due = true;
+		int32_t id = settings->iv[i].settings_id;
+
+		if (id == NGHTTP2_SETTINGS_HEADER_TABLE_SIZE ||
+		    id == NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE)
+			h->head_due = true;
 	}
 }
 

@@ -50,10 +50,27 @@ static void free_stash(struct tako__h2_stream *s)
 
 	for (struct tako__h2_stash *b = s->stash; b; b = next) {
 		next = b->next;
-		tako__free(b, sizeof *b + b->n);
+		tako__free(b, sizeof *b + b->cap);
 	}
 	s->stash = NULL;
 	s->stash_tail = &s->stash;
+}
+
+static void consume(struct tako__h2_stream *s, size_t n)
+{
+	/* Of one that is closed, or will be, only the connection's window matters. */
+	if (s->flags & (TAKO__H2S_CLOSED | TAKO__H2S_CUT | TAKO__H2S_DISCARD))
+		(void)nghttp2_session_consume_connection(s->h->session, n);
+	else
+		(void)nghttp2_session_consume(s->h->session, s->id, n);
+}
+
+/* Nobody will take it: the windows are given back. */
+static void drop_stash(struct tako__h2_stream *s)
+{
+	for (struct tako__h2_stash *b = s->stash; b; b = b->next)
+		consume(s, b->n);
+	free_stash(s);
 }
 
 static void unlist(struct tako__h2_stream *s)
@@ -146,7 +163,7 @@ void tako__h2_stream_closed(struct tako__h2_stream *s, uint32_t code)
 	if (--h->stream_count == 0)
 		h->idle_ns = now(s);
 	tako__h2_queue_drop(s);
-	free_stash(s);
+	drop_stash(s);
 	if (s->x && (s->x->flags & TAKO__X_ENDED))
 		s->x->flags |= TAKO__X_BODY_DONE | TAKO__X_BODY_DROPPED;
 	/* What an unfinished one waits for will not come; it is told, and may be over with that. */
@@ -322,15 +339,6 @@ void tako__h2_stream_trailers(struct tako__h2_stream *s, bool end)
 
 /* ---- Bodies ----------------------------------------------------------------------------- */
 
-static void consume(struct tako__h2_stream *s, size_t n)
-{
-	/* Of one that is closed, or will be, only the connection's window matters. */
-	if (s->flags & (TAKO__H2S_CLOSED | TAKO__H2S_CUT | TAKO__H2S_DISCARD))
-		(void)nghttp2_session_consume_connection(s->h->session, n);
-	else
-		(void)nghttp2_session_consume(s->h->session, s->id, n);
-}
-
 /* Its reader takes bytes now, and its writer, who may be the same, is not too far behind. */
 static bool takes(const struct tako__h2_stream *s)
 {
@@ -345,14 +353,26 @@ static bool takes(const struct tako__h2_stream *s)
 	        s->queued_bytes <= config(s)->write_high_bytes);
 }
 
+/* Behind what is there, where there is room: a peer may send a byte a frame. */
 static bool add_stash(struct tako__h2_stream *s, const char *p, size_t n)
 {
-	struct tako__h2_stash *b = tako__alloc(sizeof *b + n);
+	struct tako__h2_stash *b;
+	size_t cap = n < TAKO__H2_STASH_BYTES ? TAKO__H2_STASH_BYTES : n;
 
+	if (s->stash) {
+		b = TAKO__CONTAINER(s->stash_tail, struct tako__h2_stash, next);
+		if (n <= b->cap - b->n) {
+			memcpy(b->data + b->n, p, n);
+			b->n += n;
+			return true;
+		}
+	}
+	b = tako__alloc(sizeof *b + cap);
 	if (!b)
 		return false;
 	memcpy(b->data, p, n);
 	b->n = n;
+	b->cap = cap;
 	b->next = NULL;
 	*s->stash_tail = b;
 	s->stash_tail = &b->next;
@@ -385,6 +405,7 @@ void tako__h2_stream_data(struct tako__h2_stream *s, const char *p, size_t n)
 	} else if (!add_stash(s, p, n)) {
 		s->flags |= TAKO__H2S_OURS;
 		tako__h2_stream_reset(s, NGHTTP2_INTERNAL_ERROR);
+		consume(s, n);
 	}
 }
 
@@ -400,7 +421,7 @@ static void deliver(struct tako__h2_stream *s)
 		s->since_ns = now(s);
 		tako__exchange_data(s->x, b->data, b->n, false);
 		consume(s, b->n);
-		tako__free(b, sizeof *b + b->n);
+		tako__free(b, sizeof *b + b->cap);
 	}
 	if (!s->stash && (s->flags & TAKO__H2S_RECEIVED) && takes(s) &&
 	    !(s->x->flags & TAKO__X_BODY_DONE))
@@ -438,14 +459,7 @@ void tako__h2_read_more(struct tako__exchange *x)
 		/* The peer is told to stop when it has the whole response (RFC 9113 section 8.1);
 		 * what is under way is thrown away. */
 		x->flags |= TAKO__X_BODY_DONE;
-		while (s->stash) {
-			struct tako__h2_stash *b = s->stash;
-
-			s->stash = b->next;
-			consume(s, b->n);
-			tako__free(b, sizeof *b + b->n);
-		}
-		s->stash_tail = &s->stash;
+		drop_stash(s);
 		s->flags |= TAKO__H2S_DISCARD;
 		return;
 	}
