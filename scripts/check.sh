@@ -82,7 +82,7 @@ has_io_uring() {
 
 # One at a time: the other CPU runs tests that have deadlines.
 unit() { # suffix, make variables...
-    TAKO_UNIT_JOBS=${TAKO_UNIT_JOBS:-1} phase "unit$1" 420 "${mk[@]}" unit "${@:2}"
+    TAKO_UNIT_JOBS=${TAKO_UNIT_JOBS:-1} phase "unit$1" 600 "${mk[@]}" unit "${@:2}"
 }
 
 suites() { # suffix, scale on epoll, scale on io_uring, make variables...
