@@ -85,15 +85,19 @@ unit() { # suffix, make variables...
     TAKO_UNIT_JOBS=${TAKO_UNIT_JOBS:-1} phase "unit$1" 600 "${mk[@]}" unit "${@:2}"
 }
 
+# What a runtime has a part in, and threads: the rest is the same on one of them, in one thread.
+some() {
+    printf 'tests/integration/test_%s.py ' runtime lifecycle restarts balance exchange http1 limits static \
+        h2 h2_exchange tls tls_early upgrade ws_life ws_ends events topics redis observability examples soak
+}
+
 suites() { # suffix, scale on epoll, scale on io_uring, make variables...
-    integration epoll "$1" "$2" "${@:4}"
+    local part=()
+    [[ $1 == -tsan ]] && part=(PYTEST_ARGS="$(some)")
+    integration epoll "$1" "$2" "${@:4}" "${part[@]}"
     if has_io_uring; then
-        # What a runtime has a part in; the rest has run under this sanitizer already.
-        local some=()
-        [[ -n $1 ]] && some=(PYTEST_ARGS="$(printf 'tests/integration/test_%s.py ' \
-            runtime lifecycle restarts balance exchange http1 limits static h2 tls upgrade ws_life ws_ends \
-            events topics soak)")
-        integration io_uring "$1" "$3" "${@:4}" "${some[@]}"
+        [[ -n $1 ]] && part=(PYTEST_ARGS="$(some)")
+        integration io_uring "$1" "$3" "${@:4}" "${part[@]}"
     else
         echo "--      no io_uring here: integration-io_uring$1 is left out"
     fi
