@@ -128,6 +128,12 @@ def test_rsa_certificate(certs):
             assert "Peer signature type: RSA-PSS" in s_client(s, flag)
 
 
+def test_ed25519_certificate(tmp_path):
+    with launch(*pair(servers.certificate(tmp_path, "ed", key="ed25519"))) as s:
+        for flag in ("-tls1_2", "-tls1_3"):
+            assert "Peer signature type: ed25519" in s_client(s, flag).replace("Ed25519", "ed25519")
+
+
 def test_min_version(certs):
     with launch(*pair(certs["own"]), "tls_min_version=13") as s:
         assert "Cipher is TLS_" in s_client(s, "-tls1_3")
