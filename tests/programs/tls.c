@@ -6,6 +6,8 @@
  *
  * /info tells what a handler sees of its connection, POST /reload loads the certificate anew.
  */
+#include <stdatomic.h>
+
 #include "program.h"
 
 enum { MAX_LISTENERS = 4, MAX_NAMES = 8, BODY_BYTES = 1 << 20 };
@@ -65,12 +67,12 @@ static int reload(tako_req *req, tako_res *res, void *arg)
 /* Does the server run what came in early data, and how often? */
 static int bump(tako_req *req, tako_res *res, void *arg)
 {
-	static unsigned count;
+	static atomic_uint count; /* of all workers */
 	tako_str early = tako_req_header(req, "Early-Data");
 
 	(void)arg;
 	return tako_res_text(res, 200, "early %.*s\ncount %u\n", early.p ? (int)early.n : 1,
-	                     or_none(early.p), ++count);
+	                     or_none(early.p), atomic_fetch_add(&count, 1) + 1);
 }
 
 /* What watching has done so far. */
