@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "core/base.h"
+#include "core/hash.h"
 #include "core/host.h"
 
 enum { BUCKETS_FIRST = 32 };
@@ -222,11 +223,7 @@ static int grow_buckets(struct tako__root *root)
 
 static uint32_t hash_route(const struct tako__route *r)
 {
-	uint32_t hash = 2166136261u ^ r->method_id;
-
-	for (size_t i = 0; i < r->path.code.n; i++)
-		hash = (hash ^ (unsigned char)r->path.code.p[i]) * 16777619u;
-	return hash;
+	return tako__hash(TAKO__HASH_START ^ r->method_id, r->path.code.p, r->path.code.n);
 }
 
 /* Codes are the same where patterns are, but for the names; a host's name is one pointer,

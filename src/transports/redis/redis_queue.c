@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "core/base.h"
+#include "core/hash.h"
 #include "core/mem.h"
 #include "transports/redis/redis_int.h"
 
@@ -106,14 +107,11 @@ struct tako__redis_item *tako__redis_take(tako_redis *r)
 
 /* ---- Topics, and messages in ---------------------------------------------------------------- */
 
-/* FNV-1a. */
 static struct tako__redis_topic **bucket(tako_redis *r, tako_str channel)
 {
-	uint32_t h = 2166136261u;
+	uint32_t hash = tako__hash(TAKO__HASH_START, channel.p, channel.n);
 
-	for (size_t i = 0; i < channel.n; i++)
-		h = (h ^ (unsigned char)channel.p[i]) * 16777619u;
-	return &r->buckets[h % TAKO__REDIS_BUCKETS];
+	return &r->buckets[hash % TAKO__REDIS_BUCKETS];
 }
 
 static struct tako__redis_topic *find(tako_redis *r, tako_str channel)

@@ -13,6 +13,7 @@
 
 #include "core/clock.h"
 #include "core/conn.h"
+#include "core/hash.h"
 #include "transports/tls/tls_once.h"
 
 /* Beyond what was promised: heads, tags and types of the records of early data that is skipped,
@@ -77,14 +78,10 @@ void tako__tls_early_wait(struct tako__tls_layer *t)
 		promise(t);
 }
 
-/* FNV-1a; 0: none. */
+/* 0: none. */
 static uint32_t mark_of(const char *p, size_t n)
 {
-	uint32_t h = 2166136261u;
-
-	for (size_t i = 0; i < n; i++)
-		h = (h ^ (unsigned char)p[i]) * 16777619u;
-	return n ? h : 0;
+	return n ? tako__hash(TAKO__HASH_START, p, n) : 0;
 }
 
 static bool is_listed(const char *list, const char *name, size_t n)

@@ -81,7 +81,7 @@ static int open_key(struct tako__tls_blob *out, const struct tako__tls_blob *key
 }
 
 /* wolfSSL (5.5.4) writes a scalar that is longer than its curve's in front of its buffer when it
- * compares key and certificate. */
+ * compares key and certificate.  Our own build of it is mended, others may not be. */
 static int check_key(const struct tako__tls_blob *key)
 {
 	ecc_key ec;
