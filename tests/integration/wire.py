@@ -9,6 +9,7 @@ import re
 import select
 import socket
 import ssl
+import threading
 import time
 
 SAN = os.environ.get("TAKO_SAN", "")
@@ -29,13 +30,19 @@ def scaled(n, least=1):
     return max(least, int(n * SCALE))
 
 
+def pollable(sock, events, timeout):
+    """Which of these events are there now, or come in time.  poll(): descriptors may be many."""
+    p = select.poll()
+    p.register(sock, events)
+    seen = p.poll(max(0, timeout) * 1000)
+    return seen[0][1] if seen else 0
+
+
 def readable(sock, timeout):
-    """True as soon as something, or the end, can be read.  poll(): descriptors may be many."""
+    """True as soon as something, or the end, can be read."""
     if isinstance(sock, ssl.SSLSocket) and sock.pending():
         return True
-    p = select.poll()
-    p.register(sock, select.POLLIN)
-    return bool(p.poll(max(0, timeout) * 1000))
+    return bool(pollable(sock, select.POLLIN, timeout))
 
 
 class Response:
@@ -89,8 +96,88 @@ def tls_context(**settings):
     return ctx
 
 
+class Duplex:
+    """The socket of a TLS connection that is written and read at the same time, from one thread or two.
+
+    A socket of Python's ssl is neither: a write that waits for room keeps the session, so that a second
+    thread's read finds it half way through a record; and a peer that waits for us to read never makes room.
+    Here no call on the session waits, one thread at a time makes one, and a writer without room reads unless
+    somebody else does.
+    """
+
+    RECORD = 16384
+
+    def __init__(self, sock):
+        self.sock = sock
+        self.lock = threading.Lock()
+        self.taken = []         # what a writer read: bytes, b"" for the end, or an OSError
+        self.reading = False    # a reader waits, and will take what comes
+
+    def _now(self, call, *args):
+        """What the call returns, None if it would have to wait.  With the lock."""
+        before = self.sock.gettimeout()
+        self.sock.settimeout(0)
+        try:
+            return call(*args)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return None
+        finally:
+            self.sock.settimeout(before)
+
+    def _ended(self):
+        return bool(self.taken) and (self.taken[-1] == b"" or isinstance(self.taken[-1], OSError))
+
+    def _take(self):
+        """Read for whoever asks later.  True if there was something.  With the lock."""
+        try:
+            data = self._now(self.sock.recv, 65536)
+        except OSError as e:
+            data = e
+        if data is None:
+            return False
+        self.taken.append(data)
+        return True
+
+    def send(self, data, timeout):
+        """Some of it at least; returns how much.  TimeoutError if there is no room for so long."""
+        deadline = time.monotonic() + timeout
+        # One record: OpenSSL wants to be asked for the same again.
+        data = memoryview(data)[:self.RECORD]
+        while True:
+            with self.lock:
+                n = self._now(self.sock.send, data)
+                reads = not n and not self.reading and not self._ended()
+                if reads and self._take():
+                    continue
+            if n:
+                return n
+            left = deadline - time.monotonic()
+            if left <= 0 or not pollable(self.sock, select.POLLOUT | (select.POLLIN if reads else 0), left):
+                raise TimeoutError("the peer takes nothing")
+
+    def recv(self, deadline):
+        """What comes next, b"" at the end; None if nothing does."""
+        with self.lock:
+            if not self.taken:
+                self.reading = True
+        try:
+            while True:
+                with self.lock:
+                    if self.taken or self._take():
+                        data = self.taken.pop(0)
+                        if isinstance(data, OSError):
+                            raise data
+                        return data
+                left = deadline - time.monotonic()
+                if left <= 0 or not pollable(self.sock, select.POLLIN, left):
+                    return None
+        finally:
+            with self.lock:
+                self.reading = False
+
+
 class Wire:
-    """One connection.  An address may have a third part, "tls"."""
+    """One connection, which one thread may read while another one writes.  An address may have a third part, "tls"."""
 
     version = 1
 
@@ -112,6 +199,7 @@ class Wire:
         except BaseException:
             self.sock.close()
             raise
+        self.duplex = Duplex(self.sock) if isinstance(self.sock, ssl.SSLSocket) else None
         self.timeout = timeout
         self.buf = b""
         self.eof = False
@@ -133,22 +221,19 @@ class Wire:
     # ---- Out ---------------------------------------------------------------
 
     def send(self, data):
-        self.sock.sendall(data)
-        return self
-
-    def talk(self, data, step=1 << 16):
-        """Send, and take what comes meanwhile, on one thread: a TLS socket of Python's must not be written and
-        read at the same time, or one of the two waits for what the other wanted."""
-        for i in range(0, len(data), step):
-            self.sock.sendall(data[i:i + step])
-            while readable(self.sock, 0) and self._more(time.monotonic() + self.timeout):
-                pass
+        """All of it."""
+        if not self.duplex:
+            self.sock.sendall(data)
+            return self
+        data = memoryview(data)
+        while data:
+            data = data[self.duplex.send(data, self.timeout):]
         return self
 
     def drip(self, data, size=1):
         """Send in pieces, each a segment of its own."""
         for i in range(0, len(data), size):
-            self.sock.sendall(data[i:i + size])
+            self.send(data[i:i + size])
         return self
 
     def finish(self):
@@ -164,14 +249,19 @@ class Wire:
 
     def _more(self, deadline):
         assert not self.eof, "the connection ended too early"
-        left = deadline - time.monotonic()
-        if left <= 0 or not readable(self.sock, left):
+        data = self._recv(deadline)
+        if data is None:
             raise TimeoutError(f"nothing more came; so far {self.buf[:200]!r}")
-        data = self.sock.recv(65536)
-        if not data:
-            self.eof = True
+        self.eof = not data
         self.buf += data
         return bool(data)
+
+    def _recv(self, deadline):
+        """What comes next, b"" at the end; None if nothing does."""
+        if self.duplex:
+            return self.duplex.recv(deadline)
+        left = deadline - time.monotonic()
+        return self.sock.recv(65536) if left > 0 and readable(self.sock, left) else None
 
     def more_or_end(self, deadline):
         """Wait until something is there; False at the end."""
@@ -309,16 +399,10 @@ class Wire:
         """True if nothing at all comes for that long: neither bytes nor the end."""
         if self.buf or self.eof:
             return False
-        if not isinstance(self.sock, ssl.SSLSocket):
-            return not readable(self.sock, seconds)
-        # What comes may be for TLS itself: a session ticket.
-        self.sock.settimeout(seconds)
-        try:
-            data = self.sock.recv(65536)
-        except TimeoutError:
+        # Over TLS, what comes may be for TLS itself: a session ticket.
+        data = self._recv(time.monotonic() + seconds)
+        if data is None:
             return True
-        finally:
-            self.sock.settimeout(self.timeout)
         self.buf += data
         self.eof = not data
         return False
