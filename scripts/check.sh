@@ -32,6 +32,15 @@ count() { # log, exit status
         }' "$1"
 }
 
+# What to show of a failed phase's log: of pytest's its reports, of all others the end.
+excerpt() { # log
+    if grep -q '^=* \(FAILURES\|ERRORS\) =*$' "$1"; then
+        awk '/^=+ (FAILURES|ERRORS) =+$/ { on = 1 } /^=+ short test summary/ { on = 0 } on' "$1" | tail -n 60
+    else
+        tail -n 60 "$1"
+    fi | sed 's/^/        /'
+}
+
 phase() { # name, limit in seconds, command...
     local name=$1 limit=$2 log=$logs/$1.log from=$SECONDS rc p f s verdict=ok
     shift 2
@@ -47,8 +56,7 @@ phase() { # name, limit in seconds, command...
     {
         printf '%-7s %-22s %4d s   %s\n' "$verdict" "$name" $((SECONDS - from)) \
             "$p passed, $f failed$( ((s)) && echo ", $s skipped")"
-        # The report of a failure is at the end of make's and pytest's output alike.
-        ((rc == 0)) || tail -n 80 "$log" | sed 's/^/        /'
+        ((rc == 0)) || excerpt "$log"
     } >"$logs/$name.text"
     cat "$logs/$name.text"
     rm -f "$logs/$name.text"
@@ -162,9 +170,13 @@ fi
 child=
 
 total=$(cat "$logs"/*.count | awk '{ p += $1; f += $2 } END { print p + 0, f + 0 }')
-bad=$(grep -Lx 0 "$logs"/*.rc | sed 's|.*/||; s|\.rc$||' | paste -sd' ')
+bad=$(grep -Lx 0 "$logs"/*.rc | sed 's|.*/||; s|\.rc$||')
 echo
-[[ -z $bad ]] || echo "failed: $bad (logs in $logs)"
+# Again, and short: who sees only the end of this shall know what failed, and why.
+for name in $bad; do
+    echo "failed: $name ($logs/$name.log)"
+    awk -f scripts/failures.awk "$logs/$name.log" | sed 's/^/    /'
+done
 echo "took $((SECONDS - started)) s"
 echo "${total% *} passed, ${total#* } failed"
 [[ -z $bad && ${total#* } == 0 ]]

@@ -10,9 +10,11 @@ export TAKO_BUILD=$1
 export TAKO_SAN=${SAN-}
 export TAKO_TEST_SCALE=${TAKO_TEST_SCALE:-1}
 export PYTHONDONTWRITEBYTECODE=1
+# Room for the reason of a failure in the line that names it.
+export COLUMNS=${COLUMNS:-160}
 shift
 (($#)) || set -- tests/integration
-"${wrap[@]}" "${PYTHON:-/usr/bin/python3}" -m pytest -q -p no:cacheprovider "$@" </dev/null
+"${wrap[@]}" "${PYTHON:-/usr/bin/python3}" -m pytest -q -p no:cacheprovider -o faulthandler_timeout=150 "$@" </dev/null
 rc=$?
 if ((rc == 5)); then
     echo "0 passed, 0 failed"

@@ -31,6 +31,14 @@ STOP_S = 15 * PATIENCE
 EXIT_CUT = 3
 REPORT = re.compile(r"ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error:")
 
+
+def assert_no_report(err):
+    """No sanitizer has anything to say; else its summary comes first."""
+    if REPORT.search(err):
+        short = re.search(r"^SUMMARY: .*|^.*runtime error: .*", err, re.M)
+        raise AssertionError(f"{short.group() if short else 'a report'}\n{err}")
+
+
 # Neither two runs of the tests at the same time nor two tests of one run shall meet: a server
 # with SO_REUSEPORT would not notice.
 _LOW, _HIGH = 20000, 30000
@@ -112,11 +120,17 @@ class Server:
     def __enter__(self):
         return self
 
-    def __exit__(self, kind, *exc):
-        if kind is not None:
-            self.kill()
-        elif not self._checked:
-            self.stop()
+    def __exit__(self, kind, exc, trace):
+        if kind is None:
+            if not self._checked:
+                self.stop()
+            return
+        # What a test saw of a server that died is a connection that was reset: say why.
+        ended = self.proc.poll()
+        self.kill()
+        if not self._checked:
+            assert_no_report(self.stderr)
+            assert ended is None or self._told, f"{self.name} ended with {ended}: {self.stderr}"
 
     # ---- What it says -------------------------------------------------------
 
@@ -179,7 +193,7 @@ class Server:
         """It has ended, with that status and without a sanitizer's report."""
         self._checked = True
         err = self.stderr
-        assert not REPORT.search(err), err
+        assert_no_report(err)
         assert self.proc.returncode == status, \
             f"{self.name} ended with {self.proc.returncode}, not {status}: {err}"
 
@@ -309,7 +323,7 @@ def run_refused(argv, timeout=START_S):
     """Run a program that is expected to end by itself; its result, checked for reports."""
     r = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True,
                        timeout=timeout, check=False)
-    assert not REPORT.search(r.stderr), r.stderr
+    assert_no_report(r.stderr)
     return r
 
 
