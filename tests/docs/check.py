@@ -118,7 +118,8 @@ def installed_tree(build, tmp):
 
 
 def free_port():
-    for port in range(21000 + os.getpid() % 5000, 32000):
+    """Not one of those that the integration tests take, which may run at the same time."""
+    for port in range(30000 + os.getpid() % 2000, 32768):
         with socket.socket() as s:
             try:
                 s.bind(("127.0.0.1", port))
