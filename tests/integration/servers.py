@@ -169,7 +169,8 @@ class Server:
                 time.sleep(0.005)
                 continue
             with w:
-                w.get(path, "Connection: close")
+                w.get(path)
+                w.leave()
                 return
 
     def connect(self, **kw):
@@ -261,7 +262,8 @@ def knobs(**settings):
 def stats(server):
     """The figures of knobs.c."""
     with Wire(server.addr) as w:
-        text = w.get("/stats", "Connection: close").body.decode()
+        text = w.get("/stats").body.decode()
+        w.leave()
     return {k: int(v) for k, v in (line.split() for line in text.splitlines())}
 
 

@@ -25,7 +25,7 @@ def test_example(name, tmp_path):
     argv = [servers.program(f"examples/{name}"), f"127.0.0.1:{port}"]
     if name == "multi_server":
         argv.append(f"127.0.0.1:{servers.free_port()}")
-    with servers.Server(argv, addr, ready_path="/", cwd=tmp_path) as s:
+    with servers.Server(argv, addr, ready_path="/healthz", cwd=tmp_path) as s:
         r = once(s.addr, request("GET", "/"))
         assert r.status in (200, 404), r
         assert once(s.addr, b"garbage\r\n\r\n").status == 400

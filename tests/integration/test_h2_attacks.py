@@ -304,9 +304,9 @@ def test_slow_beginning(name, transport):
             except ConnectionError:
                 assert time.monotonic() < deadline
                 time.sleep(0.01)
+        begin = time.monotonic()
         with H2(s.addr, hello=False) as c:
             c.acks = False
-            begin = time.monotonic()
             c.send(SLOW[name])
             if transport == "http" and name == "half a preface":
                 # As far as anybody can tell it is a request of HTTP/1.1.

@@ -16,7 +16,7 @@ from servers import EXIT_CUT, in_whole_pieces, knobs, program, stats
 from wire import PATIENCE, Wire, eventually, once, readable, request, scaled
 
 MODES = ["run", "start", "step"]
-PROMPT_S = 1.0 * PATIENCE
+PROMPT_S = 3.0 * PATIENCE
 
 
 # ---- SIGTERM under load -----------------------------------------------------------
@@ -126,14 +126,14 @@ def test_drain(mode):
     with knobs(mode=mode, drain_timeout_ms=20000) as s:
         with s.connect() as idle, s.connect() as fresh, s.connect() as busy, s.connect() as piped:
             assert idle.get("/hello").status == 200
-            busy.send(request("GET", "/slow?ms=800"))
-            piped.send(request("GET", "/slow?ms=600") + request("GET", "/hello"))
+            busy.send(request("GET", "/slow?ms=1200"))
+            piped.send(request("GET", "/slow?ms=1000") + request("GET", "/hello"))
             eventually(lambda: stats(s)["active"] == 3)
             since = time.monotonic()
             s.signal()
             idle.assert_closed(PROMPT_S)
             fresh.assert_closed(PROMPT_S)
-            assert time.monotonic() - since < 0.4 * PATIENCE
+            assert not readable(busy.sock, 0) and not readable(piped.sock, 0)
             eventually(lambda: refused(s.addr))
             r = busy.response()
             assert r.status == 200 and r.body == b"slow\n" and r.closes
@@ -146,7 +146,7 @@ def test_drain(mode):
                 assert piped.response().closes
             piped.assert_closed()
             assert s.wait() == 0
-            assert time.monotonic() - since < 0.8 + PROMPT_S
+            assert time.monotonic() - since < 1.2 + PROMPT_S
 
 
 def refused(addr):

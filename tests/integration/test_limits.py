@@ -15,7 +15,7 @@ from wire import PATIENCE, SAN, Wire, chunked, eventually, once, readable, reque
 SLACK_S = 1.0 * PATIENCE
 #: The time-outs of the server below: short, and apart from each other.
 UNIT_S = 0.2 if SAN else 0.1
-HEAD_S, IDLE_S, BODY_S, WRITE_S, LINGER_S = 3 * UNIT_S, 4 * UNIT_S, 3.5 * UNIT_S, 3 * UNIT_S, 2 * UNIT_S
+HEAD_S, IDLE_S, BODY_S, WRITE_S, LINGER_S = 3 * UNIT_S, 4 * UNIT_S, 3.5 * UNIT_S, 6 * UNIT_S, 2 * UNIT_S
 
 
 def assert_took(since, least, most=None):
@@ -101,8 +101,8 @@ def test_connection_without_a_byte(hasty):
 def test_idle_connection(hasty):
     """Between requests the end comes without a word: a 408 could be taken for the next answer."""
     with hasty.connect() as w:
-        assert w.get("/hello").status == 200
         since = time.monotonic()
+        assert w.get("/hello").status == 200
         w.assert_closed()
         assert_took(since, IDLE_S)
 
@@ -112,8 +112,8 @@ def test_idle_clock_starts_anew(hasty):
         for _ in range(4):
             assert w.get("/hello").status == 200
             assert w.quiet(IDLE_S / 3)
-        assert w.get("/hello").status == 200
         since = time.monotonic()
+        assert w.get("/hello").status == 200
         w.assert_closed()
         assert_took(since, IDLE_S)
 
@@ -134,8 +134,8 @@ def test_no_idle_timeout_while_an_answer_streams(hasty):
         n = int(w.head().get("Content-Length"))
         since = time.monotonic()
         while n:
-            n -= len(w.exactly(min(n, 5000000)))
-            time.sleep(UNIT_S)
+            n -= len(w.exactly(min(n, 2500000)))
+            time.sleep(UNIT_S / 2)
         assert time.monotonic() - since > 2 * IDLE_S
 
 
@@ -144,8 +144,8 @@ def test_no_idle_timeout_while_an_answer_streams(hasty):
 def test_stalled_body(hasty, path, framing):
     with hasty.connect() as w:
         w.send(request("POST", path, framing))
-        w.send(b"5\r\nhello\r\n")
         since = time.monotonic()
+        w.send(b"5\r\nhello\r\n")
         r = w.response()
         assert_took(since, BODY_S)
         assert r.status == 408 and r.closes
@@ -504,8 +504,6 @@ def test_max_connections_over_workers():
 
 def test_connections_per_address():
     with knobs(max_connections_per_ip=3) as s:
-        # The probes of the start may still be counted.
-        eventually(lambda: stats(s)["open"] == 1)
         held = [s.connect() for _ in range(3)]
         for w in held:
             assert w.get("/hello").status == 200

@@ -359,13 +359,13 @@ def test_handshake_in_single_bytes(server, version):
 
 
 def test_handshake_timeout(certs):
-    with launch(*pair(certs["own"]), "tls_handshake_timeout_ms=300") as s:
+    with launch(*pair(certs["own"]), "tls_handshake_timeout_ms=800") as s:
         for data in (b"", client_hello()[:50]):
             with plain(s) as w:
                 start = time.monotonic()
                 w.send(data)
                 assert w.until_gone() == b""
-                assert 0.2 < time.monotonic() - start < 3 * PATIENCE
+                assert 0.7 < time.monotonic() - start < 4 * PATIENCE
         seen = info(s, "/stats")
         assert seen["timeouts"] == "2" and seen["tls_failures"] == "2"
 

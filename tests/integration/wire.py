@@ -4,6 +4,7 @@
 It reads as strictly as RFC 9112 allows: a response that a lenient client would mend is an
 AssertionError here.  Every wait has an end.
 """
+import contextlib
 import os
 import re
 import select
@@ -240,6 +241,14 @@ class Wire:
         # Not the method of a TLS socket, which would forget its session.
         socket.socket.shutdown(self.sock, socket.SHUT_WR)
         return self
+
+    def leave(self):
+        """Close in order, and return when the server has closed, too: then it counts this connection no more.
+        (Of one that it wants to end itself it waits for our end, which nobody hears of.)"""
+        self.finish()
+        with contextlib.suppress(OSError):
+            self.until_gone()
+        self.close()
 
     def get(self, path, *fields, method="GET"):
         self.send(request(method, path, *fields))
