@@ -156,13 +156,16 @@ $(BUILD)/.deps: scripts/deps.sh
 	@touch $@
 
 # What is private to a file stays out: it would come and go with the first target that asks.
-# Rewritten only when they differ, so that other flags or a removed file rebuild what they must.
+# Rewritten only when they differ, so that other flags or a removed file rebuild what they must; and at
+# once, under a name that is only ours before: a make of the same build may run beside this one.
+pid := $(shell echo $$PPID)
+settle = cmp -s $@ $@.$(pid) && rm $@.$(pid) || mv $@.$(pid) $@
 $(B)/.flags: FORCE
-	@$(shell mkdir -p $(@D))$(file >$@.new,$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS))
-	@cmp -s $@ $@.new && rm $@.new || mv $@.new $@
+	@$(shell mkdir -p $(@D))$(file >$@.$(pid),$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS))
+	@$(settle)
 $(B)/.sources: FORCE
-	@$(shell mkdir -p $(@D))$(file >$@.new,$(LIB_SRCS) $(SUPPORT_SRCS) $(EXAMPLE_DIR_SRCS))
-	@cmp -s $@ $@.new && rm $@.new || mv $@.new $@
+	@$(shell mkdir -p $(@D))$(file >$@.$(pid),$(LIB_SRCS) $(SUPPORT_SRCS) $(EXAMPLE_DIR_SRCS))
+	@$(settle)
 
 $(B)/obj/%.o: %.c $(B)/.flags | $(BUILD)/.deps
 	$(call say,CC,$<)
@@ -194,7 +197,8 @@ $(B)/tako.pc: src/tako.pc.in $(B)/.flags include/tako/base.h FORCE
 		-e 's|@LIBDIR@|$(patsubst $(PREFIX)/%,$${prefix}/%,$(LIBDIR))|' \
 		-e 's|@INCLUDEDIR@|$(patsubst $(PREFIX)/%,$${prefix}/%,$(INCLUDEDIR))|' \
 		-e 's|@REQUIRES@|$(call pkg_names,$(LIB_LIBS))|' \
-		-e 's|@LIBS@|$(filter -%,$(LIB_LIBS))|' $< >$@
+		-e 's|@LIBS@|$(filter -%,$(LIB_LIBS))|' $< >$@.$(pid)
+	@$(settle)
 
 # One program from one file, or from all files of one directory; $(1) holds its own libraries.
 link = $(Q)mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o %.a,$^) \
