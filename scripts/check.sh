@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# check.sh: what `make check` does.  Phases run in two lanes, so that two CPUs are busy: one lane runs
-# the integration tests, which share ports and clocks and so go one after the other; the other builds
-# what they need next and does what needs no server, the unit tests among it.  Each phase has a time limit and a log in
-# BUILD/check/.  The last line is "N passed, N failed", of test cases and checks together.
+# check.sh: what `make check` does.  After the first build its phases are jobs, taken in order by two
+# lanes, so that two CPUs are busy: a job runs when what it needs is done.  Tests are therefore never alone,
+# and none may depend on that; the two lanes' servers have ports of their own.  Each phase has a time limit
+# and a log in BUILD/check/.  The last line is "N passed, N failed", of test cases and checks together.
 #
 # With SAN=... only that build and its unit and integration tests.
 set -u
@@ -11,7 +11,8 @@ cd "$(dirname "$0")/.." || exit
 make=${MAKE:-make} build=${BUILD:-build}
 logs=$build/check
 started=$SECONDS
-mkdir -p "$logs" && rm -f "$logs"/*.log "$logs"/*.rc "$logs"/*.count
+rm -rf "${logs:?}"
+mkdir -p "$logs"
 # Given to us by a make with -j, the jobserver already says how many.
 jobs=(-j"$(nproc)")
 [[ ${MAKEFLAGS-} == *jobserver* ]] && jobs=()
@@ -54,7 +55,7 @@ phase() { # name, limit in seconds, command...
     echo "$p $f $s" >"$logs/$name.count"
     ((rc == 0)) || verdict=FAIL
     {
-        printf '%-7s %-22s %4d s   %s\n' "$verdict" "$name" $((SECONDS - from)) \
+        printf '%-7s %-25s %4d s   %s\n' "$verdict" "$name" $((SECONDS - from)) \
             "$p passed, $f failed$( ((s)) && echo ", $s skipped")"
         ((rc == 0)) || excerpt "$log"
     } >"$logs/$name.text"
@@ -64,21 +65,67 @@ phase() { # name, limit in seconds, command...
     return "$rc"
 }
 
-# A phase of this lane that needs one of the other lane; without it there is nothing to run.
-after() { # needed phase, command...
-    until [[ -e $logs/$1.rc ]]; do sleep 0.2; done
-    [[ $(<"$logs/$1.rc") == 0 ]] && "${@:2}"
+# ---- Phases -------------------------------------------------------------------------
+
+# What a build is called after its SAN=; "-" is none.
+suffix() {
+    case $1 in
+        address*) echo -asan ;;
+        thread) echo -tsan ;;
+    esac
 }
 
-# The same tests on one of the runtimes.
-integration() { # runtime, suffix, scale, make variables...
-    TAKO_RUNTIME=$1 TAKO_TEST_SCALE=${TAKO_TEST_SCALE:-$3} \
-        phase "integration-$1$2" 600 "${mk[@]}" integration "${@:4}"
+programs() { # SAN
+    phase "build$(suffix "$1")" 600 "${mk[@]}" all unit-programs test-programs SAN="${1#-}"
+}
+
+# Whether clang takes it: its warnings are the same without its optimiser.
+clang() {
+    phase build-clang 600 "${mk[@]}" all unit-programs test-programs CC="${CLANG:-clang}" CFLAGS=-O0
+}
+
+# One at a time: the other CPU is busy.
+unit() { # SAN
+    TAKO_UNIT_JOBS=${TAKO_UNIT_JOBS:-1} phase "unit$(suffix "$1")" 600 "${mk[@]}" unit SAN="${1#-}"
+}
+
+files() {
+    printf 'tests/integration/test_%s.py ' "$@"
+}
+
+# What of the integration tests: "all"; "some", that is what a runtime has a part in, and threads: the rest
+# is the same on one of them, in one thread; or of that "few", without what a layer does on any runtime.
+part() {
+    local few=(runtime lifecycle restarts balance exchange http1 limits static h2 h2_exchange upgrade ws_life
+        ws_ends events topics redis observability examples soak)
+    case $1 in
+        few) files "${few[@]}" ;;
+        some) files "${few[@]}" tls tls_early ;;
+    esac
+}
+
+integration() { # runtime, SAN, scale, part
+    TAKO_RUNTIME=$1 TAKO_TEST_SCALE=${TAKO_TEST_SCALE:-$3} phase "integration-$1$(suffix "$2")" 600 \
+        "${mk[@]}" integration SAN="${2#-}" PYTEST_ARGS="$(part "$4")"
+}
+
+# The HTTP suite once more, over TLS.
+over_tls() {
+    TAKO_TEST_OVER=tls TAKO_TEST_SCALE=0.25 phase integration-tls 420 "${mk[@]}" integration \
+        PYTEST_ARGS="$(files http1 exchange routing static)"
 }
 
 # What matters most once more, with bytes cut up on their way.
 hostile() { # runtime
     TAKO_RUNTIME=$1 TAKO_TEST_SCALE=0.1 phase "hostile-$1" 300 "${mk[@]}" hostile
+}
+
+fuzz() {
+    TAKO_FUZZ_JOBS=1 phase fuzz 300 "${mk[@]}" fuzz-smoke DEPS=no
+}
+
+target() { # name, limit, target
+    phase "$1" "$2" "${mk[@]}" "$3"
 }
 
 # Does the automatic choice find io_uring here?  Its own tests say what happens where it does not.
@@ -88,60 +135,82 @@ has_io_uring() {
     [[ $(timeout 2 "$showcase" --http 127.0.0.1:0 --quiet 2>&1 </dev/null) == *"runtime io_uring"* ]]
 }
 
-# One at a time: the other CPU runs tests that have deadlines.
-unit() { # suffix, make variables...
-    TAKO_UNIT_JOBS=${TAKO_UNIT_JOBS:-1} phase "unit$1" 600 "${mk[@]}" unit "${@:2}"
+# ---- Jobs and lanes ---------------------------------------------------------------------
+
+names=()
+declare -A needs command
+
+job() { # phase, the phases it needs or "", command of words without spaces...
+    names+=("$1")
+    needs[$1]=$2
+    command[$1]=${*:3}
 }
 
-# What a runtime has a part in, and threads: the rest is the same on one of them, in one thread.
-some() {
-    printf 'tests/integration/test_%s.py ' runtime lifecycle restarts balance exchange http1 limits static \
-        h2 h2_exchange tls tls_early upgrade ws_life ws_ends events topics redis observability examples soak
+# Long ones first, what others need before them; each test runs on both runtimes, in one build or another.
+list_jobs() {
+    local ring=no full=all
+    has_io_uring && ring=yes full=some
+    [[ $ring == yes ]] || echo "--      no io_uring here: its phases are left out"
+    job integration-epoll "" integration epoll - 1 $full
+    job seams "" target seams 30 seams
+    job headers "" target headers 120 headers
+    job abi "" target abi 60 abi
+    job install "" target install 120 install-test
+    job build-asan "" programs address,undefined
+    job unit "" unit -
+    [[ $ring == yes ]] && job integration-io_uring "" integration io_uring - 0.5 all
+    job integration-epoll-asan build-asan integration epoll address,undefined 0.25 all
+    job build-tsan "" programs thread
+    job unit-asan build-asan unit address,undefined
+    job integration-epoll-tsan build-tsan integration epoll thread 0.25 some
+    job unit-tsan build-tsan unit thread
+    [[ $ring == yes ]] && job integration-io_uring-asan build-asan integration io_uring address,undefined 0.1 few
+    [[ $ring == yes ]] && job integration-io_uring-tsan build-tsan integration io_uring thread 0.1 few
+    job fuzz "" fuzz
+    job hostile-epoll "" hostile epoll
+    [[ $ring == yes ]] && job hostile-io_uring "" hostile io_uring
+    job integration-tls "" over_tls
+    job build-clang "" clang
+    job docs "" target docs 120 docs-test
+    job valgrind "" target valgrind 180 valgrind
 }
 
-suites() { # suffix, scale on epoll, scale on io_uring, make variables...
-    local part=()
-    [[ $1 == -tsan ]] && part=(PYTEST_ARGS="$(some)")
-    integration epoll "$1" "$2" "${@:4}" "${part[@]}"
-    if has_io_uring; then
-        [[ -n $1 ]] && part=(PYTEST_ARGS="$(some)")
-        integration io_uring "$1" "$3" "${@:4}" "${part[@]}"
-    else
-        echo "--      no io_uring here: integration-io_uring$1 is left out"
-    fi
+# Has what it needs been done?  What needs something that failed is given up.
+ready() { # job
+    local need
+    for need in ${needs[$1]}; do
+        [[ -e $logs/$need.rc ]] || return 1
+        [[ $(<"$logs/$need.rc") == 0 ]] && continue
+        mkdir "$logs/$1.taken" 2>/dev/null && echo "--      $1 is left out: $need failed"
+        return 1
+    done
 }
 
-programs() { # suffix, make variables...
-    phase "build$1" 420 "${mk[@]}" all unit-programs test-programs "${@:2}"
+# The next job that can run, into $next; false when there is none left.
+take() {
+    local name left
+    while :; do
+        left=no
+        for name in "${names[@]}"; do
+            [[ -e $logs/$name.taken ]] && continue
+            left=yes
+            ready "$name" && mkdir "$logs/$name.taken" 2>/dev/null && next=$name && return 0
+        done
+        [[ $left == yes ]] || return 1
+        sleep 0.2
+    done
 }
 
-run_lane() {
+lane() { # first port
+    local next words from waited=0
     trap 'kill $child 2>/dev/null; exit 143' TERM
-    suites "" 1 0.5
-    hostile epoll
-    has_io_uring && hostile io_uring
-    phase valgrind 180 "${mk[@]}" valgrind
-    # The HTTP suite once more, over TLS.
-    TAKO_TEST_OVER=tls TAKO_TEST_SCALE=0.25 phase integration-tls 420 "${mk[@]}" integration \
-        PYTEST_ARGS="$(printf 'tests/integration/test_%s.py ' http1 exchange routing static)"
-    after build-asan suites -asan 0.25 0.1 SAN=address,undefined
-    after build-tsan suites -tsan 0.25 0.1 SAN=thread
-}
-
-build_lane() {
-    trap 'kill $child 2>/dev/null; exit 143' TERM
-    phase seams 30 "${mk[@]}" seams
-    phase headers 120 "${mk[@]}" headers
-    phase abi 60 "${mk[@]}" abi
-    phase install 120 "${mk[@]}" install-test
-    phase docs 120 "${mk[@]}" docs-test
-    unit ""
-    programs -asan SAN=address,undefined
-    programs -tsan SAN=thread
-    programs -clang CC="${CLANG:-clang}"
-    unit -asan SAN=address,undefined
-    unit -tsan SAN=thread
-    TAKO_FUZZ_JOBS=1 phase fuzz 300 "${mk[@]}" fuzz-smoke DEPS=no
+    export TAKO_TEST_PORTS=$1
+    while from=$SECONDS && take; do
+        ((waited += SECONDS - from))
+        read -ra words <<<"${command[$next]}"
+        "${words[@]}"
+    done
+    echo "--      a lane is done after $((SECONDS - started)) s, of which it waited $waited s"
 }
 
 lanes=()
@@ -157,12 +226,18 @@ trap stop EXIT
 if [[ ${DEPS-} != no ]]; then scripts/deps.sh check || exit; fi
 
 if [[ -n ${SAN-} ]]; then
-    programs "" && { TAKO_UNIT_JOBS=$(nproc) unit ""; suites "" 0.5 0.25; }
+    if programs "$SAN"; then
+        TAKO_UNIT_JOBS=$(nproc) unit "$SAN"
+        integration epoll "$SAN" 0.5 all
+        if has_io_uring; then integration io_uring "$SAN" 0.25 some; fi
+    fi
 elif phase build 600 "${mk[@]}" all unit-programs test-programs bench-programs; then
     child=
-    run_lane &
+    mk=("$make" --no-print-directory) # each lane has one CPU
+    list_jobs
+    lane 20000 &
     lanes+=($!)
-    build_lane &
+    lane 25000 &
     lanes+=($!)
     wait "${lanes[@]}"
     lanes=()
