@@ -197,10 +197,9 @@ static void arm(struct tako__h2 *h)
 	if (c->flags & (TAKO__CONN_LINGERING | TAKO__CONN_CLOSING))
 		return;
 	at = next_look(h, now);
-	/* A look that is due already is not put off by the next byte: a peer that drips would
+	/* A look that is to come, or due, is not put off by the next byte: a peer that drips would
 	 * never be looked at. */
-	if (c->deadline_ns > now && c->deadline_ns < at &&
-	    c->deadline_ns <= now + c->worker->srv->tick_ns)
+	if (c->deadline_ns < at && c->deadline_ns <= now + c->worker->srv->tick_ns)
 		return;
 	tako__conn_deadline(c, at);
 }

@@ -104,8 +104,9 @@ struct tako__h2_stream {
 	uint64_t received_bytes;
 	struct tako__h2_stash *stash; /* oldest first */
 	struct tako__h2_stash **stash_tail;
-	uint64_t since_ns; /* of the wait for its next byte */
-	uint64_t body_ns;  /* it began */
+	uint64_t since_ns;   /* of the wait for its next byte */
+	uint64_t body_ns;    /* it began, if we had taken it all the time since */
+	uint64_t untaken_ns; /* since when we have not; 0: we do */
 
 	/* The response's.  Ops wait here and leave in slices, a frame each. */
 	struct tako_send *head;
@@ -233,13 +234,20 @@ void tako__h2_stream_later(struct tako__h2_stream *s);
 /* Deliver what waited, let its writer go on, end what is answered; `sent`: all frames that were due
  * have left.  What it cannot do yet it wants to be called for again. */
 void tako__h2_stream_look(struct tako__h2_stream *s, bool sent);
-/* The peer has kept it waiting too long, or is about to.  Once a tick. */
-void tako__h2_stream_check(struct tako__h2_stream *s, uint64_t now_ns);
+/* Its reader takes bytes now, and its writer, who may be the same, is not too far behind. */
+bool tako__h2_stream_takes(const struct tako__h2_stream *s);
 
 void tako__h2_read_more(struct tako__exchange *x);
 void tako__h2_stop(struct tako__exchange *x, int err);
 void tako__h2_leave(struct tako__exchange *x);
 void tako__h2_done(struct tako__exchange *x);
+
+/* ---- h2_time.c: how long a stream may wait --------------------------------------------- */
+
+/* The peer has kept it waiting too long, or is about to.  Once a tick. */
+void tako__h2_stream_check(struct tako__h2_stream *s, uint64_t now_ns);
+/* Its body may be taken now and was not, or the other way round: whose time it is from here on. */
+void tako__h2_stream_pause(struct tako__h2_stream *s);
 
 /* ---- h2_write.c: responses ------------------------------------------------------------ */
 

@@ -302,6 +302,8 @@ void tako__h2_stream_request(struct tako__h2_stream *s, bool end)
 		prioritise(s, head->priority);
 	if (TAKO__LIKELY(status == 0)) {
 		tako__exchange_run(x, x->raw_path.p);
+		if (!end)
+			tako__h2_stream_pause(s);
 		return;
 	}
 	if (status == TAKO__H2_MALFORMED) {
@@ -339,8 +341,7 @@ void tako__h2_stream_trailers(struct tako__h2_stream *s, bool end)
 
 /* ---- Bodies ----------------------------------------------------------------------------- */
 
-/* Its reader takes bytes now, and its writer, who may be the same, is not too far behind. */
-static bool takes(const struct tako__h2_stream *s)
+bool tako__h2_stream_takes(const struct tako__h2_stream *s)
 {
 	const struct tako__exchange *x = s->x;
 
@@ -399,7 +400,7 @@ void tako__h2_stream_data(struct tako__h2_stream *s, const char *p, size_t n)
 	}
 	/* No more: the client did not wait, or was told (RFC 9110 section 10.1.1). */
 	s->x->flags &= ~TAKO__X_EXPECTS;
-	if (!s->stash && takes(s)) {
+	if (!s->stash && tako__h2_stream_takes(s)) {
 		tako__exchange_data(s->x, p, n, false);
 		consume(s, n);
 	} else if (!add_stash(s, p, n)) {
@@ -407,12 +408,13 @@ void tako__h2_stream_data(struct tako__h2_stream *s, const char *p, size_t n)
 		tako__h2_stream_reset(s, NGHTTP2_INTERNAL_ERROR);
 		consume(s, n);
 	}
+	tako__h2_stream_pause(s);
 }
 
 /* What waited, as far as it is taken.  The exchange may be over after each piece. */
 static void deliver(struct tako__h2_stream *s)
 {
-	while (s->stash && takes(s)) {
+	while (s->stash && tako__h2_stream_takes(s)) {
 		struct tako__h2_stash *b = s->stash;
 
 		s->stash = b->next;
@@ -423,7 +425,7 @@ static void deliver(struct tako__h2_stream *s)
 		consume(s, b->n);
 		tako__free(b, sizeof *b + b->cap);
 	}
-	if (!s->stash && (s->flags & TAKO__H2S_RECEIVED) && takes(s) &&
+	if (!s->stash && (s->flags & TAKO__H2S_RECEIVED) && tako__h2_stream_takes(s) &&
 	    !(s->x->flags & TAKO__X_BODY_DONE))
 		tako__exchange_data(s->x, NULL, 0, true);
 }
@@ -496,84 +498,10 @@ void tako__h2_stream_look(struct tako__h2_stream *s, bool sent)
 			tako__exchange_writable(s->x);
 	}
 	deliver(s);
+	if (!(s->flags & TAKO__H2S_RECEIVED))
+		tako__h2_stream_pause(s);
 	if (sent)
 		end_early(s);
 	else if (s->flags & TAKO__H2S_FINAL)
 		tako__h2_stream_later(s);
-}
-
-static void time_out(struct tako__h2_stream *s)
-{
-	tako__add(&s->h->c->worker->stats.timeouts, 1);
-	s->flags |= TAKO__H2S_OURS;
-}
-
-static bool body_too_slow(const struct tako__h2_stream *s, uint64_t now_ns)
-{
-	const tako_server_config *cfg = config(s);
-	uint64_t elapsed = now_ns - s->body_ns;
-
-	if (now_ns - s->since_ns >= tako__ms_ns(cfg->body_timeout_ms))
-		return true;
-	return cfg->min_rate_bytes != TAKO_OFF && elapsed > tako__ms_ns(cfg->min_rate_grace_ms) &&
-	       tako__per_second(s->received_bytes, elapsed) < cfg->min_rate_bytes;
-}
-
-/* The peer's window, not the others' turn, keeps our bytes here.  As long as those that filled it have
- * not left he cannot open it; whether they leave is the connection's to look at. */
-static bool is_blocked(const struct tako__h2_stream *s)
-{
-	/* The library does not send an end either, though an empty frame needs no window. */
-	bool has_end = (s->flags & (TAKO__H2S_ENDED | TAKO__H2S_FINAL)) == TAKO__H2S_ENDED;
-
-	return (s->queued_bytes || has_end) && s->h->c->sock.sent_bytes >= s->out_at &&
-	       (nghttp2_session_get_stream_remote_window_size(s->h->session, s->id) <= 0 ||
-	        tako__h2_window(s->h) <= 0);
-}
-
-/* A window that opens by a byte at a time holds memory as one that does not open. */
-static bool write_too_slow(struct tako__h2_stream *s, uint64_t now_ns)
-{
-	const tako_server_config *cfg = config(s);
-	uint64_t elapsed;
-
-	if (!is_blocked(s)) {
-		s->flags &= ~TAKO__H2S_BLOCKED;
-		return false;
-	}
-	if (!(s->flags & TAKO__H2S_BLOCKED)) {
-		s->flags |= TAKO__H2S_BLOCKED;
-		s->blocked_ns = now_ns;
-		s->blocked_bytes = s->sent_bytes;
-		s->progress_bytes = s->sent_bytes;
-		s->progress_ns = now_ns;
-		return false;
-	}
-	if (s->sent_bytes != s->progress_bytes) {
-		s->progress_bytes = s->sent_bytes;
-		s->progress_ns = now_ns;
-	}
-	elapsed = now_ns - s->blocked_ns;
-	return now_ns - s->progress_ns >= tako__ms_ns(cfg->write_timeout_ms) ||
-	       (cfg->min_rate_bytes != TAKO_OFF && elapsed > tako__ms_ns(cfg->min_rate_grace_ms) &&
-	        tako__per_second(s->sent_bytes - s->blocked_bytes, elapsed) < cfg->min_rate_bytes);
-}
-
-void tako__h2_stream_check(struct tako__h2_stream *s, uint64_t now_ns)
-{
-	struct tako__exchange *x = s->x;
-
-	if (s->flags & (TAKO__H2S_CUT | TAKO__H2S_CLOSED))
-		return;
-	if (write_too_slow(s, now_ns)) {
-		time_out(s);
-		tako__h2_stream_reset(s, NGHTTP2_CANCEL);
-		return;
-	}
-	if (!x || (x->flags & (TAKO__X_BODY_DONE | TAKO__X_TAKEN)) ||
-	    (s->flags & TAKO__H2S_RECEIVED) || !takes(s) || !body_too_slow(s, now_ns))
-		return;
-	time_out(s);
-	s->flags |= TAKO__H2S_DISCARD;
-	tako__exchange_break(x, 408, TAKO_ETIMEDOUT);
 }
