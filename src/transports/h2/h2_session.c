@@ -37,6 +37,17 @@ static void begin_head(struct tako__h2 *h, struct tako__h2_stream *s, bool trail
 	h->head.target_bytes_max = cfg->max_line_bytes;
 }
 
+/* RFC 9113 section 5.1.2: the stream's error, not the connection's.  Its fields are decompressed, for
+ * the sake of the next ones, and nothing is done for it; how many such a peer may send is counted as that
+ * of all frames that bring nothing (h2_limits.c). */
+static int refuse_stream(struct tako__h2 *h, int32_t id)
+{
+	int rc = nghttp2_submit_rst_stream(h->session, NGHTTP2_FLAG_NONE, id,
+	                                   NGHTTP2_REFUSED_STREAM);
+
+	return rc == 0 ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE;
+}
+
 static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
 {
 	struct tako__h2 *h = arg;
@@ -49,6 +60,8 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
 			begin_head(h, s, true);
 		return 0;
 	}
+	if (TAKO__UNLIKELY(h->stream_count >= h->c->worker->srv->cfg.h2_max_concurrent_streams))
+		return refuse_stream(h, frame->hd.stream_id);
 	s = tako__h2_stream_new(h, frame->hd.stream_id);
 	/* RST_STREAM with INTERNAL_ERROR. */
 	if (!s)
@@ -278,7 +291,6 @@ static int submit_settings(struct tako__h2 *h)
 {
 	const tako_server_config *cfg = &h->c->worker->srv->cfg;
 	const nghttp2_settings_entry iv[] = {
-		{NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, cfg->h2_max_concurrent_streams},
 		{NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, cfg->h2_max_header_list_bytes},
 		{NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, cfg->h2_stream_window_bytes},
 		{NGHTTP2_SETTINGS_MAX_FRAME_SIZE, cfg->h2_max_frame_bytes},
@@ -292,6 +304,29 @@ static int submit_settings(struct tako__h2 *h)
 	return nghttp2_submit_settings(h->session, NGHTTP2_FLAG_NONE, iv, count);
 }
 
+/* The library does not know how many streams there may be: it would end the connection of who goes
+ * beyond that, where on_begin_headers() refuses the stream.  So the peer is told here, in the first
+ * frame that the library has ready. */
+static int say_settings(struct tako__h2 *h)
+{
+	enum { ENTRY_BYTES = 6, LENGTH_AT = 2, SETTINGS_BYTES_MAX = 96 };
+	uint32_t max = h->c->worker->srv->cfg.h2_max_concurrent_streams;
+	uint8_t text[TAKO__H2_FRAME_HEAD_BYTES + SETTINGS_BYTES_MAX];
+	const uint8_t *p;
+	ssize_t n = nghttp2_session_mem_send(h->session, &p);
+
+	if (n <= 0 || (size_t)n > sizeof text - ENTRY_BYTES)
+		return TAKO_ENOMEM;
+	memcpy(text, p, (size_t)n);
+	text[LENGTH_AT] = (uint8_t)(text[LENGTH_AT] + ENTRY_BYTES);
+	memcpy(text + n,
+	       (uint8_t[ENTRY_BYTES]){0, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS,
+	                              (uint8_t)(max >> 24), (uint8_t)(max >> 16),
+	                              (uint8_t)(max >> 8), (uint8_t)max},
+	       ENTRY_BYTES);
+	return tako__conn_write(h->c, (const char *)text, (size_t)n + ENTRY_BYTES);
+}
+
 int tako__h2_session_open(struct tako__h2 *h)
 {
 	const tako_server_config *cfg = &h->c->worker->srv->cfg;
@@ -301,7 +336,7 @@ int tako__h2_session_open(struct tako__h2 *h)
 		h->session = NULL;
 		return TAKO_ENOMEM;
 	}
-	if (submit_settings(h) != 0 ||
+	if (submit_settings(h) != 0 || say_settings(h) < 0 ||
 	    nghttp2_session_set_local_window_size(h->session, NGHTTP2_FLAG_NONE, 0,
 	                                          (int32_t)cfg->h2_connection_window_bytes) != 0)
 		return TAKO_ENOMEM;
