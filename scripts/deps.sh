@@ -36,6 +36,7 @@ check  ?nodejs              integration tests: another HTTP/2 client
 check  ?node-ws             integration tests: a WebSocket client
 check   redis-server        integration tests: topics between processes
 check   openssl             integration tests: certificates, and a TLS client that is not ours
+check   testssl.sh          integration tests: what it finds wrong with our TLS
 check   wrk                 integration tests: load
 check   apache2-utils       integration tests: ab, an HTTP/1.0 client
 check   chromium            integration tests: a browser opens the page
