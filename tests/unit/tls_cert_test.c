@@ -212,6 +212,43 @@ static void test_refused(void **state)
 	refuses(&c, TAKO_ESYS, "OCSP");
 }
 
+/* A key of its own curve's (RFC 5915), whose scalar is n bytes of 0x7f. */
+static tako_str ec_key(char *to, const char *curve, size_t curve_n, size_t n)
+{
+	char *at = to;
+	const char head[] = {0x30, (char)(5 + n + 2 + curve_n), 2, 1, 1, 4, (char)n};
+
+	memcpy(at, head, sizeof head);
+	at += sizeof head;
+	memset(at, 0x7f, n);
+	at += n;
+	*at++ = (char)0xa0;
+	*at++ = (char)curve_n;
+	memcpy(at, curve, curve_n);
+	return (tako_str){to, (size_t)(at - to) + curve_n};
+}
+
+/* What wolfSSL may not be asked about, and is not. */
+static void test_large_keys(void **state)
+{
+	static const char p256[] = "\6\10\x2a\x86\x48\xce\x3d\3\1\7";
+	static const char p384[] = "\6\5\x2b\x81\4\0\x22";
+	tako_cert_config c = files("a.pem", "a.key");
+	struct tako__tls_blob pem = {NULL, 0};
+	char key[128];
+
+	(void)state;
+	c.cert_file = c.key_file = NULL;
+	c.cert = slurp("a.pem", &pem);
+	c.key = ec_key(key, p256, sizeof p256 - 1, 32);
+	refuses(&c, TAKO_ETLS, "not this certificate's");
+	c.key = ec_key(key, p256, sizeof p256 - 1, 33);
+	refuses(&c, TAKO_ETLS, "larger than its curve");
+	c.key = ec_key(key, p384, sizeof p384 - 1, 48);
+	refuses(&c, TAKO_ETLS, "larger than the certificate's curve");
+	tako__tls_wipe(&pem);
+}
+
 /* Whatever is cut off or changed, it is refused or it is the same certificate: nothing crashes. */
 static void test_damaged(void **state)
 {
@@ -422,15 +459,11 @@ static int tear_down(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_self_signed),
-		cmocka_unit_test(test_matches),
-		cmocka_unit_test(test_memory),
-		cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_damaged),
-		cmocka_unit_test(test_reload),
-		cmocka_unit_test(test_reload_from_threads),
-		cmocka_unit_test(test_watch),
-		cmocka_unit_test(test_allocations),
+		cmocka_unit_test(test_self_signed), cmocka_unit_test(test_matches),
+		cmocka_unit_test(test_memory),      cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_large_keys),  cmocka_unit_test(test_damaged),
+		cmocka_unit_test(test_reload),      cmocka_unit_test(test_reload_from_threads),
+		cmocka_unit_test(test_watch),       cmocka_unit_test(test_allocations),
 	};
 
 	if (failalloc_install() < 0)

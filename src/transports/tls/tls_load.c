@@ -17,6 +17,7 @@ enum {
 	PASSWORD_BYTES = 1024,
 	KEY_BYTES_MAX = 64 << 10,
 	NAMES_BYTES_MAX = 64 << 10, /* of all names that one certificate may have */
+	SPKI_BYTES = 256,           /* of a key on a curve; an RSA key does not fit */
 };
 
 /* ---- The key ------------------------------------------------------------------------------ */
@@ -81,21 +82,28 @@ static int open_key(struct tako__tls_blob *out, const struct tako__tls_blob *key
 }
 
 /* wolfSSL (5.5.4) writes a scalar that is longer than its curve's in front of its buffer when it
- * compares key and certificate.  Our own build of it is mended, others may not be. */
-static int check_key(const struct tako__tls_blob *key)
+ * compares key and certificate, which it does on the certificate's curve.  Our own build of it is
+ * mended, others may not be.  `curve_bytes`: the certificate's; 0: its key is of another kind. */
+static int check_key(const struct tako__tls_blob *key, int curve_bytes)
 {
+	const char *whose = NULL;
 	ecc_key ec;
 	word32 at = 0;
-	bool sound = true;
 
 	if (wc_ecc_init(&ec) != 0)
 		return tako__fail(TAKO_ENOMEM, "private key: out of memory");
-	if (wc_EccPrivateKeyDecode((const unsigned char *)key->p, &at, &ec, (word32)key->n) == 0)
-		sound = mp_unsigned_bin_size(&ec.k) <= wc_ecc_size(&ec);
+	if (wc_EccPrivateKeyDecode((const unsigned char *)key->p, &at, &ec, (word32)key->n) == 0) {
+		int n = mp_unsigned_bin_size(&ec.k);
+
+		if (n > wc_ecc_size(&ec))
+			whose = "its";
+		else if (curve_bytes && n > curve_bytes)
+			whose = "the certificate's";
+	}
 	wc_ecc_free(&ec);
 	if (tako__tls_lib_short())
 		return tako__fail(TAKO_ENOMEM, "private key: out of memory");
-	return sound ? 0 : tako__fail(TAKO_ETLS, "the private key is larger than its curve");
+	return whose ? tako__fail(TAKO_ETLS, "the private key is larger than %s curve", whose) : 0;
 }
 
 static int load_key(struct tako__tls_blob *out, const tako_cert_config *cfg)
@@ -195,7 +203,25 @@ static int describe(struct tako__cert_version *v, WOLFSSL_X509 *x)
 	return collect_names(&v->names, x);
 }
 
-static int load_chain(struct tako__cert_version *v, const tako_cert_config *cfg)
+/* What can be decoded is as large as the largest curve's. */
+static int curve_bytes_of(WOLFSSL_X509 *x)
+{
+	unsigned char spki[SPKI_BYTES];
+	int n = sizeof spki;
+	word32 at = 0;
+	ecc_key ec;
+	int bytes = 0;
+
+	if (wolfSSL_X509_get_pubkey_buffer(x, spki, &n) != WOLFSSL_SUCCESS || wc_ecc_init(&ec) != 0)
+		return 0;
+	if (wc_EccPublicKeyDecode(spki, &at, &ec, (word32)n) == 0)
+		bytes = wc_ecc_size(&ec);
+	wc_ecc_free(&ec);
+	return bytes;
+}
+
+static int load_chain(struct tako__cert_version *v, const tako_cert_config *cfg,
+                      int *ret_curve_bytes)
 {
 	WOLFSSL_X509 *x;
 	int rc = cfg->cert_file ? tako__tls_read_file(&v->chain, cfg->cert_file, "certificate")
@@ -209,6 +235,7 @@ static int load_chain(struct tako__cert_version *v, const tako_cert_config *cfg)
 		return tako__fail(TAKO_ETLS, "%.200s is not a certificate",
 		                  cfg->cert_file ? cfg->cert_file : "what was given");
 	rc = describe(v, x);
+	*ret_curve_bytes = curve_bytes_of(x);
 	wolfSSL_X509_free(x);
 	return tako__tls_lib_short() ? tako__fail(TAKO_ENOMEM, "certificate: out of memory") : rc;
 }
@@ -226,16 +253,17 @@ static int try_out(const struct tako__cert_version *v)
 int tako__cert_load(struct tako__cert_version **out, const tako_cert_config *cfg)
 {
 	struct tako__cert_version *v = tako__zalloc(sizeof *v);
+	int curve_bytes = 0;
 	int rc;
 
 	if (!v)
 		return tako__fail(TAKO_ENOMEM, "certificate: out of memory");
 	atomic_init(&v->refs, 1);
-	rc = load_chain(v, cfg);
+	rc = load_chain(v, cfg, &curve_bytes);
 	if (rc == 0)
 		rc = load_key(&v->key, cfg);
 	if (rc == 0)
-		rc = check_key(&v->key);
+		rc = check_key(&v->key, curve_bytes);
 	if (rc == 0 && cfg->ocsp_file)
 		rc = tako__tls_read_file(&v->ocsp, cfg->ocsp_file, "OCSP response");
 	if (rc == 0 && cfg->ocsp_file)
