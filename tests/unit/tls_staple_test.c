@@ -121,13 +121,22 @@ static void test_broken(void **state)
 	assert_true(changed > sizeof broken);
 }
 
+/* Which wolfSSL none is given out with.  What is linked here staples: test_tls.py does. */
+static void test_which_leaks(void **state)
+{
+	(void)state;
+	assert_true(tako__tls_staple_leaks(0x05005004, false));
+	assert_true(tako__tls_staple_leaks(0x05002000, false));
+	assert_false(tako__tls_staple_leaks(0x05006000, false));
+	assert_false(tako__tls_staple_leaks(0x05005004, true));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_good),
-		cmocka_unit_test(test_verdicts),
-		cmocka_unit_test(test_cut_and_longer),
-		cmocka_unit_test(test_broken),
+		cmocka_unit_test(test_good),           cmocka_unit_test(test_verdicts),
+		cmocka_unit_test(test_cut_and_longer), cmocka_unit_test(test_broken),
+		cmocka_unit_test(test_which_leaks),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -268,18 +268,27 @@ static int check_signature(const struct tako__cert_version *v, struct span by)
 	                                                     "certificate's signer");
 }
 
+/* Later ones do not. */
+bool tako__tls_staple_leaks(uint32_t version, bool is_mended)
+{
+	return version <= LEAKS && !is_mended;
+}
+
 int tako__tls_staple_check(const struct tako__cert_version *v)
 {
+#ifdef TAKO__WOLFSSL_MENDED
+	const bool mended = true;
+#else
+	const bool mended = false;
+#endif
 	struct span by = signers(v);
 	int rc;
 
-#ifndef TAKO__WOLFSSL_MENDED
-	if (wolfSSL_lib_version_hex() <= LEAKS)
+	if (tako__tls_staple_leaks(wolfSSL_lib_version_hex(), mended))
 		return tako__fail(TAKO_ENOTSUP,
 		                  "ocsp_file: wolfSSL %s loses memory with each TLS 1.3 "
 		                  "handshake that asks for a staple",
 		                  wolfSSL_lib_version());
-#endif
 	if (!by.n)
 		return tako__fail(TAKO_ETLS, "ocsp_file needs a chain that holds the certificate's "
 		                             "signer");

@@ -28,6 +28,8 @@ enum tako__tls_staple_verdict tako__tls_staple_read(struct tako__tls_staple *out
                                                     const unsigned char *p, size_t n,
                                                     const unsigned char *serial, size_t serial_n);
 
+/* Would a wolfSSL of this version (its LIBWOLFSSL_VERSION_HEX) lose memory with each staple? */
+bool tako__tls_staple_leaks(uint32_t version, bool is_mended);
 /* Is v->ocsp worth stapling?  TAKO_ETLS says why not; TAKO_ENOTSUP: with this wolfSSL none is. */
 int tako__tls_staple_check(const struct tako__cert_version *v);
 /* Let a context staple it; it has been checked. */
