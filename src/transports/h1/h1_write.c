@@ -326,6 +326,19 @@ int tako__h1_data(struct tako__exchange *x, const char *p, size_t n)
 	return rc < 0 ? rc : tako__conn_write(c, "\r\n", 2);
 }
 
+/* What is lent from outside the connection's own callbacks ends in none of its looks at the clock, and
+ * with nothing more to send there may never be one: whether the peer takes it is asked in a while. */
+static void watch(struct tako__conn *c)
+{
+	uint64_t look;
+
+	if (c->flags & (TAKO__CONN_ENTERED | TAKO__CONN_DIRTY))
+		return;
+	look = tako__now_ns(c->worker) + c->worker->srv->tick_ns;
+	if (c->deadline_ns > look)
+		tako__conn_deadline(c, look);
+}
+
 int tako__h1_lend(struct tako__exchange *x, struct tako_send *op)
 {
 	struct tako__conn *c = x->conn;
@@ -336,6 +349,7 @@ int tako__h1_lend(struct tako__exchange *x, struct tako_send *op)
 	/* Behind half a chunk head, or none, its bytes would be taken for one. */
 	if (rc < 0)
 		op->n = 0;
+	watch(c);
 	sent = tako__conn_send(c, op); /* in any case: it must complete */
 	if (rc == 0)
 		rc = sent;
@@ -366,6 +380,7 @@ int tako__h1_share(struct tako__exchange *x, struct tako_send *op, struct tako__
 		op->p = tako__shared_data(sh) - sh->frame_n;
 		op->n = sh->frame_n + sh->n + 2;
 	}
+	watch(c);
 	return tako__conn_send(c, op);
 }
 

@@ -133,9 +133,6 @@ static int ready(tako_ws *ws, bool droppable)
 	if (TAKO__UNLIKELY(ws->state != TAKO__WS_OPEN))
 		return TAKO_ESTATE;
 	unsent = x->proto->unsent(x);
-	/* What is lent passes the connection by: is the peer taking anything?  It looks when it is entered. */
-	if (TAKO__UNLIKELY(unsent))
-		tako__conn_touch(x->conn);
 	if (TAKO__UNLIKELY(unsent >= ws->conf->cfg.max_unsent_bytes))
 		return too_slow(ws, unsent, droppable);
 	return 0;
