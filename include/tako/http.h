@@ -4,7 +4,7 @@
  *
  * A request and its response are one exchange.  Both live until the response has
  * ended, its deferrals are done and its bodies are finished; whatever a getter
- * returned lives as long.  All of it belongs to one loop: functions marked [loop] are
+ * returned lives as long, unless it becomes a WebSocket (tako_ws_accept()).  All of it belongs to one loop: functions marked [loop] are
  * called from a handler or callback of that exchange and from nowhere else; other
  * threads reach it through a tako_deferred.
  */

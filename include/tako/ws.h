@@ -116,7 +116,10 @@ typedef struct tako_ws_config {
 
 /* Turn this exchange into a WebSocket: HTTP/1.1 Upgrade, or an extended CONNECT (RFC 8441) of later
  * versions.  Fields set on `res` before go with the answer.  `cfg` is copied; `arg` is passed to its
- * callbacks.  A handler returns what this does.  A request that is no proper handshake is answered
+ * callbacks.  A handler returns what this does.  When it, or whichever callback accepts, has
+ * returned, most of an HTTP/1.1 request's head is given up: what its getters returned before is
+ * gone, so copy what is needed later; they still tell method, target, host and parameters, and of
+ * the fields those that an access log shows.  A request that is no proper handshake is answered
  * here, with a reason as text: 405 (method), 400 (malformed), 426 (no WebSocket was asked for, or
  * not version 13), 403 (origin); that is TAKO_EINVAL.
  *   TAKO_EINVAL  also, answered 500: a setting out of range or without effect, a subprotocol that

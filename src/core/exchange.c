@@ -13,7 +13,7 @@
 #include "core/server.h"
 #include "core/worker.h"
 
-enum { TAKE_BYTES = 448 }; /* a WebSocket, and its part of the answer */
+enum { TAKE_BYTES = 560 }; /* a WebSocket, and its part of the answer */
 
 static void enter(struct tako__exchange *x)
 {
@@ -53,9 +53,9 @@ struct tako__exchange *tako__exchange_new(struct tako__conn *c)
 	return x;
 }
 
-struct tako__exchange *tako__exchange_new_lasting(struct tako__conn *c, size_t arena_bytes)
+struct tako__exchange *tako__exchange_new_lasting(struct tako__conn *c)
 {
-	size_t bytes = sizeof(struct tako__exchange) + arena_bytes + TAKE_BYTES;
+	size_t bytes = sizeof(struct tako__exchange) + TAKE_BYTES;
 	struct tako__exchange *x = tako__alloc(bytes);
 
 	if (!x)
@@ -511,13 +511,23 @@ void tako__exchange_check(struct tako__exchange *x)
 	finish(x);
 }
 
+/* What waited until no user code is on the stack. */
+static TAKO__OUTLINE int do_late(struct tako__exchange *x, int rc)
+{
+	bool empty = x->flags & TAKO__X_EMPTY_DUE;
+
+	if (x->flags & TAKO__X_SHED_DUE)
+		tako__exchange_shed(x);
+	x->flags &= ~(TAKO__X_EMPTY_DUE | TAKO__X_SHED_DUE);
+	if (empty && rc >= 0 && !(x->flags & (TAKO__X_ENDED | TAKO__X_GONE)))
+		rc = take_body(x, NULL, 0, true);
+	return rc;
+}
+
 void tako__exchange_settle(struct tako__exchange *x, int rc)
 {
-	if (TAKO__UNLIKELY(x->flags & TAKO__X_EMPTY_DUE)) {
-		x->flags &= ~TAKO__X_EMPTY_DUE;
-		if (rc >= 0 && !(x->flags & (TAKO__X_ENDED | TAKO__X_GONE)))
-			rc = take_body(x, NULL, 0, true);
-	}
+	if (TAKO__UNLIKELY(x->flags & (TAKO__X_EMPTY_DUE | TAKO__X_SHED_DUE)))
+		rc = do_late(x, rc);
 	if (TAKO__UNLIKELY(rc < 0))
 		tako__exchange_error(x, tako__error_status(rc));
 	x->flags &= ~TAKO__X_RUNNING;

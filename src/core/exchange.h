@@ -49,6 +49,7 @@ struct tako__conn;
 #define TAKO__X_TAKEN 0x4000000u       /* its bytes are a stream of their own */
 #define TAKO__X_SWITCHING 0x8000000u   /* an extended CONNECT: success takes it, or is none */
 #define TAKO__X_EMPTY_DUE 0x400000u    /* asked for a body that has none: told so when it is safe */
+#define TAKO__X_SHED_DUE 0x10000000u   /* most of its head is not needed any more when it is safe */
 
 struct tako__end_hook {
 	struct tako__end_hook *next;
@@ -152,8 +153,14 @@ static inline tako_res *tako__res(struct tako__exchange *x)
 /* A fresh exchange for the connection; NULL without memory. */
 struct tako__exchange *tako__exchange_new(struct tako__conn *c);
 /* The same for a request whose stream may be taken, and which may then be idle for as long as its
- * connection: no larger than it must be for `arena_bytes` and what taking needs. */
-struct tako__exchange *tako__exchange_new_lasting(struct tako__conn *c, size_t arena_bytes);
+ * connection: no larger than it must be for what taking needs. */
+struct tako__exchange *tako__exchange_new_lasting(struct tako__conn *c);
+/* Where its head is kept: x->fields begin it.  NULL without memory. */
+static inline void *tako__exchange_head_room(struct tako__exchange *x, size_t bytes)
+{
+	return TAKO__UNLIKELY(x->own_bytes) ? tako__arena_own(&x->arena, bytes)
+	                                    : tako__arena_alloc(&x->arena, bytes);
+}
 /* The head is complete (fields, method, target and framing are set): route it and run the
  * handler.  The exchange may be over and freed when this returns.  `path` is x->raw_path where it
  * was received, which need not outlive the call: the copy is still on its way to memory, and to
@@ -209,6 +216,9 @@ int tako__exchange_head(struct tako__exchange *x);
  *   TAKO_ECLOSED, TAKO_ENOMEM */
 int tako__exchange_take(struct tako__exchange *x, const char *protocol, tako_res_fn stop_fn,
                         void *stop_arg);
+/* One that lasts gives most of its head's memory back as soon as no callback is running: what stays are
+ * its line, its host and what the access log shows. */
+void tako__exchange_shed(struct tako__exchange *x);
 /* Cut the response off. */
 void tako__exchange_stop(struct tako__exchange *x, int err);
 /* Add a response field without looking at it: name and value must outlive the head. */

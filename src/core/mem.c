@@ -109,8 +109,10 @@ void tako__arena_free(struct tako__arena *a)
 
 static size_t next_chunk_bytes(const struct tako__arena *a)
 {
-	size_t last = a->chunks ? a->chunks->bytes : CHUNK_MIN_BYTES / 2;
+	size_t last = a->chunks ? a->chunks->bytes : 0;
 
+	if (last < CHUNK_MIN_BYTES / 2)
+		last = CHUNK_MIN_BYTES / 2;
 	return last < CHUNK_MAX_BYTES / 2 ? last * 2 : CHUNK_MAX_BYTES;
 }
 
@@ -131,6 +133,22 @@ static char *new_chunk(struct tako__chunk **link, size_t bytes)
 static void *big_block(struct tako__arena *a, size_t bytes)
 {
 	return new_chunk(a->chunks ? &a->chunks->next : &a->chunks, CHUNK_HEAD_BYTES + bytes);
+}
+
+void *tako__arena_own(struct tako__arena *a, size_t bytes)
+{
+	return bytes < SIZE_MAX / 2 ? big_block(a, bytes) : NULL;
+}
+
+void tako__arena_give_back(struct tako__arena *a, void *p)
+{
+	struct tako__chunk *c = (void *)((char *)p - CHUNK_HEAD_BYTES);
+	struct tako__chunk **at = &a->chunks;
+
+	while (*at != c)
+		at = &(*at)->next;
+	*at = c->next;
+	tako__free(c, c->bytes);
 }
 
 void *tako__arena_slow(struct tako__arena *a, size_t bytes)

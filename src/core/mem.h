@@ -85,6 +85,10 @@ static inline void *tako__arena_alloc(struct tako__arena *a, size_t bytes)
 	return p;
 }
 
+/* A block that may be given back before the arena is; whoever does not has nothing to do. */
+void *tako__arena_own(struct tako__arena *a, size_t bytes);
+void tako__arena_give_back(struct tako__arena *a, void *p);
+
 void *tako__arena_zalloc(struct tako__arena *a, size_t bytes);
 /* NUL-terminated copy in the arena. */
 char *tako__arena_strndup(struct tako__arena *a, const char *p, size_t n);

@@ -6,6 +6,7 @@
  */
 #include "core/exchange.h"
 #include "core/res.h"
+#include "core/server.h"
 #include "core/value.h"
 #include "core/worker.h"
 
@@ -27,6 +28,97 @@ static void stop_late(tako_res *res, void *arg)
 	(void)arg;
 	tako__exchange_stopping(tako__x(res));
 }
+
+/* ---- Its head --------------------------------------------------------------------------- */
+
+enum { SHOWN_FIELDS = 2 };
+
+/* What is kept of the head. */
+struct kept {
+	tako_str *views[6];
+	struct tako__field fields[SHOWN_FIELDS];
+	unsigned field_count;
+};
+
+static void find_kept(struct tako__exchange *x, struct kept *k)
+{
+	static const char *const shown[SHOWN_FIELDS] = {"user-agent", "referer"};
+	tako_str *const views[] = {&x->method, &x->target, &x->raw_path,
+	                           &x->query,  &x->host,   &x->request_id};
+
+	memcpy(k->views, views, sizeof views);
+	k->field_count = 0;
+	if (!x->worker->log && !x->worker->srv->cfg.access_fn)
+		return;
+	for (size_t i = 0; i < SHOWN_FIELDS; i++) {
+		const struct tako__field *f = tako__field_find(x->fields, x->field_count, shown[i],
+		                                               strlen(shown[i]));
+
+		if (!f)
+			continue;
+		k->fields[k->field_count] = *f;
+		k->fields[k->field_count++].name = shown[i];
+	}
+}
+
+static size_t kept_bytes(const struct kept *k)
+{
+	size_t bytes = k->field_count * sizeof k->fields[0];
+
+	for (size_t i = 0; i < TAKO__COUNT(k->views); i++)
+		bytes += k->views[i]->n;
+	for (unsigned i = 0; i < k->field_count; i++)
+		bytes += k->fields[i].value_n;
+	return bytes;
+}
+
+static const char *put(char **at, const char *p, size_t n)
+{
+	char *to = *at;
+
+	if (!p)
+		return NULL;
+	if (n)
+		memcpy(to, p, n);
+	*at += n;
+	return to;
+}
+
+/* Fields first, as in the head that it replaces. */
+static void move(struct tako__exchange *x, struct kept *k, struct tako__field *to)
+{
+	bool as_received = x->path.p == x->raw_path.p;
+	char *text = (char *)(to + k->field_count);
+
+	for (size_t i = 0; i < TAKO__COUNT(k->views); i++)
+		k->views[i]->p = put(&text, k->views[i]->p, k->views[i]->n);
+	for (unsigned i = 0; i < k->field_count; i++)
+		k->fields[i].value = put(&text, k->fields[i].value, k->fields[i].value_n);
+	memcpy(to, k->fields, k->field_count * sizeof *to);
+	if (as_received)
+		x->path.p = x->raw_path.p;
+	x->fields = to;
+	x->field_count = k->field_count;
+	x->upgrade = (tako_str){NULL, 0};
+}
+
+void tako__exchange_shed(struct tako__exchange *x)
+{
+	void *old = (void *)(uintptr_t)x->fields;
+	struct kept k;
+	void *to;
+
+	if (!x->own_bytes)
+		return;
+	find_kept(x, &k);
+	to = tako__arena_own(&x->arena, kept_bytes(&k));
+	if (!to)
+		return; /* as large as it was, then */
+	move(x, &k, to);
+	tako__arena_give_back(&x->arena, old);
+}
+
+/* ---- Taking --------------------------------------------------------------------------------- */
 
 int tako__exchange_take(struct tako__exchange *x, const char *protocol, tako_res_fn stop_fn,
                         void *stop_arg)

@@ -210,6 +210,40 @@ static void test_arena_big_keeps_the_rest(void **state)
 	tako__arena_fini(&a);
 }
 
+static void test_arena_gives_back_what_is_its_own(void **state)
+{
+	char first[64];
+	struct tako__arena a;
+	size_t before = failalloc_live();
+	char *own[3];
+	char *p;
+
+	(void)state;
+	tako__arena_init(&a, first, sizeof(first));
+	for (int i = 0; i < 3; i++) {
+		own[i] = tako__arena_own(&a, 100);
+		assert_non_null(own[i]);
+		memset(own[i], 'a' + i, 100);
+	}
+	/* Neither the first memory nor a chunk was begun for them. */
+	assert_true((char *)tako__arena_alloc(&a, 64) >= first);
+	p = tako__arena_alloc(&a, 16);
+	assert_int_equal(failalloc_live(), before + 4);
+	memset(p, 'p', 16);
+	tako__arena_give_back(&a, own[1]);
+	assert_int_equal(failalloc_live(), before + 3);
+	assert_int_equal(own[0][99], 'a');
+	assert_int_equal(own[2][99], 'c');
+	/* Odd sizes are not what chunks grow from. */
+	for (int i = 0; i < 100; i++)
+		assert_non_null(tako__arena_alloc(&a, 16));
+	assert_int_equal(failalloc_live(), before + 3);
+	assert_int_equal(p[15], 'p');
+	assert_null(tako__arena_own(&a, SIZE_MAX - 8));
+	tako__arena_fini(&a);
+	assert_int_equal(failalloc_live(), before);
+}
+
 static void test_arena_too_big(void **state)
 {
 	struct tako__arena a;
@@ -352,6 +386,7 @@ int main(void)
 		TEST(test_arena_empty),
 		TEST(test_arena_growth),
 		TEST(test_arena_big_keeps_the_rest),
+		TEST(test_arena_gives_back_what_is_its_own),
 		TEST(test_arena_too_big),
 		TEST(test_arena_edges),
 		TEST(test_arena_blocks_are_disjoint),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What WebSockets take of memory: nothing per message, little while idle, and if there is none, an end
- * that is told once and leaks nothing.
+ * What WebSockets take of memory: nothing per message, little while idle whoever asked for them, and if
+ * there is none, an end that is told once and leaks nothing.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,117 +14,71 @@
 #include <unistd.h>
 
 #include "unit/failalloc.h"
-#include "unit/stepped.h"
+#include "unit/ws_rig.h"
 
-enum { MESSAGES = 500, IDLE = 200, IDLE_BYTES_MAX = 2048, PART_BYTES = 6000, WAIT_MS = 5000 };
+enum {
+	MESSAGES = 500,
+	IDLE = 200,
+	IDLE_BYTES_MAX = 2048,
+	PACKED_BYTES_MAX = 64 << 10, /* with both windows kept; behind what an idle one takes */
+	PART_BYTES = 6000,
+};
 
-static const char ask[] =
-	"GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-	"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+/* What Chromium sends beside what every client does, with a cookie of the usual length. */
+static const char browser[] =
+	"Pragma: no-cache\r\nCache-Control: no-cache\r\n"
+	"User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) "
+	"Chrome/130.0.0.0 Safari/537.36\r\n"
+	"Origin: https://chat.example.com\r\n"
+	"Accept-Encoding: gzip, deflate, br, zstd\r\n"
+	"Accept-Language: en-GB,en-US;q=0.9,en;q=0.8,de;q=0.7\r\n"
+	"Cookie: session=0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a6978; theme=dark; "
+	"_ga=GA1.2.1234567890.1234567890; consent=analytics%3Dno%26ads%3Dno; "
+	"csrf=9d8c7b6a5f4e3d2c1b0a\r\n"
+	"Sec-WebSocket-Protocol: chat.v2.example.com, chat.v1.example.com\r\n"
+	"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n";
+static const char *const protocols[] = {"chat.v2.example.com", NULL};
 
-static struct stepped server;
-static struct peer peer;
-static int opened, closed;
-
-static void on_open(tako_ws *ws, void *arg)
-{
-	(void)ws, (void)arg;
-	opened++;
-}
-
-static void on_message(tako_ws *ws, int kind, tako_str msg, void *arg)
+static void echo_message(tako_ws *ws, int kind, tako_str msg, void *arg)
 {
 	(void)arg;
 	(void)tako_ws_send(ws, kind, msg);
 }
 
-static void on_close(tako_ws *ws, int code, void *arg)
+static int set_up(void **state)
 {
-	(void)ws, (void)code, (void)arg;
-	closed++;
+	(void)state;
+	ws_rig_config();
+	ws_rig.cfg.on_message = echo_message;
+	ws_rig.cfg.subprotocols = protocols;
+	return 0;
 }
 
-static int accept_one(tako_req *req, tako_res *res, void *arg)
+static int tear_down(void **state)
 {
-	return tako_ws_accept(
-		req, res,
-		TAKO_WS_CONFIG(.on_open = on_open, .on_message = on_message, .on_close = on_close),
-		arg);
-}
-
-static int start(void)
-{
-	tako_router *r = tako_router_new();
-	int rc;
-
-	opened = closed = 0;
-	tako_get(r, "/ws", accept_one, NULL);
-	rc = stepped_start(&server, r, TAKO_SERVER_CONFIG(.worker_count = 1), NULL);
-	tako_router_free(r);
-	return rc;
-}
-
-/* Step until so many bytes have come, the peer is gone, or it takes too long. */
-static bool wait_for(size_t n)
-{
-	for (int i = 0; i < WAIT_MS && peer.n < n && !peer.closed; i++) {
-		stepped_turn(&server, 1);
-		peer_read(&peer);
-	}
-	return peer.n >= n;
-}
-
-static bool shake_hands(void)
-{
-	char *end;
-
-	peer_open(&peer, &server);
-	if (peer.fd < 0 || !peer_send(&peer, &server, ask, sizeof ask - 1))
-		return false;
-	while (wait_for(peer.n + 1)) {
-		end = memmem(peer.data, peer.n, "\r\n\r\n", 4);
-		if (!end)
-			continue;
-		if (memcmp(peer.data, "HTTP/1.1 101 ", 13) != 0)
-			return false;
-		peer_drop(&peer, (size_t)(end + 4 - peer.data));
-		return true;
-	}
-	return false;
-}
-
-/* A client's frame whose key is zero, so that its payload stays as it is. */
-static size_t frame(char *to, unsigned first, size_t n)
-{
-	size_t head = n < 126 ? 6 : 8;
-
-	memset(to, 0, head);
-	to[0] = (char)first;
-	to[1] = (char)(n < 126 ? 0x80 | n : 0xfe);
-	if (n >= 126) {
-		to[2] = (char)(n >> 8);
-		to[3] = (char)n;
-	}
-	memset(to + head, 'x', n);
-	return head + n;
+	(void)state;
+	return ws_rig_stop() < 0 || failalloc_live() || failalloc_wrong();
 }
 
 static void echo(unsigned first, size_t n)
 {
-	static char text[PART_BYTES + 8];
-	size_t bytes = frame(text, first, n);
+	static char text[PART_BYTES];
+	static char frame[PART_BYTES + WS_RIG_FRAME_MORE];
+	size_t bytes;
 
-	assert_true(peer_send(&peer, &server, text, bytes));
-	assert_true(wait_for(bytes - 4));
-	assert_int_equal(peer.n, bytes - 4);
-	peer_drop(&peer, bytes - 4);
+	memset(text, 'x', n);
+	bytes = ws_rig_frame(frame, first, text, n);
+	assert_true(peer_send(&ws_rig.peer, &ws_rig.server, frame, bytes));
+	assert_true(ws_rig_wait(bytes - 4));
+	assert_int_equal(ws_rig.peer.n, bytes - 4);
+	peer_drop(&ws_rig.peer, bytes - 4);
 }
 
 static void nothing_is_allocated_per_message(void **state)
 {
 	(void)state;
-	assert_int_equal(start(), 0);
-	assert_true(shake_hands());
+	assert_int_equal(ws_rig_start(NULL), 0);
+	assert_true(ws_rig_shake(""));
 	for (int i = 0; i < 10; i++)
 		echo(0x81, PART_BYTES);
 	failalloc_arm(0);
@@ -134,52 +88,100 @@ static void nothing_is_allocated_per_message(void **state)
 		echo(0x81, 0);
 	}
 	assert_int_equal(failalloc_count(), 0);
-	peer_close(&peer);
-	assert_true(stepped_stop(&server) >= 0);
-	assert_int_equal(closed, 1);
-	assert_int_equal(failalloc_live() + failalloc_wrong(), 0);
+	(void)ws_rig_stop();
+	assert_int_equal(ws_rig.closes, 1);
+}
+
+/* ---- Idle ------------------------------------------------------------------------------ */
+
+/* A message there and back, so that a compressed one has both its windows. */
+static void pack_one(void)
+{
+	/* "Hello", RFC 7692 section 7.2.3.1. */
+	static const unsigned char hello[] = {0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00};
+	char frame[sizeof hello + WS_RIG_FRAME_MORE];
+	size_t n = ws_rig_frame(frame, 0xc1, hello, sizeof hello);
+
+	assert_true(peer_send(&ws_rig.peer, &ws_rig.server, frame, n));
+	assert_true(ws_rig_wait(2));
+	assert_int_equal((unsigned char)ws_rig.peer.data[0], 0xc1);
+}
+
+/* What each of many takes, once everybody's part is there. */
+static size_t bytes_of_an_idle_one(const char *fields, bool packs)
+{
+	static int fds[IDLE];
+	size_t before = 0;
+	size_t bytes;
+
+	assert_int_equal(ws_rig_start(NULL), 0);
+	for (int i = 0; i < IDLE; i++) {
+		assert_true(ws_rig_shake(fields));
+		fds[i] = ws_rig.peer.fd;
+		if (packs)
+			pack_one();
+		ws_rig_turns();
+		if (i == 0)
+			before = failalloc_live_bytes();
+	}
+	bytes = (failalloc_live_bytes() - before) / (IDLE - 1);
+	for (int i = 0; i < IDLE; i++)
+		close(fds[i]);
+	ws_rig.peer.fd = -1;
+	(void)ws_rig_stop();
+	assert_int_equal(ws_rig.opens, IDLE);
+	assert_int_equal(ws_rig.closes, IDLE);
+	return bytes;
 }
 
 static void idle_ones_are_small(void **state)
 {
-	static int fds[IDLE];
-	size_t before;
+	size_t bytes = bytes_of_an_idle_one("", false);
 
 	(void)state;
-	assert_int_equal(start(), 0);
-	assert_true(shake_hands());
-	fds[0] = peer.fd;
-	before = failalloc_live_bytes();
-	for (int i = 1; i < IDLE; i++) {
-		assert_true(shake_hands());
-		fds[i] = peer.fd;
-	}
-	before = (failalloc_live_bytes() - before) / (IDLE - 1);
-	print_message("%zu bytes per idle WebSocket\n", before);
-	assert_in_range(before, sizeof(void *), IDLE_BYTES_MAX);
-	for (int i = 0; i < IDLE; i++)
-		close(fds[i]);
-	assert_true(stepped_stop(&server) >= 0);
-	assert_int_equal(opened, IDLE);
-	assert_int_equal(closed, IDLE);
-	assert_int_equal(failalloc_live() + failalloc_wrong(), 0);
+	print_message("%zu bytes per idle WebSocket\n", bytes);
+	assert_in_range(bytes, sizeof(void *), IDLE_BYTES_MAX);
 }
+
+static void a_browser_s_are_no_larger(void **state)
+{
+	size_t bytes = bytes_of_an_idle_one(browser, false);
+
+	(void)state;
+	print_message("%zu bytes per idle WebSocket of a browser's\n", bytes);
+	assert_in_range(bytes, sizeof(void *), IDLE_BYTES_MAX);
+}
+
+static void contexts_are_within_their_bound(void **state)
+{
+	size_t bytes;
+
+	(void)state;
+	ws_rig.cfg.deflate = TAKO_WS_DEFLATE(.threshold_bytes = 1);
+	bytes = bytes_of_an_idle_one(browser, true);
+	print_message("%zu bytes per idle WebSocket that compresses\n", bytes);
+	assert_in_range(bytes, IDLE_BYTES_MAX, PACKED_BYTES_MAX);
+}
+
+/* ---- Without memory --------------------------------------------------------------------- */
 
 /* A message in two frames, a ping between them, and a close. */
 static void talk(void)
 {
-	static char text[2 * PART_BYTES + 64];
-	size_t n = frame(text, 0x01, PART_BYTES);
+	static char text[PART_BYTES];
+	static char frames[2 * (PART_BYTES + WS_RIG_FRAME_MORE) + 64];
+	struct peer *peer = &ws_rig.peer;
+	size_t n = ws_rig_frame(frames, 0x01, text, PART_BYTES);
 
-	n += frame(text + n, 0x89, 3);
-	n += frame(text + n, 0x80, PART_BYTES);
-	if (!shake_hands() || !peer_send(&peer, &server, text, n))
+	n += ws_rig_frame(frames + n, 0x89, text, 3);
+	n += ws_rig_frame(frames + n, 0x80, text, PART_BYTES);
+	if (!ws_rig_shake(browser) || !peer_send(peer, &ws_rig.server, frames, n))
 		return;
-	if (!wait_for(4 + 2 * PART_BYTES + 5))
+	if (!ws_rig_wait(4 + 2 * PART_BYTES + 5))
 		return;
-	n = frame(text, 0x88, 0);
-	if (peer_send(&peer, &server, text, n))
-		(void)peer_closed(&peer, &server, WAIT_MS);
+	n = ws_rig_frame(frames, 0x88, "", 0);
+	if (peer_send(peer, &ws_rig.server, frames, n))
+		(void)peer_closed(peer, &ws_rig.server, WS_RIG_WAIT_MS);
 }
 
 static void every_allocation_fails(void **state)
@@ -188,29 +190,30 @@ static void every_allocation_fails(void **state)
 	for (size_t nth = 1;; nth++) {
 		size_t failed;
 
-		assert_int_equal(start(), 0);
+		assert_int_equal(ws_rig_start(NULL), 0);
 		failalloc_arm(nth);
 		talk();
 		failed = failalloc_disarm();
-		peer_close(&peer);
-		assert_true(stepped_stop(&server) >= 0);
-		if (opened != closed || failalloc_live() || failalloc_wrong())
-			fail_msg("allocation %zu: opened %d, closed %d, %zu left", nth, opened,
-			         closed, failalloc_live());
+		assert_true(ws_rig_stop() >= 0);
+		if (ws_rig.opens != ws_rig.closes || failalloc_live() || failalloc_wrong())
+			fail_msg("allocation %zu: opened %u, closed %u, %zu left", nth,
+			         ws_rig.opens, ws_rig.closes, failalloc_live());
 		if (!failed) {
-			assert_int_equal(opened, 1);
+			assert_int_equal(ws_rig.opens, 1);
 			assert_true(nth > 5);
 			break;
 		}
 	}
 }
 
+#define WITH(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(nothing_is_allocated_per_message),
-		cmocka_unit_test(idle_ones_are_small),
-		cmocka_unit_test(every_allocation_fails),
+		WITH(nothing_is_allocated_per_message), WITH(idle_ones_are_small),
+		WITH(a_browser_s_are_no_larger),        WITH(contexts_are_within_their_bound),
+		WITH(every_allocation_fails),
 	};
 	struct rlimit files;
 

@@ -49,7 +49,7 @@ static bool take_text(struct tako__exchange *x, const struct tako__h1_head *head
                       size_t n)
 {
 	size_t fields_n = head->field_count * sizeof(struct tako__field);
-	struct tako__field *fields = tako__arena_alloc(&x->arena, fields_n + n);
+	struct tako__field *fields = tako__exchange_head_room(x, fields_n + n);
 	ptrdiff_t shift;
 	char *text;
 
@@ -111,17 +111,10 @@ static bool last_request(const struct tako__conn *c)
 	return (max && c->request_count >= max) || (c->flags & TAKO__CONN_DRAINING);
 }
 
-/* For the head as take_text() keeps it. */
-static TAKO__OUTLINE struct tako__exchange *new_lasting(struct tako__conn *c,
-                                                        const struct tako__h1_head *head, size_t n)
-{
-	return tako__exchange_new_lasting(c, head->field_count * sizeof(struct tako__field) + n);
-}
-
 static void begin(struct tako__conn *c, struct tako__h1_head *head, const char *p, size_t n)
 {
 	struct tako__h1 *h = tako__h1_of(c);
-	struct tako__exchange *x = TAKO__UNLIKELY(head->switching) ? new_lasting(c, head, n)
+	struct tako__exchange *x = TAKO__UNLIKELY(head->switching) ? tako__exchange_new_lasting(c)
 	                                                           : tako__exchange_new(c);
 
 	c->request_count++;

@@ -149,6 +149,15 @@ static void on_over(tako_req *req, int err, void *arg)
 
 /* ---- Accepting ------------------------------------------------------------------------------------------ */
 
+/* The head that it was found in does not stay. */
+static int keep_subprotocol(tako_ws *ws, tako_str name)
+{
+	char *kept = name.p ? tako__arena_strndup(&ws->x->arena, name.p, name.n) : NULL;
+
+	ws->subprotocol = (tako_str){kept, name.n};
+	return name.p && !kept ? TAKO_ENOMEM : 0;
+}
+
 static tako_ws *ws_new(struct tako__exchange *x, const struct tako__ws_conf *conf,
                        const struct tako__ws_agreed *agreed, void *arg)
 {
@@ -158,12 +167,12 @@ static tako_ws *ws_new(struct tako__exchange *x, const struct tako__ws_conf *con
 		return NULL;
 	ws->x = x;
 	ws->local = tako__ws_local(x->worker);
-	if (!ws->local || (agreed->deflates && tako__ws_pack_init(ws, &agreed->deflate) < 0))
+	if (!ws->local || keep_subprotocol(ws, agreed->subprotocol) < 0 ||
+	    (agreed->deflates && tako__ws_pack_init(ws, &agreed->deflate) < 0))
 		return NULL;
 	ws->conf = tako__ws_conf_get(ws->local, conf);
 	if (!ws->conf)
 		return NULL;
-	ws->subprotocol = agreed->subprotocol;
 	ws->arg = arg;
 	ws->reason = (tako_str){"", 0};
 	ws->since_ns = ws->heard_ns = ws->spoke_ns = tako__ws_now(ws);
@@ -191,6 +200,7 @@ static int take(struct tako__exchange *x, tako_ws *ws)
 	rc = tako_req_on_body(tako__req(x), on_bytes, ws);
 	if (rc < 0)
 		return rc;
+	x->flags |= TAKO__X_SHED_DUE;
 	ws->state = TAKO__WS_OPEN;
 	return 0;
 }
