@@ -260,12 +260,15 @@ check:
 unit: unit-programs
 	@SAN='$(SAN)' scripts/run-unit.sh $(UNIT_PROGS)
 
+# What a build without a feature leaves out, for tests/integration/conftest.py.
+lacks := $(strip $(if $(filter 0,$(TLS)),tls) $(if $(filter 0,$(WS)),ws) $(if $(filter 0,$(REDIS)),redis))
+
 # PYTEST_ARGS="tests/integration/test_x.py -k name" for some of them.
 integration: all test-programs
-	@SAN='$(SAN)' PYTHON='$(PYTHON)' scripts/run-integration.sh '$(abspath $(B))' $(PYTEST_ARGS)
+	@SAN='$(SAN)' TAKO_LACKS='$(lacks)' PYTHON='$(PYTHON)' scripts/run-integration.sh '$(abspath $(B))' $(PYTEST_ARGS)
 # The same with bytes cut up on their way.
 hostile: all test-programs
-	@SAN='$(SAN)' PYTHON='$(PYTHON)' scripts/run-hostile.sh '$(abspath $(B))' $(PYTEST_ARGS)
+	@SAN='$(SAN)' TAKO_LACKS='$(lacks)' PYTHON='$(PYTHON)' scripts/run-hostile.sh '$(abspath $(B))' $(PYTEST_ARGS)
 
 headers:
 	@tests/headers/check.sh

@@ -89,6 +89,11 @@ unit() { # SAN
     TAKO_UNIT_JOBS=${TAKO_UNIT_JOBS:-1} phase "unit$(suffix "$1")" 600 "${mk[@]}" unit SAN="${1#-}"
 }
 
+# What can be left out of a build is: it passes its own tests.
+bare() {
+    TAKO_UNIT_JOBS=${TAKO_UNIT_JOBS:-1} phase unit-bare 600 "${mk[@]}" WS=0 REDIS=0 TLS=0 all unit
+}
+
 files() {
     printf 'tests/integration/test_%s.py ' "$@"
 }
@@ -170,6 +175,7 @@ list_jobs() {
     job hostile-epoll "" hostile epoll
     [[ $ring == yes ]] && job hostile-io_uring "" hostile io_uring
     job integration-tls "" over_tls
+    job unit-bare "" bare
     job build-clang "" clang
     job docs "" target docs 120 docs-test
     job valgrind "" target valgrind 180 valgrind

@@ -1,8 +1,36 @@
 # SPDX-License-Identifier: MIT
 """Fixtures of the integration tests.  A server that a module shares is checked when the module ends."""
+import os
+import re
+
 import pytest
 
 import servers
+
+# What a test needs that a build may lack (make TLS=0 WS=0 REDIS=0), by its file and name.
+NEEDS = {
+    "tls": r"test_tls.*::|\[tls\b",
+    "ws": r"test_ws_.*::|::test_.*websockets|test_card\[(chat|ticks)\]",
+    "redis": r"test_redis\.",
+}
+LACKS = os.environ.get("TAKO_LACKS", "").split()
+
+
+def pytest_collection_modifyitems(config, items):
+    config.left_out = {}
+    kept = []
+    for item in items:
+        lack = next((f for f in LACKS if re.search(NEEDS[f], item.nodeid)), None)
+        if lack:
+            config.left_out[lack] = config.left_out.get(lack, 0) + 1
+        else:
+            kept.append(item)
+    items[:] = kept
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    for lack, count in getattr(config, "left_out", {}).items():
+        terminalreporter.write_line(f"without {lack} in this build: {count} tests were left out")
 
 
 @pytest.fixture(scope="session")
