@@ -78,8 +78,9 @@ static inline bool tako__quic_is_uni(int64_t id)
 enum { TAKO__QUIC_VECS = 16 };
 
 struct tako__quic_piece {
-	int64_t id; /* the stream; -1: there is nothing to send */
-	bool fin;   /* the bytes are its last ones; there may be none */
+	int64_t id;   /* the stream; -1: there is nothing to send */
+	void *stream; /* handed back with what became of it */
+	bool fin;     /* the bytes are its last ones; there may be none */
 	unsigned count;
 	struct iovec vec[TAKO__QUIC_VECS]; /* may hold more than a packet takes; lent, see above */
 };
