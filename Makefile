@@ -17,7 +17,8 @@
 # SAN=address,undefined|thread, DEBUG=1 (not optimised; with what a release must not have, as with
 # SAN=), LTO=1 (release build, gcc), V=1 (show commands), DEPS=no (install
 # nothing: only `make`, `make run`, `make check` and `make bench` ever do, see scripts/deps.sh),
-# TLS=0, WS=0, REDIS=0 (a build without TLS, WebSocket, the Redis relay), WOLFSSL_PREFIX=/where/one/is (instead of the one
+# TLS=0, H3=0, WS=0, REDIS=0 (a build without TLS and HTTP/3, without HTTP/3, WebSocket, the Redis
+# relay), WOLFSSL_PREFIX=/where/one/is (instead of the one
 # that is found or built).
 
 ifeq ($(origin CC),default)
@@ -40,7 +41,7 @@ space := $(empty) $(empty)
 
 # Objects of different compilers, sanitizers or link modes never meet: each has its own directory.
 variant := $(if $(FUZZ),fuzz) $(if $(filter gcc cc,$(notdir $(CC)))$(FUZZ),,$(notdir $(CC))) \
-	$(if $(LTO),lto) $(if $(DEBUG),debug) $(if $(filter 0,$(TLS)),notls) $(if $(filter 0,$(WS)),nows) \
+	$(if $(LTO),lto) $(if $(DEBUG),debug) $(if $(filter 0,$(TLS)),notls) $(if $(filter 0,$(H3)),noh3) $(if $(filter 0,$(WS)),nows) \
 	$(if $(filter 0,$(REDIS)),noredis) $(subst $(comma),-,$(SAN))
 variant := $(subst $(space),-,$(strip $(variant)))
 B := $(BUILD)$(if $(variant),/$(variant))
@@ -97,6 +98,7 @@ LIB_DEFINES :=
 LIB_ARCHIVES :=
 LIB_OBJECTS :=
 UNIT_SKIP :=
+PROGRAM_SKIP :=
 FUZZ_SKIP :=
 BENCH_SKIP :=
 RENAMED_SRCS :=
@@ -109,7 +111,7 @@ LIB_SRCS := $(filter-out $(LIB_SKIP),$(sort $(wildcard src/*.c src/*/*.c src/*/*
 UNIT_SRCS := $(filter-out $(UNIT_SKIP),$(sort $(wildcard tests/unit/*_test.c)))
 # Fakes and helpers shared by tests: an archive, so that each test links only what it names.
 SUPPORT_SRCS := $(filter-out $(UNIT_SRCS) $(UNIT_SKIP),$(sort $(wildcard tests/unit/*.c tests/sim/*.c)))
-PROGRAM_SRCS := $(sort $(wildcard tests/programs/*.c))
+PROGRAM_SRCS := $(filter-out $(PROGRAM_SKIP),$(sort $(wildcard tests/programs/*.c)))
 FUZZ_SRCS := $(filter-out $(FUZZ_SKIP),$(sort $(wildcard tests/fuzz/*.c)))
 BENCH_SRCS := $(filter-out $(BENCH_SKIP),$(sort $(wildcard bench/*.c)))
 EXAMPLE_SRCS := $(sort $(wildcard examples/*.c))
@@ -223,7 +225,10 @@ $(BENCH_PROGS): $(B)/bench/%: $(B)/obj/bench/%.o $(B)/libtako.a
 	$(call link,$(LIBS_$*))
 $(call obj,$(filter-out $(RENAMED_SRCS),$(BENCH_SRCS))): private EXTRA = $(call pkg_cflags,$(LIBS_$(*F)))
 
-$(TEST_PROGS) $(EXAMPLE_SRCS:%.c=$(B)/%): $(B)/%: $(B)/obj/%.o $(B)/libtako.a
+$(EXAMPLE_SRCS:%.c=$(B)/%): $(B)/%: $(B)/obj/%.o $(B)/libtako.a
+	$(call say,LD,$@)
+	$(call link)
+$(TEST_PROGS): $(B)/%: $(B)/obj/%.o $(B)/libtest.a $(B)/libtako.a
 	$(call say,LD,$@)
 	$(call link)
 

@@ -16,6 +16,7 @@ build   make                this build
 build   pkgconf             finds libraries, and checks our own tako.pc
 build   libnghttp2-dev      HTTP/2
 build   liburing-dev        the io_uring runtime
+build   libngtcp2-dev       QUIC
 build   libwslay-dev        WebSocket
 build   zlib1g-dev          WebSocket compression
 build   libhiredis-dev      topics between processes, over Redis
@@ -29,6 +30,7 @@ check   libcmocka-dev       unit tests
 check   python3             integration tests
 check   python3-pytest      integration tests
 check   curl                integration tests: a client that is not ours
+check   ngtcp2-client       integration tests: gtlsclient, a QUIC client that is not ours
 check   nghttp2-client      integration tests: nghttp, h2load
 check   python3-h2          integration tests: HTTP/2 frame by frame
 check   python3-websockets  integration tests: another WebSocket client

@@ -56,6 +56,7 @@ from_prefix() {
     answer <<-END
 		WOLFSSL_CFLAGS := -isystem $p/include
 		WOLFSSL_LIBS := -L$p/lib -Wl,-rpath,$p/lib -lwolfssl -lm
+		NGTCP2_HELPER_LIBS := $([[ ! -e $p/include/ngtcp2/ngtcp2_crypto_wolfssl.h ]] || echo -lngtcp2_crypto_wolfssl)
 		END
 }
 
@@ -67,6 +68,7 @@ from_system() {
     answer <<-END
 		WOLFSSL_CFLAGS := $(pkg-config --cflags wolfssl)
 		WOLFSSL_LIBS := wolfssl
+		NGTCP2_HELPER_LIBS := $(! pkg-config --exists libngtcp2_crypto_wolfssl || echo libngtcp2_crypto_wolfssl)
 		END
 }
 
@@ -206,7 +208,7 @@ build_helper() {
     done
     ar rcs "$work/root/lib/libngtcp2_crypto_wolfssl.a" "${objects[@]}" || return
     mkdir -p "$work/root/include/ngtcp2"
-    cp crypto/includes/ngtcp2/ngtcp2_crypto_wolfssl.h "$work/root/include/ngtcp2"
+    cp crypto/includes/ngtcp2/ngtcp2_crypto{,_wolfssl}.h "$work/root/include/ngtcp2"
 }
 
 rename() {
@@ -218,7 +220,8 @@ rename() {
     for a in *.a; do
         objcopy --redefine-syms="$work/root/names" "$a" || return
     done
-    mkdir -p objects && (cd objects && ar x ../libwolfssl.a)
+    mkdir -p objects helper && (cd objects && ar x ../libwolfssl.a) &&
+        (cd helper && ar x ../libngtcp2_crypto_wolfssl.a)
 }
 
 check_files() {
@@ -277,5 +280,8 @@ elif ! from_system; then
 		WOLFSSL_ARCHIVE := $named/wolfssl/lib/libwolfssl.a
 		WOLFSSL_OBJECTS := \$(wildcard $named/wolfssl/lib/objects/*.o)
 		WOLFSSL_NAMES := $named/wolfssl/names
+		NGTCP2_HELPER_LIBS :=
+		NGTCP2_HELPER_ARCHIVE := $named/wolfssl/lib/libngtcp2_crypto_wolfssl.a
+		NGTCP2_HELPER_OBJECTS := \$(wildcard $named/wolfssl/lib/helper/*.o)
 		END
 fi

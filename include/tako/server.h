@@ -57,6 +57,9 @@ enum {
 
 /* ---- Config --------------------------------------------------------------- */
 
+/* RFC 8312, RFC 9002 section 7, draft-cardwell-iccrg-bbr-congestion-control. */
+enum { TAKO_H3_CUBIC = 0, TAKO_H3_RENO = 1, TAKO_H3_BBR = 2 };
+
 /* Every field: 0 is the default named beside it, TAKO_OFF (TAKO_OFF64) is "none" where that
  * makes sense.  A setting that this build or its transports cannot honour is refused by
  * tako_server_new() or _listen() with TAKO_ENOTSUP and a sentence, never ignored. */
@@ -118,13 +121,17 @@ typedef struct tako_server_config {
 					       * reset and that are still answered; then GOAWAY */
 	uint32_t h2_keepalive_interval_ms;   /* 0: none; a PING when nothing was heard for so long
 					       * while requests are answered */
-	uint32_t h3_max_bidi_streams;        /* HTTP/3: not in this build, as all h3_ fields */
-	uint32_t h3_max_uni_streams;
-	uint32_t h3_idle_timeout_ms;
-	uint32_t h3_congestion;
-	uint32_t h3_datagrams;
-	uint32_t h3_retry;
-	uint32_t h3_goaway_grace_ms;
+	/* QUIC, and so HTTP/3 (RFC 9000): what a connection may have and how it ends. */
+	uint32_t h3_max_bidi_streams; /* 0: 100 that the peer may have open at once: its requests */
+	uint32_t h3_max_uni_streams;  /* 0: 8 of those that go one way; at least 3 */
+	uint32_t h3_idle_timeout_ms;  /* 0: 30000 without a packet, or what the peer says if it is
+				       * less; TAKO_OFF: only the peer's */
+	uint32_t h3_congestion;       /* TAKO_H3_CUBIC, TAKO_H3_RENO, TAKO_H3_BBR */
+	uint32_t h3_datagrams;        /* 1: datagrams are received (RFC 9221) */
+	uint32_t h3_retry;            /* 1: who comes first proves his address, which costs a round
+				       * trip (RFC 9000 section 8.1.2); 0: from the second time on */
+	uint32_t
+		h3_goaway_grace_ms; /* 0: 10000 for requests that have begun when the server stops */
 	/* More of HTTP/2 (RFC 9113): windows, and what a flood may cost.  See docs/http2.md. */
 	uint32_t h2_keepalive_timeout_ms;    /* 0: 20000 for an answer to it */
 	uint32_t h2_stream_window_bytes;     /* 0: 256 KiB of a request's body that may wait */
@@ -146,6 +153,8 @@ typedef struct tako_server_config {
 				      * power of two where the kernel wants that; also how many are
 				      * filled for one connection before others get their turn */
 	uint32_t send_max_bytes;   /* 0: no limit on what one call may send */
+	uint32_t h3_stream_window_bytes;     /* 0: 256 KiB of a request's body that may wait */
+	uint32_t h3_connection_window_bytes; /* 0: 1 MiB of all of them */
 } tako_server_config;
 
 /* TAKO_SERVER_CONFIG(.worker_count = 4): named arguments, size filled in.

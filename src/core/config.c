@@ -49,6 +49,14 @@ static void fill_defaults(tako_server_config *c)
 #ifdef TAKO__WITH_TLS
 		{&c->tls_handshake_timeout_ms, 10000},
 #endif
+#ifdef TAKO__WITH_QUIC
+		{&c->h3_max_bidi_streams, 100},
+		{&c->h3_max_uni_streams, 8},
+		{&c->h3_idle_timeout_ms, 30000},
+		{&c->h3_goaway_grace_ms, 10000},
+		{&c->h3_stream_window_bytes, 256u << 10},
+		{&c->h3_connection_window_bytes, 1u << 20},
+#endif
 	};
 
 	for (size_t i = 0; i < TAKO__COUNT(defaults); i++) {
@@ -86,6 +94,7 @@ static int refuse_absent(const tako_server_config *c)
 #ifndef TAKO__WITH_TLS
 		{"tls_handshake_timeout_ms", c->tls_handshake_timeout_ms, "TLS"},
 #endif
+#ifndef TAKO__WITH_QUIC
 		{"h3_max_bidi_streams", c->h3_max_bidi_streams, "HTTP/3"},
 		{"h3_max_uni_streams", c->h3_max_uni_streams, "HTTP/3"},
 		{"h3_idle_timeout_ms", c->h3_idle_timeout_ms, "HTTP/3"},
@@ -93,6 +102,9 @@ static int refuse_absent(const tako_server_config *c)
 		{"h3_datagrams", c->h3_datagrams, "HTTP/3"},
 		{"h3_retry", c->h3_retry, "HTTP/3"},
 		{"h3_goaway_grace_ms", c->h3_goaway_grace_ms, "HTTP/3"},
+		{"h3_stream_window_bytes", c->h3_stream_window_bytes, "HTTP/3"},
+		{"h3_connection_window_bytes", c->h3_connection_window_bytes, "HTTP/3"},
+#endif
 	};
 
 	for (size_t i = 0; i < TAKO__COUNT(absent); i++) {
@@ -149,6 +161,30 @@ static int check_h2(const tako_server_config *c)
 	return check_ranges(ranges, TAKO__COUNT(ranges));
 }
 
+/* RFC 9114 section 6.2 has the least number of streams, RFC 9000 section 4.6 the largest. */
+static int check_h3(const tako_server_config *c)
+{
+#ifdef TAKO__WITH_QUIC
+	const struct range ranges[] = {
+		{"h3_max_bidi_streams", c->h3_max_bidi_streams, 1, 1u << 20, false},
+		{"h3_max_uni_streams", c->h3_max_uni_streams, 3, 1u << 20, false},
+		{"h3_idle_timeout_ms", c->h3_idle_timeout_ms, 1, INT32_MAX, true},
+		{"h3_congestion", c->h3_congestion, TAKO_H3_CUBIC, TAKO_H3_BBR, false},
+		{"h3_datagrams", c->h3_datagrams, 0, 1, false},
+		{"h3_retry", c->h3_retry, 0, 1, false},
+		{"h3_goaway_grace_ms", c->h3_goaway_grace_ms, 1, INT32_MAX, false},
+		{"h3_stream_window_bytes", c->h3_stream_window_bytes, 1024, INT32_MAX, false},
+		{"h3_connection_window_bytes", c->h3_connection_window_bytes, 1024, INT32_MAX,
+	         false},
+	};
+
+	return check_ranges(ranges, TAKO__COUNT(ranges));
+#else
+	(void)c;
+	return 0;
+#endif
+}
+
 static int check(const tako_server_config *c)
 {
 	const struct range ranges[] = {
@@ -187,6 +223,8 @@ static int check(const tako_server_config *c)
 
 	if (rc == 0)
 		rc = check_h2(c);
+	if (rc == 0)
+		rc = check_h3(c);
 	if (rc == 0 && c->write_high_bytes < 4096)
 		rc = tako__fail(TAKO_EINVAL, "write_high_bytes is below 4096");
 	if (rc == 0 && c->max_line_bytes > c->max_head_bytes)

@@ -445,28 +445,52 @@ static bool admit(struct tako__conn *c)
 	return true;
 }
 
-void tako__conn_accept(struct tako__listener *ls, int fd, const struct sockaddr *from,
-                       socklen_t from_len)
+/* One more; NULL: its place is given back. */
+static struct tako__conn *conn_enter(struct tako__listener *ls, const struct sockaddr *from,
+                                     socklen_t n)
 {
 	struct tako__worker *w = ls->worker;
-	struct tako__conn *c = conn_new(ls, from, from_len);
+	struct tako__conn *c = conn_new(ls, from, n);
 
 	tako__add(&w->stats.accepted, 1);
 	if (!c || !admit(c)) {
 		atomic_fetch_sub(&w->srv->conn_count, 1);
-		if (c)
-			tako__pool_put(&w->conns, c);
-		close(fd);
-		return;
+		tako__pool_put(&w->conns, c);
+		return NULL;
 	}
 	tako__add(&w->stats.open, 1);
 	w->conn_count++;
 	tako__list_push_back(&w->conn_list, &c->link);
 	if (w->state != TAKO__SERVING)
 		c->flags |= TAKO__CONN_DRAINING;
+	return c;
+}
+
+void tako__conn_accept(struct tako__listener *ls, int fd, const struct sockaddr *from,
+                       socklen_t from_len)
+{
+	struct tako_loop *loop = ls->worker->loop;
+	struct tako__conn *c = conn_enter(ls, from, from_len);
+
+	if (!c) {
+		close(fd);
+		return;
+	}
 	/* From here on the connection ends by on_closed() only. */
-	if (w->loop->rt->start(w->loop, &c->sock, fd) < 0 || c->proto->open(c) < 0)
+	if (loop->rt->start(loop, &c->sock, fd) < 0 || c->proto->open(c) < 0)
 		tako__conn_close(c);
+}
+
+struct tako__conn *tako__conn_carry(struct tako__listener *ls, struct tako_loop *carrier,
+                                    const struct sockaddr *from, socklen_t from_len)
+{
+	struct tako__conn *c = conn_enter(ls, from, from_len);
+
+	if (c) {
+		c->sock.loop = carrier;
+		c->sock.fd = ls->sock.fd;
+	}
+	return c;
 }
 
 int tako__conn_become(struct tako__conn *c, const struct tako__proto_ops *proto)

@@ -93,6 +93,14 @@ struct tako__conn {
 void tako__conn_accept(struct tako__listener *ls, int fd, const struct sockaddr *from,
                        socklen_t from_len);
 
+/* One that a transport carries by itself, many on a socket that is the listener's.  `carrier` stands
+ * for their loop: its runtime's close and reset are asked to end one, put its sock on the worker's
+ * list of the dead, and what hangs on it ends with proto->fini() at the end of the turn; nothing is
+ * ever sent or received by it.  Its place in the server's count is reserved.  NULL: it is given back,
+ * as there is no memory, or the peer has too many. */
+struct tako__conn *tako__conn_carry(struct tako__listener *ls, struct tako_loop *carrier,
+                                    const struct sockaddr *from, socklen_t from_len);
+
 /* The layers are ready: from now on `proto` speaks, instead of what did until now.  A negative code:
  * it does not, and the connection is to be closed. */
 int tako__conn_become(struct tako__conn *c, const struct tako__proto_ops *proto);

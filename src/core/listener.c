@@ -14,6 +14,8 @@
 
 #include "core/server.h"
 
+enum { DGRAM_QUEUE_BYTES = 2 << 20 }; /* the system may have a lower ceiling */
+
 /* ---- Binding --------------------------------------------------------------------------- */
 
 static int bad_addr(const char *addr, const char *why)
@@ -98,16 +100,37 @@ static int set_option(int fd, int level, int name, int value)
 	return setsockopt(fd, level, name, &value, sizeof value);
 }
 
-static int open_socket(const struct sockaddr *sa, socklen_t n, bool share, const char *addr)
+static void set_stream_options(int fd)
 {
-	int fd = socket(sa->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+	/* Accepted sockets inherit it on Linux: no call per connection. */
+	set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+}
+
+/* No SO_REUSEADDR, which would let a second program have the same port.  Datagrams are as long as
+ * their sender wants them, who finds out himself what the path takes (RFC 9000 section 14).  One
+ * socket is everybody's queue, and the system's default for it is meant for one conversation. */
+static void set_dgram_options(int fd, int family)
+{
+	set_option(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE);
+	if (family == AF_INET6)
+		set_option(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_PROBE);
+	set_option(fd, SOL_SOCKET, SO_RCVBUF, DGRAM_QUEUE_BYTES);
+	set_option(fd, SOL_SOCKET, SO_SNDBUF, DGRAM_QUEUE_BYTES);
+}
+
+static int open_socket(const struct sockaddr *sa, socklen_t n, int type, bool share,
+                       const char *addr)
+{
+	int fd = socket(sa->sa_family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	int err;
 
 	if (fd < 0)
 		return tako__fail_errno("socket for %.60s", addr);
-	set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-	/* Accepted sockets inherit it on Linux: no call per connection. */
-	set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+	if (type == SOCK_STREAM)
+		set_stream_options(fd);
+	else
+		set_dgram_options(fd, sa->sa_family);
 	if (sa->sa_family == AF_INET6)
 		set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY,
 		           !IN6_IS_ADDR_UNSPECIFIED(
@@ -129,13 +152,13 @@ static uint16_t port_of(const struct sockaddr *sa)
 
 /* SO_REUSEPORT would let a second instance of a program share the port of the first without
  * a word.  A socket without it finds out. */
-static int probe_taken(const struct addrinfo *ai, const char *addr)
+static int probe_taken(const struct addrinfo *ai, int type, const char *addr)
 {
 	int fd;
 
 	if (port_of(ai->ai_addr) == 0)
 		return 0;
-	fd = open_socket(ai->ai_addr, ai->ai_addrlen, false, addr);
+	fd = open_socket(ai->ai_addr, ai->ai_addrlen, type, false, addr);
 	if (fd < 0)
 		return fd;
 	close(fd);
@@ -143,21 +166,22 @@ static int probe_taken(const struct addrinfo *ai, const char *addr)
 }
 
 static int bind_all(struct tako__address *a, unsigned count, const struct addrinfo *ai,
-                    const char *addr, int backlog)
+                    const char *addr, int type, int backlog)
 {
 	struct sockaddr_storage bound;
 	socklen_t n = ai->ai_addrlen;
 
 	memcpy(&bound, ai->ai_addr, n);
 	for (unsigned i = 0; i < count; i++) {
-		int fd = open_socket((struct sockaddr *)&bound, n, count > 1, addr);
+		int fd = open_socket((struct sockaddr *)&bound, n, type, count > 1, addr);
 
 		if (fd < 0)
 			return fd;
 		a->fds[i] = fd;
 		/* The others join the port that the first one got. */
 		n = sizeof bound;
-		if (getsockname(fd, (struct sockaddr *)&bound, &n) < 0 || listen(fd, backlog) < 0)
+		if (getsockname(fd, (struct sockaddr *)&bound, &n) < 0 ||
+		    (type == SOCK_STREAM && listen(fd, backlog) < 0))
 			return tako__fail_errno("listen on %.60s", addr);
 	}
 	tako__addr_format((struct sockaddr *)&bound, a->text, sizeof a->text);
@@ -170,7 +194,7 @@ static size_t address_bytes(const struct tako_server *srv)
 }
 
 int tako__listen_bind(struct tako__address **out, struct tako_server *srv, const char *addr,
-                      uint32_t backlog)
+                      int type, uint32_t backlog)
 {
 	struct addrinfo *ai;
 	struct tako__address *a;
@@ -185,9 +209,9 @@ int tako__listen_bind(struct tako__address **out, struct tako_server *srv, const
 	}
 	for (unsigned i = 0; i < srv->cfg.worker_count; i++)
 		a->fds[i] = -1;
-	rc = probe_taken(ai, addr);
+	rc = probe_taken(ai, type, addr);
 	if (rc == 0)
-		rc = bind_all(a, srv->cfg.worker_count, ai, addr, (int)backlog);
+		rc = bind_all(a, srv->cfg.worker_count, ai, addr, type, (int)backlog);
 	freeaddrinfo(ai);
 	if (rc < 0)
 		tako__address_free(srv, a);
@@ -225,7 +249,7 @@ static bool full(const struct tako_server *srv)
 
 /* Take a place for one more.  Counted before it is looked at, so that no two workers get the
  * same one. */
-static bool reserve(struct tako_server *srv)
+bool tako__listener_reserve(struct tako_server *srv)
 {
 	uint32_t before = atomic_fetch_add(&srv->conn_count, 1);
 
@@ -269,7 +293,7 @@ static void on_accept(struct tako_sock *s, int fd, const struct sockaddr *from, 
 		return;
 	}
 	/* Two workers may take the last place at once: one of them waits with its peer in hand. */
-	if (TAKO__UNLIKELY(!reserve(ls->worker->srv))) {
+	if (TAKO__UNLIKELY(!tako__listener_reserve(ls->worker->srv))) {
 		n = n <= sizeof ls->parked_from ? n : 0;
 		ls->parked_fd = fd;
 		ls->parked_n = n;
@@ -339,7 +363,8 @@ static void on_listener_closed(struct tako_sock *s)
 	struct tako__listener *ls = listener_of(s);
 
 	ls->open = false;
-	close(*ls->fd_slot);
+	if (*ls->fd_slot >= 0)
+		close(*ls->fd_slot);
 	*ls->fd_slot = -1;
 }
 
@@ -348,6 +373,38 @@ static const struct tako_sock_cb listener_callbacks = {
 	.on_accept_error = on_accept_error,
 	.on_closed = on_listener_closed,
 };
+
+static void on_dgrams(struct tako_sock *s, const struct tako_dgram *v, unsigned count)
+{
+	listener_of(s)->transport->dgram->on_dgrams(s, v, count);
+}
+
+static void on_dgram_error(struct tako_sock *s, char *p, ssize_t res)
+{
+	listener_of(s)->transport->dgram->on_recv(s, p, res);
+}
+
+static const struct tako_sock_cb dgram_callbacks = {
+	.on_dgrams = on_dgrams,
+	.on_recv = on_dgram_error,
+	.on_closed = on_listener_closed,
+};
+
+/* The descriptor is the loop's from then on. */
+static int start_dgrams(struct tako__listener *ls)
+{
+	struct tako_loop *loop = ls->worker->loop;
+	int rc;
+
+	if (!loop->rt->start_dgram)
+		return tako__fail(TAKO_ENOTSUP, "%s needs datagrams, which the runtime %s lacks",
+		                  ls->transport->name, loop->rt->name);
+	ls->sock.cb = &dgram_callbacks;
+	rc = loop->rt->start_dgram(loop, &ls->sock, *ls->fd_slot);
+	if (rc == 0)
+		*ls->fd_slot = -1;
+	return rc;
+}
 
 int tako__listener_open(struct tako__listener *ls, struct tako__worker *w, struct tako__address *a)
 {
@@ -364,7 +421,8 @@ int tako__listener_open(struct tako__listener *ls, struct tako__worker *w, struc
 	rc = a->transport->open ? a->transport->open(ls) : 0;
 	if (rc < 0)
 		return rc;
-	rc = w->loop->rt->listen(w->loop, &ls->sock, a->fds[w->index]);
+	rc = ls->transport->dgram ? start_dgrams(ls)
+	                          : w->loop->rt->listen(w->loop, &ls->sock, *ls->fd_slot);
 	ls->open = rc == 0;
 	return rc;
 }
@@ -373,6 +431,10 @@ void tako__listener_close(struct tako__listener *ls)
 {
 	if (!ls->open || (ls->sock.flags & TAKO_SOCK_CLOSING))
 		return;
+	if (ls->transport->dgram) {
+		ls->transport->dgram->stop(ls);
+		return;
+	}
 	if (ls->parked_fd >= 0) {
 		atomic_fetch_add(&ls->worker->srv->conn_count, 1);
 		accept_parked(ls);
@@ -386,7 +448,7 @@ void tako__listener_try_resume(struct tako__listener *ls)
 	if (!ls->over_limit || !has_room(ls->worker->srv))
 		return;
 	if (ls->parked_fd >= 0) {
-		if (!reserve(ls->worker->srv))
+		if (!tako__listener_reserve(ls->worker->srv))
 			return;
 		accept_parked(ls);
 	}

@@ -230,6 +230,8 @@ static int import_listen(tako_listen_config *out, const struct tako_transport *t
 	if (c.backlog > INT32_MAX)
 		return tako__fail(TAKO_EINVAL, "backlog is %u, not in 1 to %d", c.backlog,
 		                  INT32_MAX);
+	if (c.backlog && t->dgram)
+		return tako__fail(TAKO_ENOTSUP, "backlog is set, but %s has none", t->name);
 	if (!c.backlog)
 		c.backlog = 1024;
 	*out = c;
@@ -257,7 +259,8 @@ int tako_server_listen(tako_server *srv, const tako_transport *t, const char *ad
 		rc = t->prepare(&shared, srv, &c);
 	if (rc < 0)
 		return rc;
-	rc = tako__listen_bind(&srv->addresses[srv->address_count], srv, addr, c.backlog);
+	rc = tako__listen_bind(&srv->addresses[srv->address_count], srv, addr,
+	                       t->dgram ? SOCK_DGRAM : SOCK_STREAM, c.backlog);
 	if (rc < 0) {
 		if (shared)
 			t->release(shared);

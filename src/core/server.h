@@ -18,9 +18,20 @@ struct tako__log;
 
 enum { TAKO__WORKERS_MAX = 256, TAKO__LISTENERS_MAX = 64 };
 
+/* What a listener over datagrams has instead of accepting. */
+struct tako__dgram_ops {
+	/* Of its socket; on_closed is the listener's. */
+	void (*on_dgrams)(struct tako_sock *s, const struct tako_dgram *v, unsigned count);
+	void (*on_recv)(struct tako_sock *s, char *p, ssize_t res);
+	/* No new connections from now on.  Those that there are may still need the socket: it is the
+	 * transport's to close when they do not, any more or at all.  May be called again. */
+	void (*stop)(struct tako__listener *ls);
+};
+
 /* How a listener makes connections of what it accepts. */
 struct tako_transport {
 	const char *name;
+	const struct tako__dgram_ops *dgram; /* NULL: over streams */
 	/* What a connection begins with, NULL if it is not in this build.  One that needs layers
 	 * pushes them from open, and goes on as another by tako__conn_become(). */
 	const struct tako__proto_ops *proto;
@@ -78,14 +89,16 @@ void tako__signals_release(struct tako_server *srv);
 /* Fill in defaults and refuse what cannot apply. */
 int tako__config_import(tako_server_config *out, const tako_server_config *cfg);
 
-/* Bind `addr` once per worker. */
+/* Bind `addr` once per worker, sockets of this type (SOCK_*). */
 int tako__listen_bind(struct tako__address **out, struct tako_server *srv, const char *addr,
-                      uint32_t backlog);
+                      int type, uint32_t backlog);
 void tako__address_free(struct tako_server *srv, struct tako__address *a);
 
 /* A worker's end of it. */
 int tako__listener_open(struct tako__listener *ls, struct tako__worker *w, struct tako__address *a);
 void tako__listener_close(struct tako__listener *ls);
+/* Take a place for one more connection; false: there is none. */
+bool tako__listener_reserve(struct tako_server *srv);
 /* A connection has ended: wake those who wait for room. */
 void tako__listener_release(struct tako_server *srv);
 void tako__listener_try_resume(struct tako__listener *ls);

@@ -66,6 +66,7 @@ void tako__worker_fini(struct tako__worker *w)
 	tako__pool_fini(&w->conns);
 	tako__pool_fini(&w->outs);
 	tako__pool_fini(&w->exchanges);
+	tako__alarms_fini(&w->alarms);
 	tako__free(w->fields, w->srv->cfg.max_header_count * sizeof(struct tako__field));
 	tako__free(w->common, COMMON_BYTES);
 	tako__free(w->listeners, w->srv->address_count * sizeof *w->listeners);
@@ -129,6 +130,17 @@ static bool holds_sockets(const struct tako__worker *w)
 	return w->conn_count > 0;
 }
 
+/* Connections without a descriptor of the loop's die as the others do: when nobody is inside them. */
+static void bury(struct tako__worker *w)
+{
+	struct tako_sock *s;
+
+	while ((s = w->dead)) {
+		w->dead = s->next;
+		s->cb->on_closed(s);
+	}
+}
+
 /* Connections that the backlog still held, and the listeners themselves.  A runtime may need
  * several turns until the kernel has let go of the last one. */
 static void reap_all(struct tako__worker *w)
@@ -136,6 +148,7 @@ static void reap_all(struct tako__worker *w)
 	for (unsigned i = 0; i < CLOSE_TURNS_MAX && holds_sockets(w); i++) {
 		TAKO__LIST_EACH(at, &w->conn_list)
 		tako__conn_close(TAKO__CONTAINER(at, struct tako__conn, link));
+		bury(w);
 		if (w->loop->rt->turn(w->loop, i ? w->loop->now_ns + CLOSE_TURN_NS : 0) < 0)
 			break;
 	}
@@ -329,7 +342,10 @@ static void resume_held(struct tako__worker *w)
 
 uint64_t tako__worker_next(struct tako__worker *w)
 {
-	return w->mail_left ? 0 : tako__wheel_next(&w->wheel);
+	uint64_t wheel = tako__wheel_next(&w->wheel);
+	uint64_t alarm = tako__alarms_next(&w->alarms);
+
+	return w->mail_left ? 0 : wheel < alarm ? wheel : alarm;
 }
 
 int tako__worker_turn(struct tako__worker *w, uint64_t deadline_ns)
@@ -340,17 +356,21 @@ int tako__worker_turn(struct tako__worker *w, uint64_t deadline_ns)
 	/* Before it sleeps: the stop may have come before the loop could be woken. */
 	look_at_stop(w);
 	kick_dirty(w);
+	bury(w);
 	next = tako__worker_next(w);
 	rc = w->loop->rt->turn(w->loop, next < deadline_ns ? next : deadline_ns);
 	if (rc < 0)
 		return rc;
 	tako__ticker_update(&w->ticker, w->loop->now_ns, w->loop->now_ticks);
 	tako__wheel_run(&w->wheel, w->loop->now_ns);
+	if (w->alarms.count)
+		tako__alarms_run(&w->alarms, w->loop->now_ns);
 	w->mail_left = tako__mailbox_drain(&w->mailbox);
 	if (TAKO__UNLIKELY(w->held_count))
 		resume_held(w);
 	look_at_stop(w);
 	kick_dirty(w);
+	bury(w);
 	if (w->timed_count)
 		tako__worker_time(w);
 	return TAKO__UNLIKELY(is_over(w)) ? 1 : 0;

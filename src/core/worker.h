@@ -12,6 +12,7 @@
 #include <tako/server.h>
 #include <tako/sys/runtime.h>
 
+#include "core/alarm.h"
 #include "core/balance.h"
 #include "core/clock.h"
 #include "core/conn.h"
@@ -74,12 +75,14 @@ struct tako__worker {
 	int result;                             /* of the drain */
 	const struct tako__endpoint *unmatched; /* what stands for it until a route is found */
 	struct tako__wheel wheel;
+	struct tako__alarms alarms;
 	struct tako__mailbox mailbox;
 	struct tako__pool conns;
 	struct tako__pool outs;
 	struct tako__pool exchanges;
 	struct tako__list conn_list;
 	struct tako__conn *dirty;
+	struct tako_sock *dead; /* of carried connections (conn.h), to be told at the turn's end */
 	struct tako__listener *listeners;
 	unsigned listener_count;
 	unsigned conn_count;

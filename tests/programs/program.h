@@ -96,6 +96,8 @@ static const struct program_knob program_knobs[] = {
 	KNOB(h3_datagrams),
 	KNOB(h3_retry),
 	KNOB(h3_goaway_grace_ms),
+	KNOB(h3_stream_window_bytes),
+	KNOB(h3_connection_window_bytes),
 	KNOB(accept_balance),
 };
 #undef KNOB

@@ -83,6 +83,17 @@ static const struct row rows[] = {
 	ROW(h2_max_send_buffer_bytes, U32, 1 << 20, 16 << 10, 1 << 30),
 	ROW(h2_max_pending_reset_count, U32_OFF, 50, 1, 1 << 20),
 	ROW(h2_keepalive_interval_ms, U32_OFF, TAKO_OFF, 1, INT32_MAX),
+#ifdef TAKO__WITH_QUIC
+	ROW(h3_max_bidi_streams, U32, 100, 1, 1 << 20),
+	ROW(h3_max_uni_streams, U32, 8, 3, 1 << 20),
+	ROW(h3_idle_timeout_ms, U32_OFF, 30000, 1, INT32_MAX),
+	ROW(h3_congestion, U32, 0, 0, TAKO_H3_BBR),
+	ROW(h3_datagrams, U32, 0, 0, 1),
+	ROW(h3_retry, U32, 0, 0, 1),
+	ROW(h3_goaway_grace_ms, U32, 10000, 1, INT32_MAX),
+	ROW(h3_stream_window_bytes, U32, 256 << 10, 1024, INT32_MAX),
+	ROW(h3_connection_window_bytes, U32, 1 << 20, 1024, INT32_MAX),
+#else
 	ROW(h3_max_bidi_streams, ABSENT),
 	ROW(h3_max_uni_streams, ABSENT),
 	ROW(h3_idle_timeout_ms, ABSENT),
@@ -90,6 +101,9 @@ static const struct row rows[] = {
 	ROW(h3_datagrams, ABSENT),
 	ROW(h3_retry, ABSENT),
 	ROW(h3_goaway_grace_ms, ABSENT),
+	ROW(h3_stream_window_bytes, ABSENT),
+	ROW(h3_connection_window_bytes, ABSENT),
+#endif
 	ROW(h2_keepalive_timeout_ms, U32, 20000, 1, INT32_MAX),
 	ROW(h2_stream_window_bytes, U32, 256 << 10, 1, INT32_MAX),
 	ROW(h2_connection_window_bytes, U32, 1 << 20, 65535, INT32_MAX),

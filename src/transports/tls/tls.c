@@ -192,12 +192,9 @@ static int take_settings(struct tako__tls_options *o, const tako_listen_config *
 		rc = take_tickets(o, cfg);
 	if (rc == 0)
 		rc = take_early(o, cfg);
-	if (rc == 0)
-		rc = take_protos(o, cfg);
 	return rc;
 }
 
-/* Everything that a worker would trip over is found out while somebody listens. */
 static int try_out(const struct tako__tls_options *o)
 {
 	struct tako__cert_version *v = o->cert ? tako__cert_take(o->cert) : NULL;
@@ -209,10 +206,8 @@ static int try_out(const struct tako__tls_options *o)
 	return rc;
 }
 
-static void release(void *shared)
+void tako__tls_options_free(struct tako__tls_options *o)
 {
-	struct tako__tls_options *o = shared;
-
 	tako_cert_free(o->cert);
 	tako_ticket_keys_free(o->tickets);
 	tako__tls_once_free(o->once);
@@ -222,12 +217,12 @@ static void release(void *shared)
 	tako__tls_lib_leave();
 }
 
-static int prepare(void **ret_shared, const struct tako_server *srv, const tako_listen_config *cfg)
+int tako__tls_options_new(struct tako__tls_options **out, const tako_listen_config *cfg,
+                          void (*apply)(WOLFSSL_CTX *ctx))
 {
 	struct tako__tls_options *o;
 	int rc = tako__tls_lib_enter();
 
-	(void)srv;
 	if (rc < 0)
 		return rc;
 	o = tako__zalloc(sizeof *o);
@@ -235,11 +230,33 @@ static int prepare(void **ret_shared, const struct tako_server *srv, const tako_
 		tako__tls_lib_leave();
 		return tako__fail(TAKO_ENOMEM, "TLS: out of memory");
 	}
+	o->apply = apply;
 	rc = take_settings(o, cfg);
 	if (rc == 0)
 		rc = try_out(o);
 	if (rc < 0)
-		release(o);
+		tako__tls_options_free(o);
+	else
+		*out = o;
+	return rc;
+}
+
+static void release(void *shared)
+{
+	tako__tls_options_free(shared);
+}
+
+static int prepare(void **ret_shared, const struct tako_server *srv, const tako_listen_config *cfg)
+{
+	struct tako__tls_options *o;
+	int rc = tako__tls_options_new(&o, cfg, NULL);
+
+	(void)srv;
+	if (rc < 0)
+		return rc;
+	rc = take_protos(o, cfg);
+	if (rc < 0)
+		tako__tls_options_free(o);
 	else
 		*ret_shared = o;
 	return rc;
@@ -289,13 +306,32 @@ struct tako__tls_context *tako__tls_present(struct tako__tls_worker *tls, struct
 	return c;
 }
 
+void tako__tls_worker_fini(struct tako__tls_worker *tls)
+{
+	if (!tls->worker)
+		return;
+	tako__timer_clear(&tls->worker->wheel, &tls->watch);
+	tako__tls_contexts_fini(&tls->contexts);
+	wolfSSL_CTX_free(tls->nameless);
+}
+
+int tako__tls_worker_init(struct tako__tls_worker *tls, const struct tako__tls_options *o,
+                          struct tako__worker *w)
+{
+	tls->options = o;
+	tls->contexts.options = o;
+	tls->worker = w;
+	tako__timer_init(&tls->watch, on_watch);
+	if (!o->cert)
+		return make_nameless(tls);
+	return tako__tls_present(tls, o->cert) ? 0 : TAKO_ENOMEM;
+}
+
 static void close_worker(struct tako__listener *ls)
 {
 	struct tako__tls_worker *tls = ls->state;
 
-	tako__timer_clear(&tls->worker->wheel, &tls->watch);
-	tako__tls_contexts_fini(&tls->contexts);
-	wolfSSL_CTX_free(tls->nameless);
+	tako__tls_worker_fini(tls);
 	tako__free(tls->plain, TAKO__TLS_PLAIN_BYTES);
 	tako__free(tls, sizeof *tls);
 }
@@ -303,21 +339,14 @@ static void close_worker(struct tako__listener *ls)
 static int open_worker(struct tako__listener *ls)
 {
 	struct tako__tls_worker *tls = tako__zalloc(sizeof *tls);
-	const struct tako__tls_options *o = ls->shared;
 
 	if (!tls)
 		return tako__fail(TAKO_ENOMEM, "TLS: out of memory");
 	ls->state = tls;
-	tls->options = o;
-	tls->contexts.options = o;
-	tls->worker = ls->worker;
-	tako__timer_init(&tls->watch, on_watch);
 	tls->plain = tako__alloc(TAKO__TLS_PLAIN_BYTES);
 	if (!tls->plain)
 		return tako__fail(TAKO_ENOMEM, "TLS: out of memory");
-	if (!o->cert)
-		return make_nameless(tls);
-	return tako__tls_present(tls, o->cert) ? 0 : TAKO_ENOMEM;
+	return tako__tls_worker_init(tls, ls->shared, ls->worker);
 }
 
 const tako_transport *tako_tls(void)

@@ -107,6 +107,8 @@ static int set_options(WOLFSSL_CTX *ctx, const struct tako__tls_options *o)
 	if (rc == 0) {
 		tako__tls_layer_apply(ctx);
 		tako__tls_keylog_apply(ctx);
+		if (o->apply)
+			o->apply(ctx);
 	}
 	return rc;
 }

@@ -6,6 +6,8 @@
 #ifndef TAKO_TLS_CTX_H
 #define TAKO_TLS_CTX_H
 
+#include <tako/server.h>
+
 #include "transports/tls/tls_cert.h"
 #include "transports/tls/tls_lib.h"
 
@@ -24,12 +26,19 @@ struct tako__tls_options {
 	struct tako_ticket_keys *tickets;            /* NULL: none */
 	struct tako__tls_once *once;                 /* which of them have brought early data */
 	const struct tako__proto_ops *const *protos; /* NULL ends them; the first without ALPN */
+	void (*apply)(WOLFSSL_CTX *ctx); /* what else a context of these needs; NULL: nothing */
 	uint32_t client_auth;
 	uint32_t min_version; /* 12 or 13 */
 	uint32_t early_bytes; /* 0: no early data */
 	uint32_t reserved;
 	char alpn[64]; /* as wolfSSL wants them: "h2,http/1.1" */
 };
+
+/* The settings of `cfg` but for the protocols, tried out: everything that a worker would trip over is
+ * found out while somebody listens.  TAKO_EINVAL, TAKO_ETLS, TAKO_ENOMEM, TAKO_ESYS. */
+int tako__tls_options_new(struct tako__tls_options **out, const tako_listen_config *cfg,
+                          void (*apply)(WOLFSSL_CTX *ctx));
+void tako__tls_options_free(struct tako__tls_options *o);
 
 /* A context that presents `v`; `o` NULL: only to see whether it can. */
 int tako__tls_ctx_new(WOLFSSL_CTX **out, const struct tako__tls_options *o,

@@ -171,7 +171,7 @@ static WOLFSSL_CTX *first_context(struct tako__tls_layer *t)
 	return context->ctx;
 }
 
-static bool begin(struct tako__tls_layer *t)
+bool tako__tls_begin(struct tako__tls_layer *t)
 {
 	const struct tako__tls_options *o = t->tls->options;
 	WOLFSSL_CTX *ctx = first_context(t);
@@ -217,7 +217,7 @@ bool tako__tls_speak(struct tako__tls_layer *t)
 	return false;
 }
 
-static void ready(struct tako__tls_layer *t)
+void tako__tls_ready(struct tako__tls_layer *t)
 {
 	struct tako__stats *stats = &t->l.conn->worker->stats;
 
@@ -228,6 +228,11 @@ static void ready(struct tako__tls_layer *t)
 	tako__tls_keylog_ready(t->ssl);
 	tako__cert_drop(t->version);
 	t->version = NULL;
+}
+
+static void ready(struct tako__tls_layer *t)
+{
+	tako__tls_ready(t);
 	if (tako__tls_early_end(t))
 		tako__tls_pump(t);
 	else
@@ -256,7 +261,7 @@ static void first_byte(struct tako__tls_layer *t)
 		answer_plain(t);
 	else if (t->in[0] != RECORD_HANDSHAKE)
 		tako__tls_over(t, true);
-	else if (!begin(t))
+	else if (!tako__tls_begin(t))
 		tako__tls_over(t, false);
 }
 

@@ -75,12 +75,21 @@ void tako__tls_layer_apply(WOLFSSL_CTX *ctx);
 /* wolfSSL's, for contexts whose certificate has a response to staple. */
 int tako__tls_status_cb(WOLFSSL *ssl, void *arg);
 
+/* A worker's share of the options; what it has made by the time it fails, fini() ends. */
+int tako__tls_worker_init(struct tako__tls_worker *tls, const struct tako__tls_options *o,
+                          struct tako__worker *w);
+void tako__tls_worker_fini(struct tako__tls_worker *tls);
+
 /* The context that presents `cert`, whose files are watched from now on; NULL without memory. */
 struct tako__tls_context *tako__tls_present(struct tako__tls_worker *tls, struct tako_cert *cert);
 
 /* For layers: what a handler may know. */
 int tako__tls_query(struct tako__layer *l, enum tako__fact what, void *out);
 
+/* Make the session, with what has come of its ClientHello in `in`; false: without memory. */
+bool tako__tls_begin(struct tako__tls_layer *t);
+/* The handshake is through: count it, and let go of what was for it only. */
+void tako__tls_ready(struct tako__tls_layer *t);
 /* Step the handshake with what is in `in`. */
 void tako__tls_shake(struct tako__tls_layer *t);
 /* Become the protocol that was agreed on; false: the connection is being closed. */

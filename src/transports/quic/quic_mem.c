@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * See quic_mem.h.  The libraries say no size when they free, so a word in front of each block does.
+ */
+#include "transports/quic/quic_mem.h"
+
+#include <stdint.h>
+
+#include "core/base.h"
+
+enum {
+	STEP_BYTES = 64,
+	HEAD_BYTES = 16,       /* keeps what follows aligned */
+	LARGE_FIRST = 2 << 10, /* bytes; those between are rounded up to it */
+	KEPT_SMALL = 512,      /* free blocks of each */
+	KEPT_LARGE = 32,
+};
+
+struct head {
+	size_t bytes; /* of the block, this included */
+};
+
+_Static_assert(sizeof(struct head) <= HEAD_BYTES, "fits before a block");
+
+static struct tako__pool *pool_for(struct tako__quic_mem *m, size_t bytes)
+{
+	size_t class = (bytes + STEP_BYTES - 1) / STEP_BYTES;
+	size_t i = 0;
+
+	if (TAKO__LIKELY(class <= TAKO__QUIC_MEM_SMALL))
+		return &m->small[class - 1];
+	while (i < TAKO__QUIC_MEM_LARGE && (size_t)LARGE_FIRST << i < bytes)
+		i++;
+	return i < TAKO__QUIC_MEM_LARGE ? &m->large[i] : NULL;
+}
+
+static void *get(size_t n, void *arg)
+{
+	size_t bytes = n + HEAD_BYTES;
+	struct tako__pool *pool;
+	struct head *h;
+
+	if (bytes < n)
+		return NULL;
+	pool = pool_for(arg, bytes);
+	if (TAKO__LIKELY(pool != NULL)) {
+		bytes = pool->block_bytes;
+		h = tako__pool_get(pool);
+	} else {
+		h = tako__alloc(bytes);
+	}
+	if (!h)
+		return NULL;
+	h->bytes = bytes;
+	return (char *)h + HEAD_BYTES;
+}
+
+static struct head *head_of(void *p)
+{
+	return (struct head *)(void *)((char *)p - HEAD_BYTES);
+}
+
+static void put(void *p, void *arg)
+{
+	struct tako__pool *pool;
+
+	if (!p)
+		return;
+	pool = pool_for(arg, head_of(p)->bytes);
+	if (TAKO__LIKELY(pool != NULL))
+		tako__pool_put(pool, head_of(p));
+	else
+		tako__free(head_of(p), head_of(p)->bytes);
+}
+
+static void *get_zeroed(size_t count, size_t n, void *arg)
+{
+	void *p = n && count > SIZE_MAX / n ? NULL : get(count * n, arg);
+
+	return p ? memset(p, 0, count * n) : NULL;
+}
+
+static void *resize(void *p, size_t n, void *arg)
+{
+	size_t have = p ? head_of(p)->bytes - HEAD_BYTES : 0;
+	void *grown;
+
+	if (p && n <= have)
+		return p;
+	grown = get(n, arg);
+	if (!grown)
+		return NULL;
+	if (p)
+		memcpy(grown, p, have);
+	put(p, arg);
+	return grown;
+}
+
+void tako__quic_mem_init(struct tako__quic_mem *m)
+{
+	m->mem = (ngtcp2_mem){m, get, put, get_zeroed, resize};
+	for (size_t i = 0; i < TAKO__QUIC_MEM_SMALL; i++)
+		tako__pool_init(&m->small[i], (i + 1) * STEP_BYTES, KEPT_SMALL);
+	for (size_t i = 0; i < TAKO__QUIC_MEM_LARGE; i++)
+		tako__pool_init(&m->large[i], (size_t)LARGE_FIRST << i, KEPT_LARGE);
+}
+
+void tako__quic_mem_fini(struct tako__quic_mem *m)
+{
+	for (size_t i = 0; i < TAKO__QUIC_MEM_SMALL; i++)
+		tako__pool_fini(&m->small[i]);
+	for (size_t i = 0; i < TAKO__QUIC_MEM_LARGE; i++)
+		tako__pool_fini(&m->large[i]);
+}
