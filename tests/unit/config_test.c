@@ -91,8 +91,6 @@ static const struct row rows[] = {
 	ROW(h3_datagrams, U32, 0, 0, 1),
 	ROW(h3_retry, U32, 0, 0, 1),
 	ROW(h3_goaway_grace_ms, U32, 10000, 1, INT32_MAX),
-	ROW(h3_stream_window_bytes, U32, 256 << 10, 1024, INT32_MAX),
-	ROW(h3_connection_window_bytes, U32, 1 << 20, 1024, INT32_MAX),
 #else
 	ROW(h3_max_bidi_streams, ABSENT),
 	ROW(h3_max_uni_streams, ABSENT),
@@ -101,8 +99,6 @@ static const struct row rows[] = {
 	ROW(h3_datagrams, ABSENT),
 	ROW(h3_retry, ABSENT),
 	ROW(h3_goaway_grace_ms, ABSENT),
-	ROW(h3_stream_window_bytes, ABSENT),
-	ROW(h3_connection_window_bytes, ABSENT),
 #endif
 	ROW(h2_keepalive_timeout_ms, U32, 20000, 1, INT32_MAX),
 	ROW(h2_stream_window_bytes, U32, 256 << 10, 1, INT32_MAX),
@@ -116,6 +112,13 @@ static const struct row rows[] = {
 	ROW(recv_buffer_bytes, U32, 0, 0, 1 << 20),
 	ROW(recv_buffer_count, U32, 0, 0, 1024),
 	ROW(send_max_bytes, U32, 0, 0, INT32_MAX),
+#ifdef TAKO__WITH_QUIC
+	ROW(h3_stream_window_bytes, U32, 256 << 10, 1024, INT32_MAX),
+	ROW(h3_connection_window_bytes, U32, 1 << 20, 1024, INT32_MAX),
+#else
+	ROW(h3_stream_window_bytes, ABSENT),
+	ROW(h3_connection_window_bytes, ABSENT),
+#endif
 };
 
 enum { ROWS = sizeof rows / sizeof rows[0] };
