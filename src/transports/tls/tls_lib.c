@@ -99,8 +99,7 @@ static void take(void *p)
 
 static void *change(void *p, size_t n)
 {
-	struct block *b = (struct block *)p - 1;
-	size_t had = p ? b->bytes - sizeof *b : 0;
+	size_t had = p ? ((struct block *)p - 1)->bytes - sizeof(struct block) : 0;
 	void *to = give(n);
 
 	if (!to)
