@@ -348,7 +348,6 @@ class Mhd(Built):
 
 ALL = [Ceiling, CeilingFin, CeilingUring, CeilingH2, CeilingWs, CeilingTls, Tako, TakoUring, Nginx, H2o, Haproxy,
        Lighttpd, Mhd]
-       Lighttpd, Mhd]
 
 
 def make_www(tmp):
