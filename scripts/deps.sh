@@ -40,6 +40,9 @@ check   redis-server        integration tests: topics between processes
 check   openssl             integration tests: certificates, and a TLS client that is not ours
 check   testssl.sh          integration tests: what it finds wrong with our TLS
 check   wrk                 integration tests: load
+check   haproxy             integration tests: a load balancer that speaks the PROXY protocol
+check   nginx               … and another
+check   libnginx-mod-stream its part that does
 check   apache2-utils       integration tests: ab, an HTTP/1.0 client
 check   chromium            integration tests: a browser opens the page
 check   valgrind            the examples, for leaks

@@ -124,6 +124,9 @@ typedef struct tako_conn_info {
 	const char *server_name;         /* that the client asked for; NULL if it named none */
 	const tako_peer_cert *peer_cert; /* NULL: none was asked for, or sent */
 	uint64_t resumed;                /* 1: the session is an earlier one's */
+	const char
+		*via; /* who connected to us, where a PROXY header (tako/proxy.h) has named `peer`
+			  * and `local`; NULL: peer did */
 } tako_conn_info;
 
 /* Fill `out`, whose size field the caller has set.  TAKO_EINVAL: size not set;

@@ -110,7 +110,7 @@ typedef struct tako_server_config {
 	uint32_t access_log_format;          /* TAKO_LOG_TEXT, TAKO_LOG_JSON */
 	uint32_t access_log_queue_bytes;     /* 0: 256 KiB a worker; what does not fit is counted
 					  * and dropped, a loop never waits */
-	uint32_t proxy_read_timeout_ms;      /* PROXY protocol: not in this build */
+	uint32_t proxy_read_timeout_ms;      /* 0: 10000 from accept to a whole PROXY header */
 	uint32_t tls_handshake_timeout_ms;   /* 0: 10000 from accept to a finished handshake */
 	uint32_t h2_max_concurrent_streams;  /* 0: 100 a connection */
 	uint32_t h2_max_header_list_bytes;   /* 0: 16 KiB of fields and 32 bytes for each; then
@@ -155,6 +155,9 @@ typedef struct tako_server_config {
 	uint32_t send_max_bytes;   /* 0: no limit on what one call may send */
 	uint32_t h3_stream_window_bytes;     /* 0: 256 KiB of a request's body that may wait */
 	uint32_t h3_connection_window_bytes; /* 0: 1 MiB of all of them */
+	uint32_t proxy_max_header_bytes;     /* 0: 4096 of PROXY header, TLVs included; then the
+					   * connection is closed.  From 232 */
+	uint32_t reserved;
 } tako_server_config;
 
 /* TAKO_SERVER_CONFIG(.worker_count = 4): named arguments, size filled in.
@@ -170,13 +173,14 @@ enum {
 	TAKO_CLIENT_AUTH_REQUIRED = 2  /* … and one must be sent */
 };
 
-/* Knobs of one listener; the same rules as above.  Everything from cert_file on but proxy_protocol
- * and backlog is TLS's: TAKO_ENOTSUP where there is none. */
+/* Knobs of one listener; the same rules as above.  Everything but backlog and what begins with
+ * proxy_ is TLS's: TAKO_ENOTSUP where there is none. */
 typedef struct tako_listen_config {
 	size_t size;
 	const char *cert_file; /* with key_file: as in tako_cert_config, without the rest of it */
 	const char *key_file;
-	uint32_t proxy_protocol; /* PROXY protocol: not in this build */
+	uint32_t proxy_protocol; /* TAKO_PROXY_*, see tako/proxy.h: whether connections begin with a
+				  * PROXY header */
 	uint32_t backlog;        /* 0: 1024 */
 	tako_cert *cert;         /* in place of the two files; gets another reference */
 	tako_cert_fn cert_fn;    /* chooses by server name; what it has none for gets the above */
@@ -198,6 +202,10 @@ typedef struct tako_listen_config {
 	 * 425 (RFC 8470).  Not with ticket_keys, which other processes may have too. */
 	uint32_t tls_max_early_data_bytes;
 	uint32_t reserved;
+	/* Whose PROXY header is believed: addresses and prefixes, "10.0.0.0/8, 2001:db8::1, unix:"
+	 * (peers on Unix sockets).  Others are closed, or with TAKO_PROXY_OPTIONAL served as who they
+	 * are.  NULL with TAKO_PROXY_REQUIRED: everybody's, where nobody else can connect. */
+	const char *proxy_trusted;
 } tako_listen_config;
 #define TAKO_LISTEN_CONFIG(...)                                                                    \
 	(&(tako_listen_config){.size = sizeof(tako_listen_config), __VA_ARGS__})
@@ -340,6 +348,7 @@ typedef struct tako_stats {
 	uint64_t tls_handshakes; /* that went through; */
 	uint64_t tls_resumed;    /* … and of these, from a session ticket */
 	uint64_t tls_failures;   /* that did not */
+	uint64_t proxy_errors;   /* connections closed for their PROXY header, or for having none */
 } tako_stats;
 
 /* Fill `out`, whose size field the caller has set.  Sums over the workers, each figure

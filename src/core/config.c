@@ -46,6 +46,8 @@ static void fill_defaults(tako_server_config *c)
 		{&c->h2_max_continuation_count, 8},
 		{&c->h2_max_reset_count, 200},
 		{&c->h2_max_control_count, 1000},
+		{&c->proxy_read_timeout_ms, 10000},
+		{&c->proxy_max_header_bytes, 4096},
 #ifdef TAKO__WITH_TLS
 		{&c->tls_handshake_timeout_ms, 10000},
 #endif
@@ -90,7 +92,6 @@ static int refuse_absent(const tako_server_config *c)
 		uint32_t value;
 		const char *what;
 	} absent[] = {
-		{"proxy_read_timeout_ms", c->proxy_read_timeout_ms, "PROXY protocol"},
 #ifndef TAKO__WITH_TLS
 		{"tls_handshake_timeout_ms", c->tls_handshake_timeout_ms, "TLS"},
 #endif
@@ -105,8 +106,10 @@ static int refuse_absent(const tako_server_config *c)
 		{"h3_stream_window_bytes", c->h3_stream_window_bytes, "HTTP/3"},
 		{"h3_connection_window_bytes", c->h3_connection_window_bytes, "HTTP/3"},
 #endif
+		{"", 0, ""}, /* a build may have them all */
 	};
 
+	(void)c;
 	for (size_t i = 0; i < TAKO__COUNT(absent); i++) {
 		if (absent[i].value)
 			return tako__fail(TAKO_ENOTSUP, "%s is set, but this build has no %s",
@@ -215,6 +218,9 @@ static int check(const tako_server_config *c)
 		{"recv_buffer_bytes", c->recv_buffer_bytes, 0, 1u << 20, false},
 		{"recv_buffer_count", c->recv_buffer_count, 0, 1024, false},
 		{"send_max_bytes", c->send_max_bytes, 0, INT32_MAX, false},
+		{"proxy_read_timeout_ms", c->proxy_read_timeout_ms, 1, INT32_MAX, true},
+		{"proxy_max_header_bytes", c->proxy_max_header_bytes, 232, 65551, false},
+		{"reserved", c->reserved, 0, 0, false},
 #ifdef TAKO__WITH_TLS
 		{"tls_handshake_timeout_ms", c->tls_handshake_timeout_ms, 1, INT32_MAX, false},
 #endif

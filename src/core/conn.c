@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "core/proxied.h"
 #include "core/server.h"
 #include "core/spool.h"
 #include "core/worker.h"
@@ -296,6 +297,8 @@ static void on_closed(struct tako_sock *s)
 	c->proto->fini(c);
 	tako__layer_fini(c);
 	tako__spool_fini(c);
+	if (TAKO__UNLIKELY(c->proxied != NULL))
+		tako__proxied_free(c->proxied);
 	undirty(c);
 	tako__timer_clear(&w->wheel, &c->timer);
 	if (c->open)
@@ -423,7 +426,7 @@ static struct tako__conn *conn_new(struct tako__listener *ls, const struct socka
 	c->sock.cb = &conn_callbacks;
 	c->worker = w;
 	c->listener = ls;
-	c->proto = ls->transport->proto;
+	c->proto = TAKO__LIKELY(!ls->proxy) ? ls->transport->proto : &tako__proxy_ops;
 	c->deadline_ns = UINT64_MAX;
 	c->id = atomic_fetch_add_explicit(&w->srv->next_conn_id, 1, memory_order_relaxed) + 1;
 	tako__timer_init(&c->timer, on_timer);
@@ -431,7 +434,7 @@ static struct tako__conn *conn_new(struct tako__listener *ls, const struct socka
 	return c;
 }
 
-static bool admit(struct tako__conn *c)
+bool tako__conn_admit(struct tako__conn *c)
 {
 	struct tako_server *srv = c->worker->srv;
 
@@ -453,7 +456,8 @@ static struct tako__conn *conn_enter(struct tako__listener *ls, const struct soc
 	struct tako__conn *c = conn_new(ls, from, n);
 
 	tako__add(&w->stats.accepted, 1);
-	if (!c || !admit(c)) {
+	/* Behind a load balancer it is not known yet whom to count. */
+	if (!c || (!ls->proxy && !tako__conn_admit(c))) {
 		atomic_fetch_sub(&w->srv->conn_count, 1);
 		tako__pool_put(&w->conns, c);
 		return NULL;

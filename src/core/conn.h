@@ -16,6 +16,7 @@
 #include "core/wheel.h"
 
 struct tako__listener;
+struct tako__proxied;
 struct tako__spool;
 struct tako__worker;
 
@@ -48,6 +49,8 @@ enum {
 #define TAKO__CONN_UNFRAMED 2048u
 /* What comes may be a replay of what another connection sent: the handshake is not confirmed. */
 #define TAKO__CONN_EARLY 4096u
+/* What opens has its first bytes in hand: its recv follows at once. */
+#define TAKO__CONN_GIVEN 8192u
 
 enum { TAKO__PROTO_STATE_BYTES = 96 };
 
@@ -75,7 +78,8 @@ struct tako__conn {
 	struct tako__listener *listener;
 	struct tako__list link; /* worker's connections */
 	struct tako__conn *dirty_next;
-	struct tako__spool *spool; /* while a file is read for the layers */
+	struct tako__spool *spool;     /* while a file is read for the layers */
+	struct tako__proxied *proxied; /* what a PROXY header said; NULL: there was none */
 	struct tako_send *held_tail;
 	uint64_t id;
 	uint64_t stall_ns;       /* since when the peer has been taking too little */
@@ -100,6 +104,9 @@ void tako__conn_accept(struct tako__listener *ls, int fd, const struct sockaddr 
  * as there is no memory, or the peer has too many. */
 struct tako__conn *tako__conn_carry(struct tako__listener *ls, struct tako_loop *carrier,
                                     const struct sockaddr *from, socklen_t from_len);
+
+/* Count it in for its peer's address.  False: that has as many as it may; close it. */
+bool tako__conn_admit(struct tako__conn *c);
 
 /* The layers are ready: from now on `proto` speaks, instead of what did until now.  A negative code:
  * it does not, and the connection is to be closed. */

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "core/proxied.h"
 #include "core/server.h"
 
 enum { DGRAM_QUEUE_BYTES = 2 << 20 }; /* the system may have a lower ceiling */
@@ -230,6 +231,7 @@ void tako__address_free(struct tako_server *srv, struct tako__address *a)
 	}
 	if (a->shared)
 		a->transport->release(a->shared);
+	tako__proxy_rule_free(a->proxy);
 	tako__free(a, address_bytes(srv));
 }
 
@@ -416,6 +418,7 @@ int tako__listener_open(struct tako__listener *ls, struct tako__worker *w, struc
 	ls->worker = w;
 	ls->transport = a->transport;
 	ls->shared = a->shared;
+	ls->proxy = a->proxy;
 	ls->fd_slot = &a->fds[w->index];
 	tako__timer_init(&ls->backoff, on_backoff);
 	rc = a->transport->open ? a->transport->open(ls) : 0;

@@ -158,6 +158,9 @@ static const struct figure figures[] = {
 	 offsetof(tako_stats, tls_resumed)},
 	{"tako_tls_failures_total", "counter", "TLS handshakes that did not go through.",
 	 offsetof(tako_stats, tls_failures)},
+	{"tako_proxy_errors_total", "counter",
+	 "Connections closed for the PROXY header they began with, or did not.",
+	 offsetof(tako_stats, proxy_errors)},
 };
 /* clang-format on */
 

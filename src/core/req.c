@@ -6,6 +6,7 @@
 #include "core/conn.h"
 #include "core/exchange.h"
 #include "core/path.h"
+#include "core/proxied.h"
 #include "core/query.h"
 #include "core/res.h"
 #include "core/server.h"
@@ -231,7 +232,7 @@ int tako_req_conn_info(tako_req *req, tako_conn_info *out)
 	struct tako__exchange *x = tako__x(req);
 	struct sockaddr_storage local;
 	socklen_t n = sizeof local;
-	char text[2][80] = {"", ""};
+	char text[3][80] = {"", "", ""};
 	tako_conn_info info = {.size = sizeof info, .transport = x->proto->name};
 	struct tako__info_query query = {&info, &x->arena};
 	char *peer;
@@ -240,9 +241,15 @@ int tako_req_conn_info(tako_req *req, tako_conn_info *out)
 	if (!out || out->size < sizeof(size_t) || out->size > sizeof info)
 		return tako__fail(TAKO_EINVAL, "tako_conn_info: size is not set");
 	if (x->conn) {
+		const struct tako__proxied *proxied = x->conn->proxied;
+
 		tako__addr_format(&x->conn->peer.any, text[0], sizeof text[0]);
-		if (getsockname(x->conn->sock.fd, (struct sockaddr *)&local, &n) == 0)
+		if (proxied && !proxied->local)
+			tako__addr_format(&proxied->dst.any, text[1], sizeof text[1]);
+		else if (getsockname(x->conn->sock.fd, (struct sockaddr *)&local, &n) == 0)
 			tako__addr_format((struct sockaddr *)&local, text[1], sizeof text[1]);
+		if (proxied)
+			tako__addr_format(&proxied->via.any, text[2], sizeof text[2]);
 		info.id = x->conn->id;
 		info.request_count = x->conn->request_count;
 		if (tako__layer_query(x->conn, TAKO__FACT_CONN_INFO, &query) == TAKO_ENOMEM)
@@ -250,7 +257,9 @@ int tako_req_conn_info(tako_req *req, tako_conn_info *out)
 	}
 	peer = tako__arena_strndup(&x->arena, text[0], strlen(text[0]));
 	mine = tako__arena_strndup(&x->arena, text[1], strlen(text[1]));
-	if (!peer || !mine)
+	if (text[2][0])
+		info.via = tako__arena_strndup(&x->arena, text[2], strlen(text[2]));
+	if (!peer || !mine || (text[2][0] && !info.via))
 		return tako__fail(TAKO_ENOMEM, "connection info: out of memory");
 	info.peer = peer;
 	info.local = mine;

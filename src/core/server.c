@@ -15,6 +15,7 @@
 #include "core/log.h"
 #include "core/offload.h"
 #include "core/gate.h"
+#include "core/proxied.h"
 
 /* ---- New and free ----------------------------------------------------------------------------- */
 
@@ -225,8 +226,6 @@ static int import_listen(tako_listen_config *out, const struct tako_transport *t
 		if (rc < 0)
 			return rc;
 	}
-	if (c.proxy_protocol)
-		return tako__fail(TAKO_ENOTSUP, "proxy_protocol is set, but this build has none");
 	if (c.backlog > INT32_MAX)
 		return tako__fail(TAKO_EINVAL, "backlog is %u, not in 1 to %d", c.backlog,
 		                  INT32_MAX);
@@ -242,6 +241,8 @@ int tako_server_listen(tako_server *srv, const tako_transport *t, const char *ad
                        const tako_listen_config *cfg)
 {
 	tako_listen_config c = {0};
+	struct tako__proxy_rule *proxy = NULL;
+	struct tako__address *a;
 	void *shared = NULL;
 	int rc;
 
@@ -255,19 +256,28 @@ int tako_server_listen(tako_server *srv, const tako_transport *t, const char *ad
 	if (!t->proto)
 		return tako__fail(TAKO_ENOTSUP, "%s is not in this build", t->name);
 	rc = import_listen(&c, t, cfg);
+	if (rc == 0 && t->dgram && c.proxy_protocol)
+		rc = tako__fail(TAKO_ENOTSUP,
+		                "proxy_protocol is set, but %s has no connections "
+		                "to begin with a header",
+		                t->name);
+	if (rc == 0)
+		rc = tako__proxy_rule_new(&proxy, &c);
 	if (rc == 0 && t->prepare)
 		rc = t->prepare(&shared, srv, &c);
-	if (rc < 0)
-		return rc;
-	rc = tako__listen_bind(&srv->addresses[srv->address_count], srv, addr,
-	                       t->dgram ? SOCK_DGRAM : SOCK_STREAM, c.backlog);
+	if (rc == 0)
+		rc = tako__listen_bind(&a, srv, addr, t->dgram ? SOCK_DGRAM : SOCK_STREAM,
+		                       c.backlog);
 	if (rc < 0) {
 		if (shared)
 			t->release(shared);
+		tako__proxy_rule_free(proxy);
 		return rc;
 	}
-	srv->addresses[srv->address_count]->transport = t;
-	srv->addresses[srv->address_count++]->shared = shared;
+	a->transport = t;
+	a->shared = shared;
+	a->proxy = proxy;
+	srv->addresses[srv->address_count++] = a;
 	return 0;
 }
 

@@ -49,6 +49,7 @@ struct tako_transport {
 struct tako__address {
 	const struct tako_transport *transport;
 	void *shared;
+	struct tako__proxy_rule *proxy;
 	char text[80];
 	int fds[]; /* worker_count of them */
 };

@@ -68,6 +68,7 @@ static void add_worker(tako_stats *sum, const struct tako__stats *s)
 	sum->tls_handshakes += tako__read(&s->tls_handshakes);
 	sum->tls_resumed += tako__read(&s->tls_resumed);
 	sum->tls_failures += tako__read(&s->tls_failures);
+	sum->proxy_errors += tako__read(&s->proxy_errors);
 }
 
 int tako_server_stats(const tako_server *srv, tako_stats *out)

@@ -48,6 +48,7 @@ struct tako__stats {
 	tako__count tls_handshakes;
 	tako__count tls_resumed;
 	tako__count tls_failures;
+	tako__count proxy_errors;
 	struct tako__route_stats *routes; /* one per endpoint id */
 	unsigned route_count;
 };

@@ -24,15 +24,17 @@
 #include "core/wheel.h"
 
 struct tako__log_ring;
+struct tako__proxy_rule;
 
 /* One listening socket of one worker. */
 struct tako__listener {
 	struct tako_sock sock;
 	struct tako__worker *worker;
 	const struct tako_transport *transport;
-	void *shared; /* the transport's, for this address */
-	void *state;  /* … on this worker */
-	int *fd_slot; /* where the address keeps our descriptor */
+	void *shared;                         /* the transport's, for this address */
+	void *state;                          /* … on this worker */
+	const struct tako__proxy_rule *proxy; /* NULL: connections begin with their protocol */
+	int *fd_slot;                         /* where the address keeps our descriptor */
 	struct tako__timer backoff;
 	uint32_t backoff_ms;
 	bool open;       /* given to the loop and not yet reaped */

@@ -75,6 +75,7 @@ static const struct program_knob program_knobs[] = {
 	KNOB(recv_buffer_count),
 	KNOB(send_max_bytes),
 	KNOB(proxy_read_timeout_ms),
+	KNOB(proxy_max_header_bytes),
 	KNOB(tls_handshake_timeout_ms),
 	KNOB(h2_max_concurrent_streams),
 	KNOB(h2_max_header_list_bytes),

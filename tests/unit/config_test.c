@@ -72,7 +72,7 @@ static const struct row rows[] = {
 	ROW(access_log_fd, U32, 0, 0, INT32_MAX),
 	ROW(access_log_format, U32, 0, 0, TAKO_LOG_JSON),
 	ROW(access_log_queue_bytes, U32, 256 << 10, 4096, 1 << 30),
-	ROW(proxy_read_timeout_ms, ABSENT),
+	ROW(proxy_read_timeout_ms, U32_OFF, 10000, 1, INT32_MAX),
 #ifdef TAKO__WITH_TLS
 	ROW(tls_handshake_timeout_ms, U32, 10000, 1, INT32_MAX),
 #else
@@ -119,6 +119,8 @@ static const struct row rows[] = {
 	ROW(h3_stream_window_bytes, ABSENT),
 	ROW(h3_connection_window_bytes, ABSENT),
 #endif
+	ROW(proxy_max_header_bytes, U32, 4096, 232, 65551),
+	ROW(reserved, U32, 0, 0, 0),
 };
 
 enum { ROWS = sizeof rows / sizeof rows[0] };

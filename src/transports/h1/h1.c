@@ -477,7 +477,8 @@ static void h1_drain(struct tako__conn *c)
 
 static int h1_open(struct tako__conn *c)
 {
-	if (c->flags & TAKO__CONN_DRAINING)
+	/* With a request in hand it is not idle. */
+	if ((c->flags & (TAKO__CONN_DRAINING | TAKO__CONN_GIVEN)) == TAKO__CONN_DRAINING)
 		h1_drain(c);
 	else
 		arm(c);

@@ -29,7 +29,7 @@ static int preface_open(struct tako__conn *c)
 	uint32_t ms = c->worker->srv->cfg.header_timeout_ms;
 
 	/* One that is draining may have sent its request already; who else to ask than HTTP/1.1. */
-	if (c->flags & TAKO__CONN_DRAINING) {
+	if ((c->flags & (TAKO__CONN_DRAINING | TAKO__CONN_GIVEN)) == TAKO__CONN_DRAINING) {
 		c->proto = &tako__h1_ops;
 		return c->proto->open(c);
 	}

@@ -13,7 +13,8 @@ LIB_LIBS += libngtcp2
 WOLFSSL_MK := $(BUILD)/deps/wolfssl$(subst /,_,$(WOLFSSL_PREFIX)).mk
 ifneq ($(if $(MAKECMDGOALS),$(filter-out clean help fmt fmt-check seams headers uninstall,$(MAKECMDGOALS)),all),)
 include $(WOLFSSL_MK)
-ifneq ($(and $(WOLFSSL_CFLAGS),$(if $(NGTCP2_HELPER_LIBS)$(NGTCP2_HELPER_ARCHIVE),,none)),)
+# Not of a list that an earlier version of the script made, which is made anew.
+ifneq ($(and $(WOLFSSL_CFLAGS),$(filter-out undefined,$(flavor NGTCP2_HELPER_LIBS)),$(if $(NGTCP2_HELPER_LIBS)$(NGTCP2_HELPER_ARCHIVE),,none)),)
 $(error this wolfSSL comes without libngtcp2_crypto_wolfssl: H3=0 builds without HTTP/3)
 endif
 endif

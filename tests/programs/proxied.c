@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A server behind load balancers, for tests/integration/test_proxy.py:
+ *
+ *   proxied listen=ADDR [transport=http|http1|h2c|tls] [cert_file=F key_file=F] [proxy_protocol=N]
+ *           [proxy_trusted=LIST] [FIELD=VALUE]...
+ *
+ * /info tells what a handler sees of its connection, /later the same after a while.
+ */
+#include "program.h"
+
+static tako_server *server;
+
+static const char *or_none(const char *text)
+{
+	return text ? text : "-";
+}
+
+static void print_str(char *to, size_t n, const char *name, tako_str value)
+{
+	size_t used = strlen(to);
+
+	if (value.p)
+		snprintf(to + used, n - used, "%s %.*s\n", name, TAKO_FMT(value));
+}
+
+static void print_raw(char *to, size_t n, tako_str rest)
+{
+	tako_str value;
+	uint32_t type;
+
+	while (tako_proxy_next_tlv(&rest, &type, &value)) {
+		size_t used = strlen(to);
+
+		used += (size_t)snprintf(to + used, n - used, "tlv_%02x ", type);
+		for (size_t i = 0; i < value.n && used + 4 < n; i++)
+			used += (size_t)snprintf(to + used, n - used, "%02x",
+			                         (unsigned char)value.p[i]);
+		snprintf(to + used, n - used, "\n");
+	}
+}
+
+static int say(tako_req *req, tako_res *res)
+{
+	tako_conn_info i = {.size = sizeof(i)};
+	tako_proxy_info p = {.size = sizeof(p)};
+	char text[4096] = "";
+	int rc = tako_req_conn_info(req, &i);
+
+	if (rc < 0)
+		return rc;
+	rc = tako_req_proxy_info(req, &p);
+	if (rc == TAKO_ENOMEM)
+		return rc;
+	print_str(text, sizeof(text), "alpn", p.alpn);
+	print_str(text, sizeof(text), "authority", p.authority);
+	print_str(text, sizeof(text), "unique_id", p.unique_id);
+	print_str(text, sizeof(text), "netns", p.netns);
+	print_str(text, sizeof(text), "ssl_version", p.ssl_version);
+	print_str(text, sizeof(text), "ssl_cn", p.ssl_cn);
+	print_str(text, sizeof(text), "ssl_cipher", p.ssl_cipher);
+	print_str(text, sizeof(text), "ssl_sig_alg", p.ssl_sig_alg);
+	print_str(text, sizeof(text), "ssl_key_alg", p.ssl_key_alg);
+	print_raw(text, sizeof(text), p.tlvs);
+	return tako_res_text(res, 200,
+	                     "peer %s\nlocal %s\nvia %s\ntransport %s\ntls %s\nproxy %s\n"
+	                     "version %u\nis_local %u\ndatagram %u\nsource %s\ndestination %s\n"
+	                     "ssl_client %u\nssl_verify %u\n%s",
+	                     i.peer, i.local, or_none(i.via), i.transport, or_none(i.tls),
+	                     program_code(rc), p.version, p.local, p.datagram, or_none(p.source),
+	                     or_none(p.destination), p.ssl_client, p.ssl_verify, text);
+}
+
+static int info(tako_req *req, tako_res *res, void *arg)
+{
+	(void)arg;
+	return say(req, res);
+}
+
+static void answer(tako_res *res, void *arg)
+{
+	(void)say(arg, res);
+}
+
+/* Long after the header was read, and whatever came since. */
+static int later(tako_req *req, tako_res *res, void *arg)
+{
+	(void)arg;
+	return tako_res_after(res, 20, answer, req);
+}
+
+static int hello(tako_req *req, tako_res *res, void *arg)
+{
+	(void)req, (void)arg;
+	return tako_res_text(res, 200, "hello\n");
+}
+
+static int stats(tako_req *req, tako_res *res, void *arg)
+{
+	tako_stats s = {.size = sizeof(s)};
+	int rc = tako_server_stats(server, &s);
+
+	(void)req, (void)arg;
+	return rc < 0 ? rc
+	              : tako_res_text(res, 200,
+	                              "proxy_errors %" PRIu64 "\ntimeouts %" PRIu64 "\n"
+	                              "connections_refused %" PRIu64 "\nconnections_open %" PRIu64
+	                              "\n",
+	                              s.proxy_errors, s.timeouts, s.connections_refused,
+	                              s.connections_open);
+}
+
+static const char *value_of(const char *arg, const char *name)
+{
+	size_t n = strlen(name);
+
+	return strncmp(arg, name, n) == 0 && arg[n] == '=' ? arg + n + 1 : NULL;
+}
+
+struct args {
+	tako_server_config cfg;
+	tako_listen_config listen;
+	const tako_transport *transport;
+	const char *addr;
+};
+
+static bool parse(struct args *a, const char *arg)
+{
+	const char *v;
+
+	if ((v = value_of(arg, "listen")))
+		a->addr = v;
+	else if (strcmp(arg, "transport=tls") == 0)
+		a->transport = tako_tls();
+	else if (program_transport(&a->transport, arg))
+		return true;
+	else if ((v = value_of(arg, "cert_file")))
+		a->listen.cert_file = v;
+	else if ((v = value_of(arg, "key_file")))
+		a->listen.key_file = v;
+	else if ((v = value_of(arg, "proxy_protocol")))
+		a->listen.proxy_protocol = (uint32_t)strtoul(v, NULL, 10);
+	else if ((v = value_of(arg, "proxy_trusted")))
+		a->listen.proxy_trusted = v;
+	else
+		return program_set(&a->cfg, arg);
+	return true;
+}
+
+static int run(const struct args *a)
+{
+	tako_router *r = tako_router_new();
+
+	tako_get(r, "/hello", hello, NULL);
+	tako_get(r, "/info", info, NULL);
+	tako_get(r, "/later", later, NULL);
+	tako_get(r, "/stats", stats, NULL);
+	int rc = program_server_new(&server, r, &a->cfg);
+	tako_router_free(r);
+	if (rc < 0)
+		return program_refused("tako_server_new", rc);
+	rc = tako_server_listen(server, a->transport, a->addr, &a->listen);
+	/* The tests' own way in, where nothing stands in front. */
+	if (rc == 0)
+		rc = tako_server_listen(server, tako_http1(), "127.0.0.1:0", NULL);
+	if (rc == 0)
+		rc = tako_server_stop_on_signals(server);
+	if (rc < 0)
+		return program_refused("listen", rc);
+	program_tell_listeners(server);
+	rc = tako_server_run(server);
+	return rc == 0 ? 0 : rc == TAKO_ETIMEDOUT ? EXIT_CUT : program_refused("run", rc);
+}
+
+int main(int argc, char **argv)
+{
+	struct args a = {.cfg = {.size = sizeof(a.cfg)},
+	                 .listen = {.size = sizeof(a.listen)},
+	                 .transport = tako_http(),
+	                 .addr = "127.0.0.1:0"};
+
+	for (int i = 1; i < argc; i++) {
+		if (!parse(&a, argv[i])) {
+			fprintf(stderr, "what is '%s'?\n", argv[i]);
+			return 1;
+		}
+	}
+	int status = run(&a);
+	tako_server_free(server);
+	return status;
+}
