@@ -4,12 +4,13 @@ one way, and the figures must say so."""
 import contextlib
 import json
 import os
-import random
 import socket
 import subprocess
 import threading
 
 import pytest
+
+from servers import free_port
 
 LOAD = os.path.join(os.environ.get("TAKO_BUILD", "build"), "bench/load")
 CEILING = os.path.join(os.environ.get("TAKO_BUILD", "build"), "bench/ceiling_epoll")
@@ -20,11 +21,11 @@ pytestmark = pytest.mark.skipif(not os.access(LOAD, os.X_OK),
 
 
 def bound():
-    """A socket on a free port below those that connections use up."""
+    """A socket on a free port."""
     while True:
         s = socket.socket()
         try:
-            port = random.randint(20000, 29999)
+            port = free_port()
             s.bind(("127.0.0.1", port))
             return s, port
         except OSError:
