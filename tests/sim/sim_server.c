@@ -48,6 +48,11 @@ size_t sim_alloc_live(void)
 	return failalloc_live();
 }
 
+size_t sim_alloc_live_bytes(void)
+{
+	return failalloc_live_bytes();
+}
+
 static size_t held_at;
 static size_t held_count;
 

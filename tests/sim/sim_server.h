@@ -26,8 +26,9 @@ void sim_alloc_install(void);
 void sim_alloc_fail(size_t nth, bool for_good);
 /* Nothing fails any more.  How many did? */
 size_t sim_alloc_calm(void);
-/* Blocks that are allocated now. */
+/* Blocks that are allocated now, and their bytes. */
 size_t sim_alloc_live(void);
+size_t sim_alloc_live_bytes(void);
 /* What is allocated until sim_alloc_go_on() is the test's: it neither fails nor counts. */
 void sim_alloc_hold(void);
 void sim_alloc_go_on(void);

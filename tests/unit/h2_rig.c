@@ -161,19 +161,29 @@ void h2_rig_pass(uint64_t ms)
 void h2_rig_begin(void)
 {
 	memset(&h2_rig, 0, sizeof h2_rig);
-	for (size_t i = 0; i < H2_RIG_STREAMS; i++)
-		h2_rig.reset[i] = H2_RIG_NOTHING;
-	h2_rig.goaway = H2_RIG_NOTHING;
-	assert_int_equal(nghttp2_hd_inflate_new(&h2_rig.inflater), 0);
 	sim_server_begin(&h2_rig.server, 1, NULL);
+}
+
+void h2_rig_connect(void)
+{
+	for (size_t i = 0; i < H2_RIG_STREAMS; i++) {
+		h2_rig.reset[i] = h2_rig.goaway = H2_RIG_NOTHING;
+		h2_rig.status[i] = 0;
+		h2_rig.ended[i] = false;
+	}
+	h2_rig.streams = h2_rig.answers = h2_rig.resets = 0;
+	if (h2_rig.inflater)
+		nghttp2_hd_inflate_del(h2_rig.inflater);
+	assert_int_equal(nghttp2_hd_inflate_new(&h2_rig.inflater), 0);
+	h2_rig.link = sim_connect(&h2_rig.server.sim.net);
+	sim_write(h2_rig.link, NGHTTP2_CLIENT_MAGIC, NGHTTP2_CLIENT_MAGIC_LEN);
+	h2_rig_frame(NGHTTP2_SETTINGS, 0, 0, NULL, 0);
 }
 
 void h2_rig_start(tako_router *router, const tako_server_config *cfg)
 {
 	sim_server_start(&h2_rig.server, router, cfg, tako_h2c(), NULL);
-	h2_rig.link = sim_connect(&h2_rig.server.sim.net);
-	sim_write(h2_rig.link, NGHTTP2_CLIENT_MAGIC, NGHTTP2_CLIENT_MAGIC_LEN);
-	h2_rig_frame(NGHTTP2_SETTINGS, 0, 0, NULL, 0);
+	h2_rig_connect();
 }
 
 void h2_rig_end(void)

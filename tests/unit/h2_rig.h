@@ -36,6 +36,8 @@ extern struct h2_rig h2_rig;
 /* The world; then make the router; then serve it, which is taken over, and connect. */
 void h2_rig_begin(void);
 void h2_rig_start(tako_router *router, const tako_server_config *cfg);
+/* Leave that connection alone, to go on with a new one of which nothing was heard yet. */
+void h2_rig_connect(void);
 void h2_rig_end(void);
 
 /* Say it; nothing is read before h2_rig_pass(). */

@@ -9,13 +9,18 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <stdio.h>
 #include <string.h>
 
+#include "transports/h2/h2.h"
 #include "unit/h2_rig.h"
 
 enum { STREAMS_MAX = 5, WAIT_MS = 1000, BEYOND = 20, CONTROL_MAX = 50 };
+enum { IDLE = 100, IDLE_BYTES_MAX = 16 << 10, FULL_BYTES_MAX = 44 << 10, FIELDS = 60 };
 
 static unsigned runs;
+
+static int fields(tako_req *req, tako_res *res, void *arg);
 
 static void answer(tako_res *res, void *arg)
 {
@@ -50,6 +55,7 @@ static void begin(void)
 	router = tako_router_new();
 	tako_get(router, "/slow", slow, NULL);
 	tako_get(router, "/quick", quick, NULL);
+	tako_get(router, "/fields", fields, NULL);
 	h2_rig_start(router, &cfg);
 }
 
@@ -143,6 +149,74 @@ static void test_nothing_but_refused_streams(void **state)
 	h2_rig_end();
 }
 
+/* ---- What an idle one costs ------------------------------------------------------------- */
+
+/* So many fields that either side's table is full, and more. */
+static int fields(tako_req *req, tako_res *res, void *arg)
+{
+	static const char value[] = "a value of some length, as cookies and policies have them";
+
+	(void)req, (void)arg;
+	for (unsigned i = 0; i < FIELDS; i++) {
+		char name[16];
+
+		snprintf(name, sizeof name, "x-field-%u", i);
+		if (tako_res_header(res, name, value) < 0)
+			return TAKO_ENOMEM;
+	}
+	return tako_res_text(res, 200, "many");
+}
+
+/* Fields that enter the table (RFC 7541 section 6.2.1). */
+static void ask_with_fields(const char *path, unsigned count)
+{
+	char block[8192];
+	size_t n = 0;
+
+	block[n++] = (char)0x82;
+	block[n++] = (char)0x86;
+	n += (size_t)sprintf(block + n, "%c%c%s%c%csim", 4, (int)strlen(path), path, 1, 3);
+	for (unsigned i = 0; i < count; i++)
+		n += (size_t)sprintf(block + n, "%c%cx-field-%02u%c%060u", 0x40, 10, i, 60, i);
+	h2_rig_frame(NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS | H2_RIG_END_STREAM, 1, block, n);
+}
+
+/* Beyond the pools, which keep as much as a burst needed: what each further connection adds. */
+static size_t idle_bytes(const char *path, unsigned count)
+{
+	struct sim_link *first;
+	size_t before = 0;
+
+	begin();
+	first = h2_rig.link;
+	for (unsigned i = 0; i < IDLE + 1; i++) {
+		if (i)
+			h2_rig_connect();
+		h2_rig_ack();
+		ask_with_fields(path, count);
+		h2_rig_pass(1);
+		assert_int_equal(h2_rig.status[0], 200);
+		if (!i)
+			before = sim_alloc_live_bytes();
+	}
+	before = (sim_alloc_live_bytes() - before) / IDLE;
+	h2_rig.link = first;
+	h2_rig_end();
+	return before;
+}
+
+/* The bar is for what comes to the connection, and its layers, that there is without HTTP/2. */
+static void test_idle_connection(void **state)
+{
+	size_t plain = idle_bytes("/quick", 8);
+	size_t full = idle_bytes("/fields", FIELDS);
+
+	(void)state;
+	print_message("%zu bytes per idle connection, %zu with full tables\n", plain, full);
+	assert_in_range(plain, sizeof(struct tako__h2), IDLE_BYTES_MAX);
+	assert_in_range(full, plain + 4096, FULL_BYTES_MAX);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -150,6 +224,7 @@ int main(void)
 		cmocka_unit_test(test_rest_of_a_refused_request),
 		cmocka_unit_test(test_streams_of_one_turn),
 		cmocka_unit_test(test_nothing_but_refused_streams),
+		cmocka_unit_test(test_idle_connection),
 	};
 
 	sim_alloc_install();

@@ -13,6 +13,7 @@ enum {
 	STEP_BYTES = 64, /* classes are 64, 128, … 512 bytes with the head */
 	HEAD_BYTES = 16, /* keeps what follows aligned */
 	KEPT = 512,      /* free blocks of each */
+	FRAME_BYTES_LEAST = 16 << 10,
 };
 
 struct head {
@@ -39,6 +40,22 @@ static struct head *head_of(void *p)
 	return (struct head *)(void *)((char *)p - HEAD_BYTES);
 }
 
+static void *get(size_t n, void *arg);
+
+/* Half of what an idle session has is the buffer that it writes frames into, and what is in there is of no
+ * use to it from one call of nghttp2_session_mem_send() to the next: a frame is returned by the call
+ * that writes it, and a field block that does not fit goes on in blocks which are its own.  So there
+ * is one for all sessions, which are asked one after the other. */
+static void *get_frame(struct tako__h2_mem *m, size_t n)
+{
+	m->is_open = false;
+	if (!m->frame)
+		m->frame = get(n, m);
+	else if (n > head_of(m->frame)->bytes - HEAD_BYTES)
+		return get(n, m);
+	return m->frame;
+}
+
 static void *get(size_t n, void *arg)
 {
 	struct tako__h2_mem *m = arg;
@@ -46,6 +63,8 @@ static void *get(size_t n, void *arg)
 	struct tako__pool *pool;
 	struct head *h;
 
+	if (TAKO__UNLIKELY(m->is_open && n >= FRAME_BYTES_LEAST))
+		return get_frame(m, n);
 	/* Even, for the sake of FREE. */
 	bytes += bytes & 1;
 	if (bytes < n)
@@ -68,7 +87,7 @@ static void put(void *p, void *arg)
 	struct tako__h2_mem *m = arg;
 	struct tako__pool *pool;
 
-	if (!p || (head_of(p)->bytes & FREE))
+	if (!p || p == m->frame || (head_of(p)->bytes & FREE))
 		return;
 	pool = pool_for(m, head_of(p)->bytes);
 	if (TAKO__UNLIKELY(!pool)) {
@@ -107,10 +126,28 @@ void tako__h2_mem_init(struct tako__h2_mem *m)
 	m->mem = (nghttp2_mem){m, get, put, get_zeroed, resize};
 	for (size_t i = 0; i < TAKO__H2_MEM_CLASSES; i++)
 		tako__pool_init(&m->pools[i], (i + 1) * STEP_BYTES, KEPT);
+	m->frame = NULL;
+	m->is_open = false;
+}
+
+int tako__h2_mem_session(struct tako__h2_mem *m, nghttp2_session **out,
+                         const nghttp2_session_callbacks *callbacks, void *arg,
+                         const nghttp2_option *option)
+{
+	int rc;
+
+	m->is_open = true;
+	rc = nghttp2_session_server_new3(out, callbacks, arg, option, &m->mem);
+	m->is_open = false;
+	return rc;
 }
 
 void tako__h2_mem_fini(struct tako__h2_mem *m)
 {
+	void *frame = m->frame;
+
+	m->frame = NULL;
+	put(frame, m);
 	for (size_t i = 0; i < TAKO__H2_MEM_CLASSES; i++)
 		tako__pool_fini(&m->pools[i]);
 }

@@ -331,8 +331,8 @@ int tako__h2_session_open(struct tako__h2 *h)
 {
 	const tako_server_config *cfg = &h->c->worker->srv->cfg;
 
-	if (nghttp2_session_server_new3(&h->session, h->local->callbacks, h, h->local->option,
-	                                &h->local->mem.mem) != 0) {
+	if (tako__h2_mem_session(&h->local->mem, &h->session, h->local->callbacks, h,
+	                         h->local->option) != 0) {
 		h->session = NULL;
 		return TAKO_ENOMEM;
 	}
