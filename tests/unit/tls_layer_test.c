@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "unit/failalloc.h"
 #include "unit/tls_rig.h"
 
 enum { BIG_N = 300000 };
@@ -182,58 +181,27 @@ static void test_end_behind_a_pause(void **state)
 	assert_int_equal(tls_rig_stop(), 0);
 }
 
-/* Whatever fails: no crash, nothing left, and the client sees an answer or the end. */
+static bool talk(void)
+{
+	char answer[1024];
+
+	return converse(0, answer, sizeof answer);
+}
+
+/* wolfSSL alone makes hundreds. */
 static void test_allocations(void **state)
 {
-	static char answer[1024];
-	size_t before = failalloc_live();
-	size_t answered = 0;
-	size_t nth;
-
 	(void)state;
-	for (nth = 1;; nth++) {
-		int rc;
-		bool ok;
-
-		failalloc_arm(nth);
-		rc = start();
-		ok = rc == 0 && converse(0, answer, sizeof answer);
-		if (rc == 0)
-			tls_rig_stop();
-		answered += ok;
-		/* The client is wolfSSL too, and nobody asks it. */
-		(void)tako__tls_lib_short();
-		if (!failalloc_disarm()) {
-			assert_true(ok);
-			break;
-		}
-		assert_true(rc == 0 || rc == TAKO_ENOMEM || rc == TAKO_ETLS);
-		if (failalloc_live() != before || failalloc_wrong())
-			fail_msg("allocation %zu: %zu blocks, not %zu", nth, failalloc_live(),
-			         before);
-	}
-	/* wolfSSL alone makes hundreds, and some failures are survived. */
-	assert_true(nth > 200);
-	assert_true(answered > 1);
+	tls_rig_each_allocation(start, talk, 200);
 }
 
 /* ---- Set-up ------------------------------------------------------------------------------------------ */
 
 static int set_up(void **state)
 {
-	(void)state;
 	for (size_t i = 0; i < sizeof big; i++)
 		big[i] = (char)(i * 7 + i / 256);
-	return tls_rig_up();
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	tls_rig_down();
-	assert_int_equal(failalloc_live(), 0);
-	assert_int_equal(failalloc_wrong(), 0);
-	return 0;
+	return tls_rig_up(state);
 }
 
 int main(void)
@@ -245,7 +213,7 @@ int main(void)
 		cmocka_unit_test(test_allocations),
 	};
 
-	if (failalloc_install() < 0)
+	if (tls_rig_install() < 0)
 		return 1;
-	return cmocka_run_group_tests(tests, set_up, tear_down);
+	return cmocka_run_group_tests(tests, set_up, tls_rig_down);
 }

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "unit/failalloc.h"
 #include "unit/tls_rig.h"
 
 enum { TURNS_MAX = 3000 };
@@ -217,10 +218,16 @@ static int make_cert(void)
 	return rc;
 }
 
-int tls_rig_up(void)
+int tls_rig_install(void)
+{
+	return failalloc_install();
+}
+
+int tls_rig_up(void **state)
 {
 	int rc = make_cert();
 
+	(void)state;
 	if (rc < 0)
 		return rc;
 	tls_rig.ctx = wolfSSL_CTX_new(wolfTLS_client_method());
@@ -232,10 +239,58 @@ int tls_rig_up(void)
 	return 0;
 }
 
-void tls_rig_down(void)
+int tls_rig_down(void **state)
 {
+	(void)state;
 	wolfSSL_CTX_free(tls_rig.ctx);
 	tako_cert_free(tls_rig.cert);
 	tls_rig.ctx = NULL;
 	tls_rig.cert = NULL;
+	assert_int_equal(failalloc_live(), 0);
+	assert_int_equal(failalloc_wrong(), 0);
+	return 0;
+}
+
+/* ---- Without memory -------------------------------------------------------------------------------- */
+
+void tls_rig_starve(size_t nth)
+{
+	failalloc_arm_from(nth);
+}
+
+size_t tls_rig_live_bytes(void)
+{
+	return failalloc_live_bytes();
+}
+
+void tls_rig_each_allocation(int (*start)(void), bool (*talk)(void), size_t least)
+{
+	size_t before = failalloc_live();
+	size_t answered = 0;
+	size_t nth;
+
+	for (nth = 1;; nth++) {
+		int rc;
+		bool ok;
+
+		failalloc_arm(nth);
+		rc = start();
+		ok = rc == 0 && talk();
+		if (rc == 0)
+			tls_rig_stop();
+		answered += ok;
+		/* The client is wolfSSL too, and nobody asks it. */
+		(void)tako__tls_lib_short();
+		if (!failalloc_disarm()) {
+			assert_true(ok);
+			break;
+		}
+		assert_true(rc == 0 || rc == TAKO_ENOMEM || rc == TAKO_ETLS);
+		if (failalloc_live() != before || failalloc_wrong())
+			fail_msg("allocation %zu: %zu blocks, not %zu", nth, failalloc_live(),
+			         before);
+	}
+	assert_true(nth > least);
+	/* Some failures are survived. */
+	assert_true(answered > 1);
 }

@@ -29,9 +29,21 @@ struct tls_rig {
 
 extern struct tls_rig tls_rig;
 
-/* Make the certificate and the client's context; for a group's set-up and tear-down. */
-int tls_rig_up(void);
-void tls_rig_down(void);
+/* First in main(): allocations are counted, and fail on demand.  0, or it comes too late. */
+int tls_rig_install(void);
+/* A group's set-up and tear-down: make the certificate and the client's context; give them up, and
+ * assert that nothing else is left. */
+int tls_rig_up(void **state);
+int tls_rig_down(void **state);
+
+/* From here on the nth allocation and all later ones fail; 0: none does any more. */
+void tls_rig_starve(size_t nth);
+/* Bytes that are allocated now. */
+size_t tls_rig_live_bytes(void);
+/* Start a server and talk to it (true: the client has an answer), over and over, until each allocation
+ * has failed once: nothing crashes, nothing is left, and the client sees an answer or the end.
+ * There must be more than `least` of them, or they were not those that were meant. */
+void tls_rig_each_allocation(int (*start)(void), bool (*talk)(void), size_t least);
 
 /* Serve `r`, of which the reference is taken over, with one worker. */
 int tls_rig_start(tako_router *r);
