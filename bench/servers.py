@@ -346,8 +346,39 @@ class Mhd(Built):
         return [self.find(), str(port), os.path.join(self.www, "files"), str(memory)]
 
 
+class EchoPeer(Server):
+    """Has WebSocket and is not compared otherwise."""
+    websocket = True
+
+    def skip(self, workload):
+        return None if workload.websocket else ""
+
+
+class Lws(Built, EchoPeer):
+    name = "libwebsockets"
+    program = "bench/lws"
+
+    def command(self, workload, port):
+        return [self.find(), str(port)]
+
+
+class NodeWs(EchoPeer):
+    name = "node-ws"
+    program = "node"
+    modules = "/usr/share/nodejs"  # where Debian's node-ws is
+
+    def missing(self):
+        if not os.path.isdir(os.path.join(self.modules, "ws")):
+            return "node-ws is not installed"
+        return super().missing()
+
+    def command(self, workload, port):
+        return ["env", f"NODE_PATH={self.modules}", self.find(),
+                os.path.join(os.path.dirname(os.path.abspath(__file__)), "ws.js"), str(port)]
+
+
 ALL = [Ceiling, CeilingFin, CeilingUring, CeilingH2, CeilingWs, CeilingTls, Tako, TakoUring, Nginx, H2o, Haproxy,
-       Lighttpd, Mhd]
+       Lighttpd, Mhd, Lws, NodeWs]
 
 
 def make_www(tmp):

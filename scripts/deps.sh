@@ -52,6 +52,7 @@ check   clang               the second compiler, and libFuzzer
 check  ?libclang-rt-14-dev  its sanitizers and libFuzzer (a package of its own in Debian 12)
 check  ?llvm                names in its sanitizers'\'' reports
 check   libmicrohttpd-dev   the comparison programs in bench/ are compiled
+check   libwebsockets-dev   … of them another
 bench   wrk                 load generator
 bench   nghttp2-client      load generator for HTTP/2
 bench   nginx               peer
@@ -59,6 +60,9 @@ bench   h2o                 peer
 bench   haproxy             peer
 bench   lighttpd            peer
 bench   libmicrohttpd-dev   peer
+bench   libwebsockets-dev   peer
+bench  ?nodejs              peer
+bench  ?node-ws             peer
 bench  ?libnginx-mod-http-echo  nginx reads the body of a POST
 bench  ?linux-perf          CPU profiles
 fuzz    clang               libFuzzer
