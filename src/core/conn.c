@@ -96,7 +96,8 @@ char *tako__conn_reserve_slow(struct tako__conn *c, size_t n)
 	return o->data;
 }
 
-int tako__conn_write(struct tako__conn *c, const char *p, size_t n)
+/* As much as there is room for, where there is any, then the rest. */
+static TAKO__OUTLINE int write_split(struct tako__conn *c, const char *p, size_t n)
 {
 	while (n) {
 		size_t room = c->open ? TAKO__OUT_ROOM - c->open->used : 0;
@@ -112,6 +113,23 @@ int tako__conn_write(struct tako__conn *c, const char *p, size_t n)
 		p += step;
 		n -= step;
 	}
+	return 0;
+}
+
+int tako__conn_write(struct tako__conn *c, const char *p, size_t n)
+{
+	struct tako__out *o = c->open;
+
+	if (TAKO__UNLIKELY(n > TAKO__OUT_ROOM) || (o && TAKO__OUT_ROOM - o->used < n))
+		return write_split(c, p, n);
+	if (!o) {
+		if (!tako__conn_reserve_slow(c, n))
+			return TAKO_ENOMEM;
+		o = c->open;
+	}
+	if (TAKO__LIKELY(n))
+		memcpy(o->data + o->used, p, n);
+	o->used += (uint32_t)n;
 	return 0;
 }
 

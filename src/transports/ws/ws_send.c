@@ -9,6 +9,8 @@
 #include "transports/ws/ws_msg.h"
 #include "transports/ws/ws_pack.h"
 
+enum { SHORT_BYTES = 256 };
+
 /* ---- Bytes --------------------------------------------------------------------------------- */
 
 static bool is_gone(const tako_ws *ws)
@@ -26,14 +28,30 @@ int tako__ws_write(tako_ws *ws, const char *p, size_t n)
 	return x->proto->data(x, p, n);
 }
 
-/* Head and payload; half a frame makes whatever follows it senseless, so that it cuts. */
-static int write_frame(tako_ws *ws, unsigned first, const char *p, size_t n)
+/* Short ones in one piece: a second way through the protocol costs more than to move them twice. */
+static int write_short(tako_ws *ws, unsigned first, const char *p, size_t n)
+{
+	char frame[TAKO__WS_OUR_HEAD_BYTES + SHORT_BYTES];
+	size_t head_n = tako__ws_head_write(frame, first, n);
+
+	if (n)
+		memcpy(frame + head_n, p, n);
+	return tako__ws_write(ws, frame, head_n + n);
+}
+
+static int write_long(tako_ws *ws, unsigned first, const char *p, size_t n)
 {
 	char head[TAKO__WS_OUR_HEAD_BYTES];
 	int rc = tako__ws_write(ws, head, tako__ws_head_write(head, first, n));
 
-	if (rc == 0 && n)
-		rc = tako__ws_write(ws, p, n);
+	return rc == 0 ? tako__ws_write(ws, p, n) : rc;
+}
+
+/* Head and payload; half a frame makes whatever follows it senseless, so that it cuts. */
+static int write_frame(tako_ws *ws, unsigned first, const char *p, size_t n)
+{
+	int rc = n <= SHORT_BYTES ? write_short(ws, first, p, n) : write_long(ws, first, p, n);
+
 	if (TAKO__UNLIKELY(rc < 0))
 		tako__ws_cut(ws, 1006, rc);
 	return rc;
@@ -41,16 +59,7 @@ static int write_frame(tako_ws *ws, unsigned first, const char *p, size_t n)
 
 int tako__ws_control(tako_ws *ws, enum tako__ws_opcode op, const char *p, size_t n)
 {
-	char frame[TAKO__WS_OUR_HEAD_BYTES + TAKO__WS_CONTROL_BYTES];
-	size_t head_n = tako__ws_head_write(frame, TAKO__WS_FIN | (unsigned)op, n);
-	int rc;
-
-	if (n)
-		memcpy(frame + head_n, p, n);
-	rc = tako__ws_write(ws, frame, head_n + n);
-	if (rc < 0)
-		tako__ws_cut(ws, 1006, rc);
-	return rc;
+	return write_frame(ws, TAKO__WS_FIN | (unsigned)op, p, n);
 }
 
 int tako__ws_write_close(tako_ws *ws, int code, tako_str reason)
