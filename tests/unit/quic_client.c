@@ -211,8 +211,10 @@ static int on_close(ngtcp2_conn *conn, uint32_t flags, int64_t id, uint64_t code
 	(void)conn;
 	(void)flags;
 	(void)stream;
-	if (s)
+	if (s) {
 		s->closed = true;
+		s->close_code = code;
+	}
 	if (c->cfg.ops && c->cfg.ops->closed)
 		c->cfg.ops->closed(c, id, code);
 	if (id & 1)
@@ -234,18 +236,6 @@ static int on_reset(ngtcp2_conn *conn, int64_t id, uint64_t size, uint64_t code,
 	s->reset_code = code;
 	if (c->cfg.ops && c->cfg.ops->reset)
 		c->cfg.ops->reset(c, id, code);
-	return 0;
-}
-
-static int on_stop(ngtcp2_conn *conn, int64_t id, uint64_t code, void *arg, void *stream)
-{
-	struct quic_client *c = arg;
-	struct quic_client_stream *s = quic_client_stream_make(c, id);
-
-	(void)conn;
-	(void)stream;
-	s->stopped = true;
-	s->stop_code = code;
 	return 0;
 }
 
@@ -405,7 +395,6 @@ static const ngtcp2_callbacks callbacks = {
 	.delete_crypto_cipher_ctx = ngtcp2_crypto_delete_crypto_cipher_ctx_cb,
 	.recv_datagram = on_datagram,
 	.get_path_challenge_data = ngtcp2_crypto_get_path_challenge_data_cb,
-	.stream_stop_sending = on_stop,
 	.version_negotiation = ngtcp2_crypto_version_negotiation_cb,
 };
 
@@ -527,7 +516,8 @@ static unsigned own_next(struct quic_client *c, int64_t *id, bool *fin, struct i
 		struct quic_client_stream *s = &c->streams[i];
 		size_t left = s->out_n - s->out_sent;
 
-		if (s->id < 0 || s->blocked || s->closed || (!left && (!s->out_fin || s->fin_sent)))
+		if (s->id < 0 || s->blocked || s->closed || s->shut ||
+		    (!left && (!s->out_fin || s->fin_sent)))
 			continue;
 		*id = s->id;
 		*fin = s->out_fin;
@@ -587,7 +577,7 @@ static ngtcp2_ssize write_packet(struct quic_client *c, uint8_t *to, ngtcp2_path
 		if (n == NGTCP2_ERR_STREAM_DATA_BLOCKED) {
 			tell_blocked(c, id);
 		} else if (n == NGTCP2_ERR_STREAM_SHUT_WR || n == NGTCP2_ERR_STREAM_NOT_FOUND) {
-			quic_client_stream_make(c, id)->closed = true;
+			quic_client_stream_make(c, id)->shut = true;
 		} else {
 			if (taken >= 0)
 				tell_wrote(c, id, (size_t)taken, fin && (size_t)taken == all);

@@ -24,10 +24,10 @@ struct quic_client_stream {
 	bool in_fin;
 	bool reset; /* by the server, with this code: */
 	uint64_t reset_code;
-	bool stopped; /* the same for STOP_SENDING */
-	uint64_t stop_code;
 	bool closed;
-	char *out; /* all of it, as it may have to be sent again */
+	uint64_t close_code; /* 0: by two FINs */
+	bool shut;           /* it takes no more of ours, as the server has said */
+	char *out;           /* all of it, as it may have to be sent again */
 	size_t out_n;
 	size_t out_sent;
 	size_t acked;

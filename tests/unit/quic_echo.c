@@ -181,19 +181,6 @@ static int echo_reset(struct tako__conn *c, int64_t id, void *stream, uint64_t c
 	return tako__quic_reset(c, s->id, code);
 }
 
-static int echo_stopped(struct tako__conn *c, int64_t id, void *stream, uint64_t code)
-{
-	struct stream *s = stream;
-
-	(void)c;
-	(void)id;
-	(void)code;
-	quic_echo.stops++;
-	if (s)
-		tako__list_remove(&s->link);
-	return 0;
-}
-
 static bool echo_closed(struct tako__conn *c, int64_t id, void *stream, bool has_code,
                         uint64_t code)
 {
@@ -279,6 +266,7 @@ static int echo_shut(struct tako__conn *c, int64_t id, void *stream)
 
 	(void)c;
 	(void)id;
+	quic_echo.shut++;
 	tako__list_remove(&s->link);
 	return 0;
 }
@@ -331,11 +319,11 @@ static int echo_allowed(struct tako__conn *c, bool uni)
 		.proto = &(protocol), .no_error = 0x100, .internal_error = 0x102,                  \
 		.open = echo_open, .ready = echo_ready, .fini = echo_fini, .drain = echo_drain,    \
 		.stream_opened = echo_stream_opened, .stream_data = echo_data,                     \
-		.stream_reset = echo_reset, .stream_stopped = echo_stopped,                        \
-		.stream_closed = echo_closed, .datagram = echo_datagram, .next = echo_next,        \
-		.stream_wrote = echo_wrote, .stream_blocked = echo_blocked,                        \
-		.stream_shut = echo_shut, .stream_unblocked = echo_unblocked,                      \
-		.stream_acked = echo_acked, .streams_allowed = echo_allowed,                       \
+		.stream_reset = echo_reset, .stream_closed = echo_closed,                          \
+		.datagram = echo_datagram, .next = echo_next, .stream_wrote = echo_wrote,          \
+		.stream_blocked = echo_blocked, .stream_shut = echo_shut,                          \
+		.stream_unblocked = echo_unblocked, .stream_acked = echo_acked,                    \
+		.streams_allowed = echo_allowed,                                                   \
 	}
 
 static const struct tako__proto_ops echo_proto = {.name = "echo", TAKO__QUIC_PROTO_OPS};

@@ -18,7 +18,7 @@ struct quic_echo {
 	unsigned ended;
 	unsigned streams;
 	unsigned resets;
-	unsigned stops;
+	unsigned shut;
 	unsigned closed;
 	unsigned drains;
 	unsigned datagrams;

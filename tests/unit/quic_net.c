@@ -118,6 +118,22 @@ struct quic_net_packet *quic_net_take(const struct sockaddr_in *to)
 	return k;
 }
 
+void quic_net_drop_strays(void)
+{
+	struct quic_net_packet **at = &quic_net.first;
+
+	while (*at && (*at)->due_ns <= quic_net.now_ns) {
+		struct quic_net_packet *k = *at;
+
+		if (is_for(k, &quic_net_server)) {
+			at = &k->next;
+			continue;
+		}
+		*at = k->next;
+		free(k);
+	}
+}
+
 uint64_t quic_net_next(void)
 {
 	return quic_net.first ? quic_net.first->due_ns : UINT64_MAX;

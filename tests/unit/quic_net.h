@@ -56,6 +56,8 @@ void quic_net_send(const struct sockaddr_in *from, const struct sockaddr_in *to,
                    const void *p, size_t n);
 /* What is due for this address, to be freed; NULL: nothing is. */
 struct quic_net_packet *quic_net_take(const struct sockaddr_in *to);
+/* What is due for clients that have not taken it: nobody is there. */
+void quic_net_drop_strays(void);
 /* When the next one is, UINT64_MAX: there is none. */
 uint64_t quic_net_next(void);
 

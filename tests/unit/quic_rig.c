@@ -144,6 +144,14 @@ static void step_all(void)
 	step_server();
 	for (unsigned i = 0; i < quic_rig.client_count; i++)
 		quic_client_step(quic_rig.clients[i]);
+	quic_net_drop_strays();
+	/* Nor is the server, once it has stopped. */
+	if (quic_rig.stopped) {
+		struct quic_net_packet *k;
+
+		while ((k = quic_net_take(&quic_net_server)))
+			free(k);
+	}
 }
 
 /* Nobody has anything to do before the next event: the server sends in the turn after it wrote. */

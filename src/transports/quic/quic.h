@@ -90,7 +90,7 @@ struct tako__quic_dgram_out {
 #define TAKO__QUIC_OPENED 1u   /* app->open() was called */
 #define TAKO__QUIC_SILENT 2u   /* ends without a word */
 #define TAKO__QUIC_SHAKEN 4u   /* the handshake is through */
-#define TAKO__QUIC_CALLED 8u   /* inside a callback: who fails is cut when it is over */
+#define TAKO__QUIC_SETTLED 8u  /* … and the library has noticed */
 #define TAKO__QUIC_CODED 16u   /* `error` says how it ends */
 #define TAKO__QUIC_BY_PEER 32u /* … and is the peer's */
 
@@ -169,6 +169,8 @@ struct tako__quic *tako__quic_new(struct tako__quic_worker *qw, const struct tak
 void tako__quic_read(struct tako__quic *q, const struct tako__quic_arrival *a);
 /* A call to the library has failed with NGTCP2_ERR_*: end it accordingly. */
 void tako__quic_failed(struct tako__quic *q, int err);
+/* With this code of the application's, if nothing else has been said. */
+void tako__quic_code(struct tako__quic *q, uint64_t code);
 /* End it, for `why` (TAKO_E*); the first call counts. */
 void tako__quic_cut(struct tako__quic *q, int why);
 extern const struct tako_runtime tako__quic_carrier;

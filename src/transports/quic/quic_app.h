@@ -132,9 +132,6 @@ struct tako__quic_app {
 	/* RESET_STREAM: no more comes, with `code`; what was not received yet never will be, and is
 	 * already out of the windows. */
 	int (*stream_reset)(struct tako__conn *c, int64_t id, void *stream, uint64_t code);
-	/* STOP_SENDING: the peer wants no more of it.  Our half has been reset with the same code (RFC
-	 * 9000 section 3.5); do not offer this stream again. */
-	int (*stream_stopped)(struct tako__conn *c, int64_t id, void *stream, uint64_t code);
 	/* The stream is gone on both sides; its id will not come up again.  `has_code`: not by two
 	 * FINs but by `code`.  Bytes received and not consumed are due to tako__quic_forgotten(), now
 	 * or later.  Return true: the peer may open another one for it at once; false: the
@@ -158,7 +155,9 @@ struct tako__quic_app {
 	/* It takes none now: the peer's window for this stream is used up.  Do not offer it before
 	 * stream_unblocked(). */
 	int (*stream_blocked)(struct tako__conn *c, int64_t id, void *stream);
-	/* It takes none ever: our half has been reset, or has ended. */
+	/* It takes none ever: our half has been reset, by us or because the peer has sent STOP_SENDING
+	 * (RFC 9000 section 3.5).  Nobody is told of the latter before he offers bytes; who has none
+	 * to offer hears of it by stream_closed(), as soon as the peer's half has ended too. */
 	int (*stream_shut)(struct tako__conn *c, int64_t id, void *stream);
 	/* The peer's window for it has grown (whether it was blocked or not). */
 	int (*stream_unblocked)(struct tako__conn *c, int64_t id, void *stream);

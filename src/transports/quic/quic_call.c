@@ -7,20 +7,22 @@
 
 #include "core/random.h"
 
-/* An application's callback has returned `rc`.  Whoever has ended the connection meanwhile is obeyed
- * before the next callback. */
+/* An application's callback has returned `rc`.  The library is not told: it shall finish what it is at,
+ * and is asked no more than for the last word afterwards; who is ended is not called meanwhile. */
 static int result(struct tako__quic *q, int rc)
 {
-	if (rc < 0)
-		q->why = q->why ? q->why : rc;
-	return rc < 0 || tako__quic_ended(q) ? NGTCP2_ERR_CALLBACK_FAILURE : 0;
+	if (rc >= 0 || tako__quic_ended(q))
+		return 0;
+	tako__quic_code(q, q->app->internal_error);
+	tako__quic_cut(q, rc);
+	return 0;
 }
 
 /* ---- Handshake ------------------------------------------------------------------------------------ */
 
 static int open_app(struct tako__quic *q)
 {
-	if (q->app)
+	if (q->app || tako__quic_ended(q))
 		return 0;
 	q->app = tako__quic_tls_agreed(q);
 	if (!q->app)
@@ -56,18 +58,18 @@ static void give_token(struct tako__quic *q)
 static int on_handshake_completed(ngtcp2_conn *conn, void *arg)
 {
 	struct tako__quic *q = arg;
-	int rc;
 
 	(void)conn;
 	q->flags |= TAKO__QUIC_SHAKEN;
 	tako__tls_ready(&q->tls);
 	give_token(q);
-	rc = open_app(q);
-	if (rc == 0 && q->app->ready)
-		rc = result(q, q->app->ready(q->c));
-	if (rc == 0 && (q->c->flags & TAKO__CONN_DRAINING))
+	if (open_app(q) != 0)
+		return NGTCP2_ERR_CRYPTO;
+	if (q->app->ready && !tako__quic_ended(q))
+		(void)result(q, q->app->ready(q->c));
+	if ((q->c->flags & TAKO__CONN_DRAINING) && !tako__quic_ended(q))
 		q->app->drain(q->c);
-	return rc;
+	return 0;
 }
 
 /* ---- Receiving --------------------------------------------------------------------------------------- */
@@ -77,7 +79,7 @@ static int on_stream_open(ngtcp2_conn *conn, int64_t id, void *arg)
 	struct tako__quic *q = arg;
 
 	(void)conn;
-	return result(q, q->app->stream_opened(q->c, id));
+	return tako__quic_ended(q) ? 0 : result(q, q->app->stream_opened(q->c, id));
 }
 
 static int on_stream_data(ngtcp2_conn *conn, uint32_t flags, int64_t id, uint64_t offset,
@@ -88,6 +90,8 @@ static int on_stream_data(ngtcp2_conn *conn, uint32_t flags, int64_t id, uint64_
 
 	(void)conn;
 	(void)offset;
+	if (tako__quic_ended(q))
+		return 0;
 	return result(q, q->app->stream_data(q->c, id, stream, n ? (const char *)p : "", n, fin));
 }
 
@@ -98,15 +102,7 @@ static int on_stream_reset(ngtcp2_conn *conn, int64_t id, uint64_t size, uint64_
 
 	(void)conn;
 	(void)size;
-	return result(q, q->app->stream_reset(q->c, id, stream, code));
-}
-
-static int on_stop_sending(ngtcp2_conn *conn, int64_t id, uint64_t code, void *arg, void *stream)
-{
-	struct tako__quic *q = arg;
-
-	(void)conn;
-	return result(q, q->app->stream_stopped(q->c, id, stream, code));
+	return tako__quic_ended(q) ? 0 : result(q, q->app->stream_reset(q->c, id, stream, code));
 }
 
 static int on_stream_close(ngtcp2_conn *conn, uint32_t flags, int64_t id, uint64_t code, void *arg,
@@ -114,12 +110,14 @@ static int on_stream_close(ngtcp2_conn *conn, uint32_t flags, int64_t id, uint64
 {
 	struct tako__quic *q = arg;
 	bool has_code = flags & NGTCP2_STREAM_CLOSE_FLAG_APP_ERROR_CODE_SET;
-	bool more = q->app->stream_closed(q->c, id, stream, has_code, has_code ? code : 0);
 
 	(void)conn;
-	if (more && !tako__quic_is_ours(id))
+	if (tako__quic_ended(q))
+		return 0;
+	if (q->app->stream_closed(q->c, id, stream, has_code, has_code ? code : 0) &&
+	    !tako__quic_is_ours(id))
 		tako__quic_streams_more(q->c, tako__quic_is_uni(id), 1);
-	return result(q, 0);
+	return 0;
 }
 
 static int on_datagram(ngtcp2_conn *conn, uint32_t flags, const uint8_t *p, size_t n, void *arg)
@@ -128,7 +126,7 @@ static int on_datagram(ngtcp2_conn *conn, uint32_t flags, const uint8_t *p, size
 
 	(void)conn;
 	(void)flags;
-	if (!q->app->datagram)
+	if (!q->app->datagram || tako__quic_ended(q))
 		return 0;
 	return result(q, q->app->datagram(q->c, n ? (const char *)p : "", n));
 }
@@ -142,7 +140,9 @@ static int on_acked(ngtcp2_conn *conn, int64_t id, uint64_t offset, uint64_t n, 
 
 	(void)conn;
 	(void)offset;
-	return n ? result(q, q->app->stream_acked(q->c, id, stream, n)) : 0;
+	if (!n || tako__quic_ended(q))
+		return 0;
+	return result(q, q->app->stream_acked(q->c, id, stream, n));
 }
 
 static int on_stream_window(ngtcp2_conn *conn, int64_t id, uint64_t max, void *arg, void *stream)
@@ -151,13 +151,13 @@ static int on_stream_window(ngtcp2_conn *conn, int64_t id, uint64_t max, void *a
 
 	(void)conn;
 	(void)max;
-	return result(q, q->app->stream_unblocked(q->c, id, stream));
+	return tako__quic_ended(q) ? 0 : result(q, q->app->stream_unblocked(q->c, id, stream));
 }
 
 /* The first word of it comes with the transport parameters, before there is an application. */
 static int allowed(struct tako__quic *q, bool uni)
 {
-	if (!q->app || !q->app->streams_allowed)
+	if (!q->app || !q->app->streams_allowed || tako__quic_ended(q))
 		return 0;
 	return result(q, q->app->streams_allowed(q->c, uni));
 }
@@ -233,7 +233,7 @@ static int on_path(ngtcp2_conn *conn, uint32_t flags, const ngtcp2_path *path,
 	(void)flags;
 	if (res == NGTCP2_PATH_VALIDATION_RESULT_SUCCESS)
 		take_path(arg, path);
-	return result(arg, 0);
+	return 0;
 }
 
 /* For what nobody must guess the helper has its own; this fills paddings and bits that vary. */
@@ -268,7 +268,6 @@ const ngtcp2_callbacks tako__quic_callbacks = {
 	.delete_crypto_cipher_ctx = ngtcp2_crypto_delete_crypto_cipher_ctx_cb,
 	.recv_datagram = on_datagram,
 	.get_path_challenge_data = ngtcp2_crypto_get_path_challenge_data_cb,
-	.stream_stop_sending = on_stop_sending,
 	.version_negotiation = ngtcp2_crypto_version_negotiation_cb,
 	.recv_tx_key = on_tx_key,
 };

@@ -27,14 +27,20 @@ static void carrier_close(struct tako_sock *s)
 	c->worker->dead = s;
 }
 
+void tako__quic_code(struct tako__quic *q, uint64_t code)
+{
+	if (q->flags & TAKO__QUIC_CODED)
+		return;
+	ngtcp2_ccerr_set_application_error(&q->error, code, NULL, 0);
+	q->flags |= TAKO__QUIC_CODED;
+}
+
 static void carrier_reset(struct tako_sock *s)
 {
 	struct tako__quic *q = tako__quic_of(TAKO__CONTAINER(s, struct tako__conn, sock));
 
-	if (q->app && !(q->flags & TAKO__QUIC_CODED)) {
-		ngtcp2_ccerr_set_application_error(&q->error, q->app->internal_error, NULL, 0);
-		q->flags |= TAKO__QUIC_CODED;
-	}
+	if (q->app)
+		tako__quic_code(q, q->app->internal_error);
 	carrier_close(s);
 }
 
@@ -74,8 +80,6 @@ static void set_error(struct tako__quic *q, int err)
 		return;
 	if (err == NGTCP2_ERR_CRYPTO)
 		ngtcp2_ccerr_set_tls_alert(&q->error, ngtcp2_conn_get_tls_alert(q->conn), NULL, 0);
-	else if (err == NGTCP2_ERR_CALLBACK_FAILURE && q->app)
-		ngtcp2_ccerr_set_application_error(&q->error, q->app->internal_error, NULL, 0);
 	else
 		ngtcp2_ccerr_set_liberr(&q->error, err, NULL, 0);
 	q->flags |= TAKO__QUIC_CODED;
@@ -131,12 +135,23 @@ void tako__quic_failed(struct tako__quic *q, int err)
  * no application to say it for. */
 static void default_error(struct tako__quic *q)
 {
-	if (q->flags & TAKO__QUIC_CODED)
-		return;
 	if (q->app)
-		ngtcp2_ccerr_set_application_error(&q->error, q->app->no_error, NULL, 0);
-	else
+		tako__quic_code(q, q->app->no_error);
+	else if (!(q->flags & TAKO__QUIC_CODED))
 		ngtcp2_ccerr_set_transport_error(&q->error, NGTCP2_CONNECTION_REFUSED, NULL, 0);
+}
+
+/* ngtcp2 (0.12) asserts that it has noticed the end of the handshake when it is asked for the last word
+ * of an application; it has not where a packet behind it in the same datagram is bad.  What may not be
+ * said has a code of its own (section 10.2.3). */
+static ngtcp2_ccerr sayable(const struct tako__quic *q)
+{
+	ngtcp2_ccerr e = q->error;
+
+	if (e.type == NGTCP2_CCERR_TYPE_APPLICATION &&
+	    (q->flags & (TAKO__QUIC_SHAKEN | TAKO__QUIC_SETTLED)) == TAKO__QUIC_SHAKEN)
+		ngtcp2_ccerr_set_transport_error(&e, NGTCP2_APPLICATION_ERROR, NULL, 0);
+	return e;
 }
 
 /* CONNECTION_CLOSE, once now and again for each packet that comes in spite of it. */
@@ -147,15 +162,17 @@ static void say_goodbye(struct tako__quic *q)
 	ngtcp2_pkt_info pi;
 	ngtcp2_ssize n;
 	struct tako__quic_path path;
+	ngtcp2_ccerr e;
 
 	if ((q->flags & TAKO__QUIC_SILENT) || ngtcp2_conn_in_draining_period(q->conn)) {
 		tako__quic_bury(q, NULL, 0);
 		return;
 	}
 	default_error(q);
+	e = sayable(q);
 	ngtcp2_path_storage_zero(&ps);
-	n = ngtcp2_conn_write_connection_close(q->conn, &ps.path, &pi, packet, sizeof packet,
-	                                       &q->error, tako__now_ns(q->qw->worker));
+	n = ngtcp2_conn_write_connection_close(q->conn, &ps.path, &pi, packet, sizeof packet, &e,
+	                                       tako__now_ns(q->qw->worker));
 	if (n > 0) {
 		path = (struct tako__quic_path){ps.path.remote.addr, ps.path.local.addr,
 		                                ps.path.remote.addrlen, ps.path.local.addrlen};
@@ -220,6 +237,8 @@ void tako__quic_read(struct tako__quic *q, const struct tako__quic_arrival *a)
 	if (tako__quic_ended(q))
 		return;
 	rc = ngtcp2_conn_read_pkt(q->conn, &path, &pi, a->p, a->n, tako__now_ns(q->qw->worker));
+	if (rc == 0 && (q->flags & TAKO__QUIC_SHAKEN))
+		q->flags |= TAKO__QUIC_SETTLED;
 	if (rc != 0)
 		tako__quic_failed(q, rc);
 	else

@@ -37,13 +37,17 @@ struct packet {
 	ngtcp2_pkt_info pi;
 };
 
-/* The application has failed in the middle of a packet, which the library wants finished first. */
-static ngtcp2_ssize fail_packet(struct tako__quic *q, struct packet *k, uint64_t now, int rc)
+/* The library wants a packet finished before anything else is asked of it. */
+static void finish_packet(struct tako__quic *q, struct packet *k, uint64_t now)
 {
 	(void)ngtcp2_conn_writev_stream(q->conn, &k->ps.path, &k->pi, k->p, k->room, NULL,
 	                                NGTCP2_WRITE_STREAM_FLAG_NONE, -1, NULL, 0, now);
-	q->why = q->why ? q->why : rc;
-	return NGTCP2_ERR_CALLBACK_FAILURE;
+}
+
+static void app_failed(struct tako__quic *q, int rc)
+{
+	tako__quic_code(q, q->app->internal_error);
+	tako__quic_cut(q, rc);
 }
 
 /* As many of them as fit.  NGTCP2_ERR_WRITE_MORE: there is room left; else as write_packet(). */
@@ -125,8 +129,13 @@ static ngtcp2_ssize write_packet(struct tako__quic *q, struct packet *k, uint64_
 			n = write_piece(q, k, &piece, &taken, now);
 		if (rc == 0 && piece.id >= 0 && !tako__quic_ended(q))
 			rc = tell(q, &piece, n, taken);
-		if (rc < 0 || tako__quic_ended(q))
-			return n > 0 ? n : fail_packet(q, k, now, rc);
+		if (TAKO__UNLIKELY(rc < 0))
+			app_failed(q, rc);
+		if (TAKO__UNLIKELY(tako__quic_ended(q))) {
+			if (goes_on(n))
+				finish_packet(q, k, now);
+			return n > 0 ? n : 0;
+		}
 	}
 	return n;
 }
