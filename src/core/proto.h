@@ -33,6 +33,8 @@ struct tako__proto_ops {
 	/* Head, body and end of a plain answer at once.  False: nothing was written, it goes the long
 	 * way by head(), data() and end().  NULL: it always does. */
 	bool (*answer)(struct tako__exchange *x, int status, const char *type, tako_str body);
+	/* The same, of status 200 and unknown length, with x's trailers behind it. */
+	bool (*answer_trailed)(struct tako__exchange *x, const char *type, tako_str body);
 	/* Write status line and fields of x (length known or not: x->res_length). */
 	int (*head)(struct tako__exchange *x);
 	/* Write body bytes, copied; or lend an op, completed once. */

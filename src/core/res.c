@@ -167,6 +167,26 @@ int tako_res_send(tako_res *res, int status, const char *type, tako_str body)
 	return TAKO__LIKELY(rc == 0) ? end_response(x) : cut(x, rc);
 }
 
+int tako__res_send_trailed(struct tako__exchange *x, const char *type, tako_str body)
+{
+	int64_t rc = tako__res_answerable(x);
+
+	if (TAKO__LIKELY(is_plain(x, type) && x->proto->answer_trailed) &&
+	    TAKO__LIKELY(x->proto->answer_trailed(x, type, body))) {
+		x->status = 200;
+		x->sent_bytes = body.n;
+		x->flags |= TAKO__X_HEAD_SENT | TAKO__X_ENDED;
+		tako__exchange_check(x);
+		return 0;
+	}
+	x->status = 200;
+	if (rc == 0 && !(x->flags & TAKO__X_HAS_TYPE))
+		rc = tako__exchange_add_field(x, TAKO_STR("Content-Type"), tako_str_z(type));
+	if (rc == 0)
+		rc = tako_res_write(tako__res(x), body, NULL, NULL);
+	return rc < 0 ? (int)rc : tako_res_end(tako__res(x));
+}
+
 int tako_res_text(tako_res *res, int status, const char *fmt, ...)
 {
 	struct tako__exchange *x = tako__x(res);

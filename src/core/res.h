@@ -19,6 +19,10 @@ int tako__res_answerable(const struct tako__exchange *x);
 /* Reason phrase of a status code (RFC 9110 section 15), "" if it has none. */
 const char *tako__status_text(int status);
 
+/* Answer 200 in one piece that x's trailers, of which there is one at least, follow.  As
+ * tako_res_send(). */
+int tako__res_send_trailed(struct tako__exchange *x, const char *type, tako_str body);
+
 /* An op with who waits for it, lent to the protocol.  Keeps the exchange until done. */
 struct tako__lent {
 	struct tako_send op;

@@ -70,8 +70,8 @@ static bool owes_body(struct tako__conn *c)
 {
 	const struct tako__exchange *x = tako__h1_of(c)->x;
 
-	return !(x->flags & (TAKO__X_BODY_DONE | TAKO__X_TAKEN)) && tako__exchange_takes(x) &&
-	       !(c->sock.flags & TAKO_SOCK_PAUSED) && !held_up(c);
+	return !(x->flags & (TAKO__X_BODY_DONE | TAKO__X_TAKEN | TAKO__X_LASTING)) &&
+	       tako__exchange_takes(x) && !(c->sock.flags & TAKO_SOCK_PAUSED) && !held_up(c);
 }
 
 /* What a handler's pause takes is not the peer's time. */

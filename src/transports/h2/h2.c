@@ -502,6 +502,7 @@ const struct tako__proto_ops tako__h2_ops = {
 	.drain = h2_drain,
 	.fini = h2_fini,
 	.answer = tako__h2_answer,
+	.answer_trailed = tako__h2_answer_trailed,
 	.head = tako__h2_write_head,
 	.data = tako__h2_write_data,
 	.lend = tako__h2_write_lend,

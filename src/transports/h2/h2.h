@@ -275,6 +275,7 @@ uint64_t tako__h2_unsent(const struct tako__exchange *x);
 /* ---- h2_answer.c: plain ones in one piece ----------------------------------------------- */
 
 bool tako__h2_answer(struct tako__exchange *x, int status, const char *type, tako_str body);
+bool tako__h2_answer_trailed(struct tako__exchange *x, const char *type, tako_str body);
 
 /* ---- h2_data.c: bodies on their way out ---------------------------------------------- */
 

@@ -18,12 +18,12 @@
 
 enum {
 	BODY_BYTES_MAX = TAKO__OUT_ROOM / 4,
-	/* Of the user's fields.  Longer ones are worth their place in the peer's table. */
+	/* Of the user's fields, trailers included.  Longer ones are worth their place in the peer's table. */
 	FIELDS_BYTES_MAX = 120,
 	/* Literal, not indexed, with a new name (RFC 7541 section 6.2.2): each length is a byte. */
 	FIELD_HEAD_BYTES = 3,
 	LENGTH_HEAD_BYTES = 3,
-	ROOM_BYTES = 2 * TAKO__H2_FRAME_HEAD_BYTES + TAKO__H2_START_BYTES + LENGTH_HEAD_BYTES +
+	ROOM_BYTES = 3 * TAKO__H2_FRAME_HEAD_BYTES + TAKO__H2_START_BYTES + LENGTH_HEAD_BYTES +
 	             TAKO__U64_CHARS,
 	/* "content-length" is 28th of the static table (appendix A): 15 with four bits of prefix. */
 	LITERAL_PREFIX = 15,
@@ -82,13 +82,12 @@ static const struct tako__h2_start *start_of(struct tako__h2_local *l, struct ta
 
 /* ---- Writing ----------------------------------------------------------------------------------- */
 
-static size_t fields_bytes(const struct tako__exchange *x)
+static size_t fields_bytes(const struct tako__field *f, uint32_t count)
 {
 	size_t bytes = 0;
 
-	for (uint32_t i = 0; i < x->res_field_count; i++)
-		bytes += (size_t)x->res_fields[i].name_n + x->res_fields[i].value_n +
-		         FIELD_HEAD_BYTES;
+	for (uint32_t i = 0; i < count; i++)
+		bytes += (size_t)f[i].name_n + f[i].value_n + FIELD_HEAD_BYTES;
 	return bytes;
 }
 
@@ -105,11 +104,9 @@ static char *put_name(char *to, const char *p, size_t n)
 	return to;
 }
 
-static char *put_fields(char *to, const struct tako__exchange *x)
+static char *put_fields(char *to, const struct tako__field *f, uint32_t count)
 {
-	for (uint32_t i = 0; i < x->res_field_count; i++) {
-		const struct tako__field *f = &x->res_fields[i];
-
+	for (; count; count--, f++) {
 		*to++ = 0;
 		*to++ = (char)f->name_n;
 		to = put_name(to, f->name, f->name_n);
@@ -151,7 +148,7 @@ static char *put_answer(char *to, const struct tako__h2_start *st, const struct 
 
 	to = put(block, st->text, st->n);
 	if (TAKO__UNLIKELY(x->res_field_count))
-		to = put_fields(to, x);
+		to = put_fields(to, x->res_fields, x->res_field_count);
 	to = put_length(to, body.n);
 	put_head(head, (size_t)(to - block), NGHTTP2_HEADERS,
 	         body.n ? NGHTTP2_FLAG_END_HEADERS
@@ -161,6 +158,26 @@ static char *put_answer(char *to, const struct tako__h2_start *st, const struct 
 		return to;
 	put_head(to, body.n, NGHTTP2_DATA, NGHTTP2_FLAG_END_STREAM, id);
 	return put(to + TAKO__H2_FRAME_HEAD_BYTES, body.p, body.n);
+}
+
+/* A head without a length, the body, and the trailers that end it. */
+static char *put_trailed(char *to, const struct tako__h2_start *st, const struct tako__exchange *x,
+                         int32_t id, tako_str body)
+{
+	char *head = to;
+	char *block = to + TAKO__H2_FRAME_HEAD_BYTES;
+
+	to = put(block, st->text, st->n);
+	if (TAKO__UNLIKELY(x->res_field_count))
+		to = put_fields(to, x->res_fields, x->res_field_count);
+	put_head(head, (size_t)(to - block), NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS, id);
+	put_head(to, body.n, NGHTTP2_DATA, NGHTTP2_FLAG_NONE, id);
+	head = put(to + TAKO__H2_FRAME_HEAD_BYTES, body.p, body.n);
+	block = head + TAKO__H2_FRAME_HEAD_BYTES;
+	to = put_fields(block, x->res_trailers, x->res_trailer_count);
+	put_head(head, (size_t)(to - block), NGHTTP2_HEADERS,
+	         NGHTTP2_FLAG_END_HEADERS | NGHTTP2_FLAG_END_STREAM, id);
+	return to;
 }
 
 /* ---- May it ------------------------------------------------------------------------------------ */
@@ -190,32 +207,62 @@ static bool can_write(const struct tako__h2 *h)
 	       tako__conn_unsent(c) < c->worker->srv->cfg.h2_max_send_buffer_bytes;
 }
 
-bool tako__h2_answer(struct tako__exchange *x, int status, const char *type, tako_str body)
+/* Where to put it, or NULL. */
+static char *open_answer(struct tako__exchange *x, int status, const char *type, size_t body_n,
+                         size_t more, const struct tako__h2_start **st)
 {
 	struct tako__h2_stream *s = tako__h2_stream_of(x);
 	struct tako__h2 *h = s->h;
-	const struct tako__h2_start *st;
-	size_t fields = 0;
 	char *to;
 
-	if (TAKO__UNLIKELY(!is_fresh(s) || !can_write(h) || body.n > BODY_BYTES_MAX ||
-	                   !has_window(h, body.n)))
-		return false;
-	if (TAKO__UNLIKELY(x->res_field_count)) {
-		fields = fields_bytes(x);
-		if (fields > FIELDS_BYTES_MAX)
-			return false;
-	}
-	st = start_of(h->local, x->worker, status, type);
-	to = st ? tako__conn_reserve(h->c, ROOM_BYTES + fields + body.n) : NULL;
+	if (TAKO__UNLIKELY(!is_fresh(s) || !can_write(h) || body_n > BODY_BYTES_MAX ||
+	                   !has_window(h, body_n)))
+		return NULL;
+	if (TAKO__UNLIKELY(x->res_field_count))
+		more += fields_bytes(x->res_fields, x->res_field_count);
+	if (TAKO__UNLIKELY(more > FIELDS_BYTES_MAX))
+		return NULL;
+	*st = start_of(h->local, x->worker, status, type);
+	to = *st ? tako__conn_reserve(h->c, ROOM_BYTES + more + body_n) : NULL;
 	if (TAKO__UNLIKELY(!to) ||
 	    nghttp2_submit_rst_stream(h->session, NGHTTP2_FLAG_NONE, s->id, TAKO__H2_ANSWERED) != 0)
-		return false;
-	tako__conn_commit(h->c, (size_t)(put_answer(to, st, x, s->id, body) - to));
+		return NULL;
+	return to;
+}
+
+static void close_answer(struct tako__h2_stream *s, size_t n, size_t body_n)
+{
+	struct tako__h2 *h = s->h;
+
+	tako__conn_commit(h->c, n);
 	tako__conn_touch(h->c);
 	h->unsaid_count++;
-	h->limits.ahead_bytes += body.n;
-	tako__h2_limits_sent(&h->limits, body.n);
+	h->limits.ahead_bytes += body_n;
+	tako__h2_limits_sent(&h->limits, body_n);
 	s->flags |= TAKO__H2S_ENDED | TAKO__H2S_FINAL | TAKO__H2S_ANSWERED;
+}
+
+bool tako__h2_answer(struct tako__exchange *x, int status, const char *type, tako_str body)
+{
+	struct tako__h2_stream *s = tako__h2_stream_of(x);
+	const struct tako__h2_start *st;
+	char *to = open_answer(x, status, type, body.n, 0, &st);
+
+	if (TAKO__UNLIKELY(!to))
+		return false;
+	close_answer(s, (size_t)(put_answer(to, st, x, s->id, body) - to), body.n);
+	return true;
+}
+
+bool tako__h2_answer_trailed(struct tako__exchange *x, const char *type, tako_str body)
+{
+	struct tako__h2_stream *s = tako__h2_stream_of(x);
+	const struct tako__h2_start *st;
+	char *to = open_answer(x, 200, type, body.n,
+	                       fields_bytes(x->res_trailers, x->res_trailer_count), &st);
+
+	if (TAKO__UNLIKELY(!to))
+		return false;
+	close_answer(s, (size_t)(put_trailed(to, st, x, s->id, body) - to), body.n);
 	return true;
 }

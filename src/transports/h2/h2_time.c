@@ -96,7 +96,7 @@ void tako__h2_stream_check(struct tako__h2_stream *s, uint64_t now_ns)
 		tako__h2_stream_reset(s, NGHTTP2_CANCEL);
 		return;
 	}
-	if (!x || (x->flags & (TAKO__X_BODY_DONE | TAKO__X_TAKEN)) ||
+	if (!x || (x->flags & (TAKO__X_BODY_DONE | TAKO__X_TAKEN | TAKO__X_LASTING)) ||
 	    (s->flags & TAKO__H2S_RECEIVED))
 		return;
 	tako__h2_stream_pause(s);
