@@ -18,7 +18,7 @@ build   libnghttp2-dev      HTTP/2
 build   liburing-dev        the io_uring runtime
 build   libngtcp2-dev       QUIC
 build   libwslay-dev        WebSocket
-build   zlib1g-dev          WebSocket compression
+build   zlib1g-dev          compression of WebSocket and gRPC
 build   libhiredis-dev      topics between processes, over Redis
 build   dpkg-dev            scripts/wolfssl.sh: unpacks Debian'\''s source of wolfSSL
 build   autoconf            … and builds it
@@ -34,6 +34,7 @@ check   ngtcp2-client       integration tests: gtlsclient, a QUIC client that is
 check   nghttp2-client      integration tests: nghttp, h2load
 check   python3-h2          integration tests: HTTP/2 frame by frame
 check   python3-websockets  integration tests: another WebSocket client
+check   python3-grpcio      integration tests: a gRPC client
 check  ?nodejs              integration tests: another HTTP/2 client
 check  ?node-ws             integration tests: a WebSocket client
 check   redis-server        integration tests: topics between processes

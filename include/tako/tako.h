@@ -5,12 +5,14 @@
  * Reading order: base.h (errors, strings, conventions) -> router.h (routes,
  * middleware) -> http.h (request, response, bodies) -> server.h (config, run, stop)
  * -> tls.h (certificates) -> ws.h (WebSocket) -> sse.h (Server-Sent
- * Events) -> topic.h (publish and subscribe) -> proxy.h (the PROXY protocol).
+ * Events) -> topic.h (publish and subscribe) -> grpc.h (gRPC and gRPC-Web) -> proxy.h (the PROXY
+ * protocol).
  */
 #ifndef TAKO_TAKO_H
 #define TAKO_TAKO_H
 
 #include <tako/base.h>
+#include <tako/grpc.h>
 #include <tako/http.h>
 #include <tako/proxy.h>
 #include <tako/router.h>

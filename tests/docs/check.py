@@ -41,6 +41,7 @@ KNOB_STRUCTS = {
     "server.h": ["tako_server_config", "tako_listen_config"],
     "http.h": ["tako_static_config", "tako_multipart_config"],
     "redis.h": ["tako_redis_config"],
+    "grpc.h": ["tako_grpc_config"],
     "sse.h": ["tako_sse_config"],
     "tls.h": ["tako_cert_config"],
     "ws.h": ["tako_ws_config", "tako_ws_deflate"],

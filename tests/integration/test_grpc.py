@@ -1,0 +1,295 @@
+# SPDX-License-Identifier: MIT
+"""gRPC with clients that are not ours: the cases of the gRPC project's interoperability list, over h2c and
+TLS; then what that list leaves out: limits, interceptors, the server's drain."""
+import queue
+import signal
+
+import pytest
+
+import servers
+from wire import PATIENCE, Wire, eventually
+
+grpc = pytest.importorskip("grpc")
+
+S = "/tako.test.Interop/"
+TIMEOUT = 20 * PATIENCE
+Code = grpc.StatusCode
+
+
+def channel(server, **options):
+    where = f"localhost:{server.addr[1]}"
+    options = [("grpc.enable_http_proxy", 0), *options.items()]
+    if server.scheme == "http":
+        return grpc.insecure_channel(where, options)
+    with open(servers.shared_certificate()[0], "rb") as f:
+        return grpc.secure_channel(where, grpc.ssl_channel_credentials(f.read()), options)
+
+
+@pytest.fixture(scope="module", params=["tcp", "tls"])
+def server(request):
+    with servers.launch("grpc", tls=request.param == "tls" or servers.OVER_TLS) as s:
+        yield s
+
+
+@pytest.fixture(scope="module")
+def ch(server):
+    with channel(server) as c:
+        yield c
+
+
+def said(server):
+    with Wire(server.addr) as w:
+        return w.get("/said", "Connection: close").body.decode().splitlines()
+
+
+@pytest.fixture
+def log(server):
+    """What calls have ended how, from here on."""
+    with Wire(server.addr) as w:
+        w.get("/forget", "Connection: close")
+    return lambda: said(server)
+
+
+def unary(ch, request, method="Unary", **kw):
+    kw.setdefault("timeout", TIMEOUT)
+    return ch.unary_unary(S + method)(request, **kw)
+
+
+def refused(call):
+    """The status and the message of a call that is not to succeed."""
+    with pytest.raises(grpc.RpcError) as e:
+        result = call()
+        if not isinstance(result, bytes):
+            list(result)
+    return e.value.code(), e.value.details()
+
+
+# ---- The list -----------------------------------------------------------------------------------------
+
+
+def test_empty_unary(ch):
+    assert unary(ch, b"", "Empty") == b""
+
+
+@pytest.mark.parametrize("squeeze", [0, 1])
+def test_large_unary(ch, squeeze):
+    assert unary(ch, b"n=314159;squeeze=%d\0" % squeeze + b"x" * 271828) == bytes(314159)
+
+
+@pytest.mark.parametrize("how", [grpc.Compression.Gzip, grpc.Compression.Deflate])
+def test_client_compressed_unary(ch, how):
+    assert unary(ch, b"n=314159;compressed=1\0" + bytes(271828), compression=how) == bytes(314159)
+    # And what is not compressed is known to be not.
+    assert refused(lambda: unary(ch, b"n=1;compressed=1\0" + bytes(271828))) == \
+        (Code.INVALID_ARGUMENT, "not compressed")
+
+
+def test_server_compressed_unary(server):
+    """What the client takes is what it gets: it would tell if it could not read it."""
+    for algorithms in (0b101, 0b011):  # identity and gzip; identity and deflate
+        with channel(server, **{"grpc.compression_enabled_algorithms_bitset": algorithms}) as c:
+            got, call = c.unary_unary(S + "Unary").with_call(b"n=314159", timeout=TIMEOUT)
+            assert got == bytes(314159) and call.code() is Code.OK
+
+
+def test_client_streaming(ch):
+    requests = [b"\0" + bytes(n) for n in (27182, 8, 1828, 45904)]
+    assert ch.stream_unary(S + "Input")(iter(requests), timeout=TIMEOUT) == b"74922"
+
+
+def test_server_streaming(ch):
+    got = ch.unary_stream(S + "Output")(b"n=31415,9,2653,58979", timeout=TIMEOUT)
+    assert [len(m) for m in got] == [31415, 9, 2653, 58979]
+
+
+class Requests:
+    """Requests of a stream, said when it is time."""
+
+    def __init__(self):
+        self.queue = queue.Queue()
+        self.say, self.end = self.queue.put, lambda: self.queue.put(None)
+
+    def __iter__(self):
+        return iter(self.queue.get, None)
+
+
+def test_ping_pong(ch):
+    requests = Requests()
+    call = ch.stream_stream(S + "Duplex")(iter(requests), timeout=TIMEOUT)
+    for n in (31415, 9, 2653, 58979):
+        requests.say(b"n=%d" % n)
+        assert len(next(call)) == n
+    requests.end()
+    assert list(call) == [] and call.code() is Code.OK
+
+
+def test_empty_stream(ch):
+    call = ch.stream_stream(S + "Duplex")(iter([]), timeout=TIMEOUT)
+    assert list(call) == [] and call.code() is Code.OK
+
+
+@pytest.mark.parametrize("duplex", [False, True])
+def test_custom_metadata(ch, duplex):
+    sent = (("x-grpc-test-echo-initial", "test_initial_metadata_value"),
+            ("x-grpc-test-echo-trailing-bin", b"\xab\xab\xab"))
+    if duplex:
+        call = ch.stream_stream(S + "Duplex")(iter([b"n=314159"]), timeout=TIMEOUT, metadata=sent)
+        assert [len(m) for m in call] == [314159]
+    else:
+        _, call = ch.unary_unary(S + "Unary").with_call(b"n=314159", timeout=TIMEOUT, metadata=sent)
+    assert sent[0] in [tuple(m) for m in call.initial_metadata()]
+    assert sent[1] in [tuple(m) for m in call.trailing_metadata()]
+
+
+def test_status_code_and_message(ch):
+    want = (Code.UNKNOWN, "test status message")
+    assert refused(lambda: unary(ch, b"code=2;message=test status message")) == want
+    requests = iter([b"code=2;message=test status message"])
+    assert refused(lambda: ch.stream_stream(S + "Duplex")(requests, timeout=TIMEOUT)) == want
+
+
+def test_special_status_message(ch):
+    text = "\t\ntest with whitespace\r\nand Unicode BMP ☺ and non-BMP 😈\t\n"
+    assert refused(lambda: unary(ch, b"code=2;message=" + text.encode())) == (Code.UNKNOWN, text)
+
+
+def test_every_status(ch):
+    codes = {c.value[0]: c for c in Code}
+    for number in range(1, 17):
+        assert refused(lambda n=number: unary(ch, b"code=%d" % n))[0] is codes[number]
+
+
+def test_unimplemented_method(ch):
+    assert refused(lambda: unary(ch, b"", "Other"))[0] is Code.UNIMPLEMENTED
+
+
+def test_unimplemented_service(ch):
+    assert refused(lambda: ch.unary_unary("/tako.test.Other/Unary")(b"", timeout=TIMEOUT))[0] is Code.UNIMPLEMENTED
+
+
+def test_cancel_after_begin(ch, log):
+    call = ch.stream_unary(S + "Input").future(iter(Requests()), timeout=TIMEOUT)
+    call.cancel()
+    assert call.cancelled() and call.code() is Code.CANCELLED
+    # It may have been cancelled before anything was sent.
+    eventually(lambda: all("CANCELLED" in line for line in log()))
+
+
+def test_cancel_after_first_response(ch, log):
+    requests = Requests()
+    call = ch.stream_stream(S + "Duplex")(iter(requests), timeout=TIMEOUT)
+    requests.say(b"n=31415")
+    assert len(next(call)) == 31415
+    call.cancel()
+    with pytest.raises(grpc.RpcError):
+        next(call)
+    requests.end()
+    assert call.code() is Code.CANCELLED
+    want = [f"{what} {S}Duplex CANCELLED" for what in ("cancelled", "over")]
+    eventually(lambda: log() == want)
+
+
+def test_timeout_on_sleeping_server(ch, log):
+    requests = Requests()
+    call = ch.stream_stream(S + "Hang")(iter(requests), timeout=0.2)
+    requests.say(b"x")
+    assert refused(lambda: call)[0] is Code.DEADLINE_EXCEEDED
+    requests.end()
+    # Whoever was first, the method was told.
+    eventually(lambda: [line.split()[0] for line in log()] == ["cancelled", "over"])
+
+
+# ---- Late answers -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["sleep", "job", "defer"])
+def test_answered_later(ch, how):
+    assert unary(ch, f"n=7;{how}=30".encode()) == bytes(7)
+
+
+@pytest.mark.parametrize("how", ["sleep", "job", "defer"])
+def test_answered_too_late(ch, log, how):
+    assert refused(lambda: unary(ch, f"n=7;{how}=500".encode(), timeout=0.1))[0] is Code.DEADLINE_EXCEEDED
+    eventually(lambda: "ECLOSED" in "".join(log()) and any(line.startswith("over") for line in log()))
+
+
+def test_details(ch):
+    with pytest.raises(grpc.RpcError) as e:
+        unary(ch, b"code=9;details=some details")
+    assert ("grpc-status-details-bin", b"some details") in [tuple(m) for m in e.value.trailing_metadata()]
+
+
+# ---- Limits --------------------------------------------------------------------------------------------------
+
+
+def test_limits(ch):
+    assert unary(ch, b"n=100\0" + bytes(94), "Small") == bytes(100)
+    assert refused(lambda: unary(ch, bytes(101), "Small")) == \
+        (Code.RESOURCE_EXHAUSTED, "the message is over the limit")
+    assert refused(lambda: unary(ch, b"n=101", "Small"))[0] is Code.RESOURCE_EXHAUSTED
+    # A bomb: 1 MiB in 1 KiB would fit in every limit but this.
+    assert refused(lambda: unary(ch, bytes(1 << 14), "Small", compression=grpc.Compression.Gzip))[0] is \
+        Code.RESOURCE_EXHAUSTED
+    assert refused(lambda: unary(ch, bytes((4 << 20) + 1)))[0] is Code.RESOURCE_EXHAUSTED
+
+
+@servers.not_byte_by_byte
+@servers.not_sent_in_bits
+def test_back_pressure(ch):
+    """A client that is slow to read is waited for, and gets everything."""
+    call = ch.unary_stream(S + "Flood")(b"n=5000", timeout=3 * TIMEOUT)
+    assert sum(len(m) for m in call) == 5000 * 64
+
+
+def test_forgotten_answer(ch):
+    assert refused(lambda: unary(ch, b"", "Forgetful"))[0] is Code.INTERNAL
+
+
+# ---- Interceptors ----------------------------------------------------------------------------------------------
+
+
+def guarded(ch, *metadata, request=b"n=3"):
+    return ch.unary_unary("/tako.test.Guarded/Unary").with_call(request, timeout=TIMEOUT, metadata=metadata)
+
+
+def test_interceptors(ch, log):
+    assert refused(lambda: guarded(ch)) == (Code.UNAUTHENTICATED, "no good token")
+    got, call = guarded(ch, ("token", "good"))
+    assert got == bytes(3) and ("x-status-at-head", "0") in [tuple(m) for m in call.initial_metadata()]
+    assert refused(lambda: guarded(ch, ("token", "good"), request=b"code=10"))[0] is Code.ABORTED
+    assert refused(lambda: guarded(ch, ("token", "good"), ("http-status", "429")))[0] is Code.UNAVAILABLE
+    want = [f"intercepted /tako.test.Guarded/Unary {code} OK"
+            for code in ("UNAUTHENTICATED", "OK", "ABORTED", "UNAVAILABLE")]
+    eventually(lambda: log() == want)
+
+
+# ---- The drain --------------------------------------------------------------------------------------------------
+
+
+def test_drain_finishes_calls():
+    with servers.launch("grpc", "drain_timeout_ms=20000") as s, channel(s) as c:
+        answer = c.unary_unary(S + "Unary").future(b"n=5;sleep=700", timeout=TIMEOUT)
+        stream = c.stream_stream(S + "Duplex")(iter(requests := Requests()), timeout=TIMEOUT)
+        requests.say(b"n=1")
+        next(stream)
+        s.signal()
+        # New calls are not taken, running ones go on.
+        requests.say(b"n=9")
+        assert len(next(stream)) == 9
+        requests.end()
+        assert list(stream) == [] and stream.code() is Code.OK
+        assert answer.result() == bytes(5)
+        s.stop()
+
+
+def test_drain_cancels_at_last():
+    with servers.launch("grpc", "drain_timeout_ms=800") as s, channel(s) as c:
+        requests = Requests()
+        call = c.stream_stream(S + "Duplex")(iter(requests), timeout=TIMEOUT)
+        requests.say(b"n=1")
+        next(call)
+        s.signal(signal.SIGTERM)
+        assert refused(lambda: call) == (Code.CANCELLED, "the server stops")
+        requests.end()
+        s.wait()
+        s.assert_clean()
