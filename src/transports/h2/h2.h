@@ -90,6 +90,7 @@ struct tako__h2_trailers {
 #define TAKO__H2S_INFORMED 0x8000u  /* an interim response is on its way */
 #define TAKO__H2S_ANSWERED 0x10000u /* by tako__h2_answer() */
 #define TAKO__H2S_RESET 0x20000u    /* by the peer, with whatever code */
+#define TAKO__H2S_HEAD 0x40000u     /* its head is being handled, of a request with a body */
 
 struct tako__h2_stream {
 	struct tako__list link; /* the connection's streams, or those that are CLOSED */

@@ -301,9 +301,14 @@ void tako__h2_stream_request(struct tako__h2_stream *s, bool end)
 	if (TAKO__UNLIKELY(head->priority.p || s->h->updated_count))
 		prioritise(s, head->priority);
 	if (TAKO__LIKELY(status == 0)) {
+		if (end) {
+			tako__exchange_run(x, x->raw_path.p);
+			return;
+		}
+		s->flags |= TAKO__H2S_HEAD;
 		tako__exchange_run(x, x->raw_path.p);
-		if (!end)
-			tako__h2_stream_pause(s);
+		s->flags &= ~TAKO__H2S_HEAD;
+		tako__h2_stream_pause(s);
 		return;
 	}
 	if (status == TAKO__H2_MALFORMED) {
@@ -469,7 +474,9 @@ void tako__h2_read_more(struct tako__exchange *x)
 		return;
 	s->since_ns = now(s);
 	go_on(s);
-	tako__h2_stream_later(s);
+	/* A body that its handler asks for at once, as most do: nothing has come of it to be handed on. */
+	if (!(s->flags & TAKO__H2S_HEAD))
+		tako__h2_stream_later(s);
 }
 
 /* ---- Afterwards ---------------------------------------------------------------------------- */
