@@ -22,6 +22,7 @@ struct chunk {
 
 struct stream {
 	struct tako__list link; /* of those with something to send, or alone */
+	struct tako__list all;
 	int64_t id;
 	struct chunk *first; /* not acknowledged */
 	struct chunk *unsent;
@@ -33,7 +34,7 @@ struct stream {
 
 struct echo {
 	struct tako__list ready;
-	struct tako__list all; /* unused but for counting: streams free themselves */
+	struct tako__list all;
 };
 
 static struct echo *echo_of(struct tako__conn *c)
@@ -50,9 +51,12 @@ static int echo_open(struct tako__conn *c)
 	quic_echo.opened++;
 	quic_echo.last = c;
 	*tako__quic_state(c) = e;
+	if (e) {
+		tako__list_init(&e->ready);
+		tako__list_init(&e->all);
+	}
 	if (!e || quic_echo.fail_open)
 		return TAKO_ENOMEM;
-	tako__list_init(&e->ready);
 	return 0;
 }
 
@@ -63,8 +67,22 @@ static int echo_ready(struct tako__conn *c)
 	return 0;
 }
 
+static void stream_free(struct stream *s)
+{
+	while (s->first) {
+		struct chunk *k = s->first;
+
+		s->first = k->next;
+		free(k);
+	}
+	tako__list_remove(&s->link);
+	tako__list_remove(&s->all);
+	free(s);
+}
+
 static void echo_fini(struct tako__conn *c, int err)
 {
+	struct echo *e = echo_of(c);
 	struct tako__quic_end end;
 
 	tako__quic_end(c, &end);
@@ -75,7 +93,9 @@ static void echo_fini(struct tako__conn *c, int err)
 	quic_echo.by_app = end.by_app;
 	snprintf(quic_echo.reason, sizeof quic_echo.reason, "%s", end.reason);
 	quic_echo.last = NULL;
-	free(echo_of(c));
+	while (e && !tako__list_empty(&e->all))
+		stream_free(TAKO__CONTAINER(e->all.next, struct stream, all));
+	free(e);
 }
 
 static void echo_drain(struct tako__conn *c)
@@ -87,7 +107,7 @@ static void echo_drain(struct tako__conn *c)
 
 /* ---- Receiving ---------------------------------------------------------------------------- */
 
-static struct stream *stream_new(int64_t id)
+static struct stream *stream_new(struct echo *e, int64_t id)
 {
 	struct stream *s = calloc(1, sizeof *s);
 
@@ -96,24 +116,13 @@ static struct stream *stream_new(int64_t id)
 	s->id = id;
 	s->last = &s->first;
 	tako__list_init(&s->link);
+	tako__list_push_back(&e->all, &s->all);
 	return s;
-}
-
-static void drop_chunks(struct stream *s)
-{
-	while (s->first) {
-		struct chunk *k = s->first;
-
-		s->first = k->next;
-		free(k);
-	}
-	s->last = &s->first;
-	s->unsent = NULL;
 }
 
 static int echo_stream_opened(struct tako__conn *c, int64_t id)
 {
-	struct stream *s = stream_new(id);
+	struct stream *s = stream_new(echo_of(c), id);
 	int64_t own;
 
 	quic_echo.streams++;
@@ -121,7 +130,7 @@ static int echo_stream_opened(struct tako__conn *c, int64_t id)
 		int rc = tako__quic_stream_open(c, true, s, &own);
 
 		if (rc < 0) {
-			free(s);
+			stream_free(s);
 			return rc == TAKO_EBUSY ? 0 : rc;
 		}
 		s->id = own;
@@ -191,11 +200,8 @@ static bool echo_closed(struct tako__conn *c, int64_t id, void *stream, bool has
 	(void)code;
 	quic_echo.closed++;
 	/* Of a pair of one-way streams the answer owns the struct. */
-	if (s && s->id == id) {
-		tako__list_remove(&s->link);
-		drop_chunks(s);
-		free(s);
-	}
+	if (s && s->id == id)
+		stream_free(s);
 	return !quic_echo.hold_streams;
 }
 

@@ -99,6 +99,7 @@ struct tako__quic {
 	struct tako__conn *c;
 	struct tako__quic_worker *qw;
 	struct tako__list link; /* of the worker's live ones */
+	struct tako__quic_heap heap;
 	ngtcp2_conn *conn;
 	ngtcp2_crypto_conn_ref ref; /* for wolfSSL's callbacks */
 	const struct tako__quic_app *app;

@@ -203,6 +203,7 @@ void tako__quic_fini(struct tako__conn *c)
 	tako__list_remove(&q->link);
 	ngtcp2_conn_del(q->conn);
 	q->conn = NULL;
+	tako__quic_heap_fini(&q->heap);
 }
 
 /* The last that goes: see conn.c. */
@@ -368,7 +369,7 @@ static int make_conn(struct tako__quic *q, const struct tako__quic_birth *b, con
 	fill_settings(&settings, qw, b);
 	if (fill_params(&params, qw, b, scid) < 0 ||
 	    ngtcp2_conn_server_new(&q->conn, &b->hd->scid, scid, &path, b->hd->version,
-	                           &tako__quic_callbacks, &settings, &params, &qw->mem.mem, q) != 0)
+	                           &tako__quic_callbacks, &settings, &params, &q->heap.mem, q) != 0)
 		return TAKO_ENOMEM;
 	return 0;
 }
@@ -389,6 +390,7 @@ static void init(struct tako__quic *q, struct tako__quic_worker *qw)
 {
 	memset(q, 0, sizeof *q);
 	q->qw = qw;
+	tako__quic_heap_init(&q->heap, &qw->mem);
 	q->dgrams_last = &q->dgrams;
 	q->wait.fn = on_room;
 	ngtcp2_ccerr_default(&q->error);
@@ -399,6 +401,7 @@ static struct tako__quic *give_up(struct tako__quic *q)
 {
 	if (q->conn)
 		ngtcp2_conn_del(q->conn);
+	tako__quic_heap_fini(&q->heap);
 	tako__alarm_fini(&q->qw->worker->alarms, &q->alarm);
 	tako__quic_table_clear(&q->qw->table, &q->cids);
 	tako__pool_put(&q->qw->conns, q);

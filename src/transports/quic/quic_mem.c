@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * See quic_mem.h.  The libraries say no size when they free, so a word in front of each block does.
+ * See quic_mem.h.  The library says no size when it frees, so a head in front of each block does.
  */
 #include "transports/quic/quic_mem.h"
 
@@ -10,17 +10,18 @@
 
 enum {
 	STEP_BYTES = 64,
-	HEAD_BYTES = 16,       /* keeps what follows aligned */
 	LARGE_FIRST = 2 << 10, /* bytes; those between are rounded up to it */
 	KEPT_SMALL = 512,      /* free blocks of each */
 	KEPT_LARGE = 32,
 };
 
 struct head {
-	size_t bytes; /* of the block, this included */
+	struct tako__list link; /* of the connection's */
+	size_t bytes;           /* of the block, this included */
+	uint64_t reserved;      /* keeps what follows aligned */
 };
 
-_Static_assert(sizeof(struct head) <= HEAD_BYTES, "fits before a block");
+_Static_assert(sizeof(struct head) % 16 == 0, "aligned as malloc() aligns");
 
 static struct tako__pool *pool_for(struct tako__quic_mem *m, size_t bytes)
 {
@@ -36,13 +37,14 @@ static struct tako__pool *pool_for(struct tako__quic_mem *m, size_t bytes)
 
 static void *get(size_t n, void *arg)
 {
-	size_t bytes = n + HEAD_BYTES;
+	struct tako__quic_heap *heap = arg;
+	size_t bytes = n + sizeof(struct head);
 	struct tako__pool *pool;
 	struct head *h;
 
 	if (bytes < n)
 		return NULL;
-	pool = pool_for(arg, bytes);
+	pool = pool_for(heap->pools, bytes);
 	if (TAKO__LIKELY(pool != NULL)) {
 		bytes = pool->block_bytes;
 		h = tako__pool_get(pool);
@@ -52,25 +54,24 @@ static void *get(size_t n, void *arg)
 	if (!h)
 		return NULL;
 	h->bytes = bytes;
-	return (char *)h + HEAD_BYTES;
-}
-
-static struct head *head_of(void *p)
-{
-	return (struct head *)(void *)((char *)p - HEAD_BYTES);
+	tako__list_push_front(&heap->live, &h->link);
+	return h + 1;
 }
 
 static void put(void *p, void *arg)
 {
+	struct tako__quic_heap *heap = arg;
+	struct head *h = (struct head *)p - 1;
 	struct tako__pool *pool;
 
 	if (!p)
 		return;
-	pool = pool_for(arg, head_of(p)->bytes);
+	tako__list_remove(&h->link);
+	pool = pool_for(heap->pools, h->bytes);
 	if (TAKO__LIKELY(pool != NULL))
-		tako__pool_put(pool, head_of(p));
+		tako__pool_put(pool, h);
 	else
-		tako__free(head_of(p), head_of(p)->bytes);
+		tako__free(h, h->bytes);
 }
 
 static void *get_zeroed(size_t count, size_t n, void *arg)
@@ -82,7 +83,7 @@ static void *get_zeroed(size_t count, size_t n, void *arg)
 
 static void *resize(void *p, size_t n, void *arg)
 {
-	size_t have = p ? head_of(p)->bytes - HEAD_BYTES : 0;
+	size_t have = p ? ((struct head *)p - 1)->bytes - sizeof(struct head) : 0;
 	void *grown;
 
 	if (p && n <= have)
@@ -96,9 +97,21 @@ static void *resize(void *p, size_t n, void *arg)
 	return grown;
 }
 
+void tako__quic_heap_init(struct tako__quic_heap *h, struct tako__quic_mem *pools)
+{
+	h->mem = (ngtcp2_mem){h, get, put, get_zeroed, resize};
+	h->pools = pools;
+	tako__list_init(&h->live);
+}
+
+void tako__quic_heap_fini(struct tako__quic_heap *h)
+{
+	while (!tako__list_empty(&h->live))
+		put(TAKO__CONTAINER(h->live.next, struct head, link) + 1, h);
+}
+
 void tako__quic_mem_init(struct tako__quic_mem *m)
 {
-	m->mem = (ngtcp2_mem){m, get, put, get_zeroed, resize};
 	for (size_t i = 0; i < TAKO__QUIC_MEM_SMALL; i++)
 		tako__pool_init(&m->small[i], (i + 1) * STEP_BYTES, KEPT_SMALL);
 	for (size_t i = 0; i < TAKO__QUIC_MEM_LARGE; i++)

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * Memory for the QUIC libraries out of free lists of the worker: what a packet or a stream takes is
- * given back before the next one asks, and malloc() would be an eighth of their time.
+ * Memory for ngtcp2 out of free lists of the worker: what a packet or a stream takes is given back
+ * before the next one asks, and malloc() would be an eighth of its time.  Each connection knows its own
+ * blocks and gives back at its end what the library has lost track of: frames of more than three pieces
+ * that had to be sent again, in 0.12, as often as a peer likes.
  */
 #ifndef TAKO_QUIC_MEM_H
 #define TAKO_QUIC_MEM_H
 
+#include "core/list.h"
 #include "core/mem.h"
 #include "transports/quic/quic_ngtcp2.h"
 
@@ -14,14 +17,25 @@ enum {
 	TAKO__QUIC_MEM_LARGE = 5,  /* … and of 2, 4, … 32 KiB */
 };
 
+/* A worker's. */
 struct tako__quic_mem {
-	ngtcp2_mem mem;
 	struct tako__pool small[TAKO__QUIC_MEM_SMALL];
 	struct tako__pool large[TAKO__QUIC_MEM_LARGE];
 };
 
 void tako__quic_mem_init(struct tako__quic_mem *m);
-/* Everything must have been given back. */
+/* Every heap has ended. */
 void tako__quic_mem_fini(struct tako__quic_mem *m);
+
+/* A connection's. */
+struct tako__quic_heap {
+	ngtcp2_mem mem;
+	struct tako__quic_mem *pools;
+	struct tako__list live;
+};
+
+void tako__quic_heap_init(struct tako__quic_heap *h, struct tako__quic_mem *pools);
+/* Give back what is left. */
+void tako__quic_heap_fini(struct tako__quic_heap *h);
 
 #endif /* TAKO_QUIC_MEM_H */
