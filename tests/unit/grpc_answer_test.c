@@ -80,13 +80,13 @@ static int set_up(void **state)
 	tako_post(router, "/plain", plain, NULL);
 	calls = 0;
 	at_head = at_end = -2;
-	return rig_start_router(&rig, router, NULL);
+	return grpc_rig_start_router(&rig, router, NULL);
 }
 
 static int tear_down(void **state)
 {
 	(void)state;
-	(void)rig_stop(&rig);
+	(void)grpc_rig_stop(&rig);
 	return failalloc_live() || failalloc_wrong();
 }
 
@@ -95,19 +95,20 @@ static int tear_down(void **state)
 static void refused(void **state)
 {
 	(void)state;
-	assert_int_equal(rig_say(&rig, CT "want: g16\r\n", TAKO_STR("x")), 16);
+	assert_int_equal(grpc_rig_say(&rig, CT "want: g16\r\n", TAKO_STR("x")), 16);
 	assert_string_equal(rig.message, "not %E2%98%BA");
 	assert_int_equal(calls, 0);
 	assert_int_equal(at_head, 16);
 	assert_int_equal(at_end, 16);
 	/* In the form that was asked in. */
-	assert_int_equal(rig_say(&rig, "content-type: application/grpc-web-text\r\nwant: g7\r\n",
-	                         TAKO_STR("x")),
+	assert_int_equal(grpc_rig_say(&rig,
+	                              "content-type: application/grpc-web-text\r\nwant: g7\r\n",
+	                              TAKO_STR("x")),
 	                 7);
-	assert_string_equal(rig_field(&rig, "content-type"), "application/grpc-web-text");
+	assert_string_equal(grpc_rig_field(&rig, "content-type"), "application/grpc-web-text");
 	/* Nobody's gRPC: it is said all the same. */
-	assert_int_equal(rig_say(&rig, "want: g5\r\n", TAKO_STR("x")), 5);
-	assert_string_equal(rig_field(&rig, "content-type"), "application/grpc");
+	assert_int_equal(grpc_rig_say(&rig, "want: g5\r\n", TAKO_STR("x")), 5);
+	assert_string_equal(grpc_rig_field(&rig, "content-type"), "application/grpc");
 }
 
 static void http_errors(void **state)
@@ -120,15 +121,16 @@ static void http_errors(void **state)
 		char fields[64];
 
 		snprintf(fields, sizeof fields, CT "want: %d\r\n", rows[i][0]);
-		assert_int_equal(rig_say(&rig, fields, TAKO_STR("x")), rows[i][1]);
+		assert_int_equal(grpc_rig_say(&rig, fields, TAKO_STR("x")), rows[i][1]);
 		assert_int_equal(rig.http, 200);
 		assert_int_equal(at_end, rows[i][1]);
 		/* Who speaks no gRPC is told as ever. */
 		snprintf(fields, sizeof fields, "want: %d\r\n", rows[i][0]);
-		assert_int_equal(rig_say(&rig, fields, TAKO_STR("x")), -1);
+		assert_int_equal(grpc_rig_say(&rig, fields, TAKO_STR("x")), -1);
 		assert_int_equal(rig.http, rows[i][0]);
 	}
-	assert_int_equal(rig_say(&rig, CT "want: e13\r\n", TAKO_STR("x")), 14); /* -TAKO_EBUSY */
+	assert_int_equal(grpc_rig_say(&rig, CT "want: e13\r\n", TAKO_STR("x")),
+	                 14); /* -TAKO_EBUSY */
 	assert_int_equal(calls, 0);
 }
 
@@ -137,8 +139,8 @@ static int elsewhere(const char *path, const char *fields)
 	if (rig.reply.total_n && rig.reply.total_n <= rig.peer.n)
 		peer_drop(&rig.peer, rig.reply.total_n);
 	memset(&rig.reply, 0, sizeof rig.reply);
-	rig_send(&rig, path, fields, "\0\0\0\0\0", 5);
-	return rig_reply(&rig);
+	grpc_rig_send(&rig, path, fields, "\0\0\0\0\0", 5);
+	return grpc_rig_reply(&rig);
 }
 
 static void no_method(void **state)
@@ -158,7 +160,7 @@ static void no_method(void **state)
 static void seen_by_interceptors(void **state)
 {
 	(void)state;
-	assert_int_equal(rig_say(&rig, NULL, TAKO_STR("x")), 0);
+	assert_int_equal(grpc_rig_say(&rig, NULL, TAKO_STR("x")), 0);
 	assert_int_equal(calls, 1);
 	assert_int_equal(at_head, 0);
 	assert_int_equal(at_end, 0);

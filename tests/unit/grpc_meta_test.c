@@ -74,13 +74,14 @@ static int set_up(void **state)
 {
 	(void)state;
 	list[0] = '\0';
-	return rig_start(&rig, TAKO_GRPC_UNARY, TAKO_GRPC_CONFIG(.on_message = on_message), NULL);
+	return grpc_rig_start(&rig, TAKO_GRPC_UNARY, TAKO_GRPC_CONFIG(.on_message = on_message),
+	                      NULL);
 }
 
 static int tear_down(void **state)
 {
 	(void)state;
-	(void)rig_stop(&rig);
+	(void)grpc_rig_stop(&rig);
 	return failalloc_live() || failalloc_wrong();
 }
 
@@ -89,28 +90,28 @@ static int tear_down(void **state)
 static void both_ways(void **state)
 {
 	(void)state;
-	assert_int_equal(rig_say(&rig,
-	                         CT "text: a value\r\nte: trailers\r\ngrpc-timeout: 9S\r\n"
-	                            "bytes-bin: qwCr\r\npadded-bin: Zg==\r\nuser-agent: u\r\n"
-	                            "several-bin: Zm8, Zg\r\nempty-bin:\r\nwrong-bin: Z\r\n",
-	                         TAKO_STR("look")),
+	assert_int_equal(grpc_rig_say(&rig,
+	                              CT "text: a value\r\nte: trailers\r\ngrpc-timeout: 9S\r\n"
+	                                 "bytes-bin: qwCr\r\npadded-bin: Zg==\r\nuser-agent: u\r\n"
+	                                 "several-bin: Zm8, Zg\r\nempty-bin:\r\nwrong-bin: Z\r\n",
+	                              TAKO_STR("look")),
 	                 0);
 	assert_memory_equal(list, "text=a value;bytes-bin=\xab", 24);
-	assert_string_equal(rig_field(&rig, "x-a_1.b"), "one");
-	assert_string_equal(rig_field(&rig, "empty"), "");
-	assert_string_equal(rig_field(&rig, "x-bin"), "qwCr");
-	assert_string_equal(rig_trailer(&rig, "y-bin"), "/wo");
+	assert_string_equal(grpc_rig_field(&rig, "x-a_1.b"), "one");
+	assert_string_equal(grpc_rig_field(&rig, "empty"), "");
+	assert_string_equal(grpc_rig_field(&rig, "x-bin"), "qwCr");
+	assert_string_equal(grpc_rig_trailer(&rig, "y-bin"), "/wo");
 }
 
 static void each_of_them(void **state)
 {
 	(void)state;
-	assert_int_equal(rig_say(&rig,
-	                         CT
-	                         "b: 2\r\na: 1\r\nB: 3\r\nwrong-bin: !\r\nx-bin: Zm9v\r\n"
-	                         "Connection: keep-alive\r\norigin: null\r\nend: stop\r\nc: 4\r\n",
-	                         TAKO_STR("x")),
-	                 0);
+	assert_int_equal(
+		grpc_rig_say(&rig,
+	                     CT "b: 2\r\na: 1\r\nB: 3\r\nwrong-bin: !\r\nx-bin: Zm9v\r\n"
+	                        "Connection: keep-alive\r\norigin: null\r\nend: stop\r\nc: 4\r\n",
+	                     TAKO_STR("x")),
+		0);
 	assert_string_equal(list, "b=2;a=1;B=3;x-bin=foo;end=stop;");
 }
 

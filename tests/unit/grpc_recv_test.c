@@ -85,14 +85,14 @@ static int set_up(void **state)
 	tako_grpc_method(router, "/s/in", TAKO_GRPC_CLIENT_STREAM, &many, NULL);
 	tako_grpc_method(router, "/s/both", TAKO_GRPC_BIDI, &many, NULL);
 	tako_grpc_unary(router, "/s/plain", on_one, NULL);
-	return rig_start_router(&rig, router,
-	                        TAKO_SERVER_CONFIG(.worker_count = 1, .write_high_bytes = 65536));
+	return grpc_rig_start_router(
+		&rig, router, TAKO_SERVER_CONFIG(.worker_count = 1, .write_high_bytes = 65536));
 }
 
 static int tear_down(void **state)
 {
 	(void)state;
-	(void)rig_stop(&rig);
+	(void)grpc_rig_stop(&rig);
 	return failalloc_live() || failalloc_wrong();
 }
 
@@ -197,8 +197,8 @@ static void malformed(void **state)
 		peer_close(&rig.peer);
 		peer_open(&rig.peer, &rig.server);
 		memset(&rig.reply, 0, sizeof rig.reply);
-		rig_send(&rig, table[i].path, table[i].fields, table[i].body, table[i].n);
-		status = rig_reply(&rig);
+		grpc_rig_send(&rig, table[i].path, table[i].fields, table[i].body, table[i].n);
+		status = grpc_rig_reply(&rig);
 		if (rig.http != 200)
 			status = -rig.http;
 		if (status != table[i].status)
@@ -212,19 +212,19 @@ static void malformed(void **state)
 static void cut_anywhere(void **state)
 {
 	char body[64];
-	size_t n = rig_frame(body, 0, "one", 3);
+	size_t n = grpc_rig_frame(body, 0, "one", 3);
 
 	(void)state;
-	n += rig_frame(body + n, 0, "", 0);
-	n += rig_frame(body + n, 0, "three", 5);
+	n += grpc_rig_frame(body + n, 0, "", 0);
+	n += grpc_rig_frame(body + n, 0, "three", 5);
 	for (size_t cut = 1; cut < n; cut++) {
 		memset(&seen, 0, sizeof seen);
-		rig_open(&rig, "/s/in", NULL);
-		rig_chunk(&rig, body, cut);
-		rig_turns(&rig, 1);
-		rig_chunk(&rig, body + cut, n - cut);
-		rig_end(&rig);
-		assert_int_equal(rig_reply(&rig), 0);
+		grpc_rig_open(&rig, "/s/in", NULL);
+		grpc_rig_chunk(&rig, body, cut);
+		grpc_rig_turns(&rig, 1);
+		grpc_rig_chunk(&rig, body + cut, n - cut);
+		grpc_rig_end(&rig);
+		assert_int_equal(grpc_rig_reply(&rig), 0);
 		assert_int_equal(rig.count, 1);
 		assert_memory_equal(rig.messages[0].p, "all", 3);
 		assert_int_equal(seen.messages, 3);
@@ -250,7 +250,7 @@ static void compressed_ones(void **state)
 	n = sizeof body - 5 - z.avail_out;
 	deflateEnd(&z);
 	body[4] = (char)n;
-	assert_int_equal(rig_call(&rig, CT "grpc-encoding: deflate\r\n", body, n + 5), 0);
+	assert_int_equal(grpc_rig_call(&rig, CT "grpc-encoding: deflate\r\n", body, n + 5), 0);
 	assert_int_equal(rig.count, 1);
 	assert_int_equal(rig.messages[0].n, 40);
 	assert_memory_equal(rig.messages[0].p, "0123456789", 10);
@@ -264,21 +264,21 @@ static void text_bodies(void **state)
 
 	(void)state, (void)want;
 	for (size_t cut = 1; cut < 12; cut++) {
-		rig_open(&rig, "/s/m", TEXT);
-		rig_chunk(&rig, "AAAAAAJoaQ==", cut);
-		rig_turns(&rig, 1);
-		rig_chunk(&rig, "AAAAAAJoaQ==" + cut, 12 - cut);
-		rig_end(&rig);
-		(void)rig_reply(&rig);
+		grpc_rig_open(&rig, "/s/m", TEXT);
+		grpc_rig_chunk(&rig, "AAAAAAJoaQ==", cut);
+		grpc_rig_turns(&rig, 1);
+		grpc_rig_chunk(&rig, "AAAAAAJoaQ==" + cut, 12 - cut);
+		grpc_rig_end(&rig);
+		(void)grpc_rig_reply(&rig);
 		assert_int_equal(rig.http, 200);
 		/* The message, then the trailers, each a piece. */
 		assert_true(rig.reply.body_n > 12);
 		assert_memory_equal(rig.reply.body, "AAAAAAJoaQ==", 12);
 		peer_drop(&rig.peer, rig.reply.total_n);
 	}
-	rig_send(&rig, "/s/m", TEXT, body, 8);
-	(void)rig_reply(&rig);
-	assert_string_equal(rig_field(&rig, "grpc-status"), "13");
+	grpc_rig_send(&rig, "/s/m", TEXT, body, 8);
+	(void)grpc_rig_reply(&rig);
+	assert_string_equal(grpc_rig_field(&rig, "grpc-status"), "13");
 }
 
 /* ---- Pauses ------------------------------------------------------------------------------------ */
@@ -290,10 +290,10 @@ static void pauses(void **state)
 
 	(void)state;
 	for (int i = 0; i < 10; i++)
-		n += rig_frame(body + n, 0, "12345", 5);
+		n += grpc_rig_frame(body + n, 0, "12345", 5);
 	seen.pause_at = 3;
-	rig_send(&rig, "/s/in", NULL, body, n);
-	rig_turns(&rig, 5);
+	grpc_rig_send(&rig, "/s/in", NULL, body, n);
+	grpc_rig_turns(&rig, 5);
 	assert_int_equal(seen.messages, 3);
 	assert_int_equal(seen.ends, 0);
 	/* On to the next pause, from the loop and not from inside the call. */
@@ -301,12 +301,12 @@ static void pauses(void **state)
 	tako_grpc_resume(seen.call);
 	tako_grpc_resume(seen.call);
 	assert_int_equal(seen.messages, 3);
-	rig_turns(&rig, 5);
+	grpc_rig_turns(&rig, 5);
 	assert_int_equal(seen.messages, 7);
 	seen.pause_at = 0;
 	tako_grpc_pause(seen.call);
 	tako_grpc_resume(seen.call);
-	assert_int_equal(rig_reply(&rig), 0);
+	assert_int_equal(grpc_rig_reply(&rig), 0);
 	assert_int_equal(seen.messages, 10);
 	assert_int_equal(seen.bytes, 50);
 	assert_int_equal(seen.ends, 1);
@@ -315,18 +315,18 @@ static void pauses(void **state)
 static void leaves_in_a_pause(void **state)
 {
 	char body[64];
-	size_t n = rig_frame(body, 0, "12345", 5);
+	size_t n = grpc_rig_frame(body, 0, "12345", 5);
 
 	(void)state;
-	n += rig_frame(body + n, 0, "12345", 5);
+	n += grpc_rig_frame(body + n, 0, "12345", 5);
 	seen.pause_at = 1;
-	rig_open(&rig, "/s/both", NULL);
-	rig_chunk(&rig, body, n);
-	rig_turns(&rig, 5);
+	grpc_rig_open(&rig, "/s/both", NULL);
+	grpc_rig_chunk(&rig, body, n);
+	grpc_rig_turns(&rig, 5);
 	assert_int_equal(seen.messages, 1);
 	peer_close(&rig.peer);
 	for (int i = 0; i < RIG_WAIT_MS && !seen.cancels; i++)
-		rig_turns(&rig, 1);
+		grpc_rig_turns(&rig, 1);
 	assert_int_equal(seen.cancels, 1);
 	assert_int_equal(seen.messages, 1);
 }
@@ -339,9 +339,9 @@ static void waits_for_the_writer(void **state)
 
 	(void)state;
 	seen.answer_bytes = 1 << 16;
-	rig_open(&rig, "/s/both", NULL);
-	rig_chunk(&rig, body, sizeof body);
-	rig_end(&rig);
+	grpc_rig_open(&rig, "/s/both", NULL);
+	grpc_rig_chunk(&rig, body, sizeof body);
+	grpc_rig_end(&rig);
 	for (int i = 0; i < 50; i++)
 		stepped_turn(&rig.server, 1);
 	before = seen.messages;

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <strings.h>
 
-int rig_start_router(struct rig *r, tako_router *router, const tako_server_config *cfg)
+int grpc_rig_start_router(struct rig *r, tako_router *router, const tako_server_config *cfg)
 {
 	int rc = stepped_start(&r->server, router,
 	                       cfg ? cfg : TAKO_SERVER_CONFIG(.worker_count = 1), NULL);
@@ -20,21 +20,21 @@ int rig_start_router(struct rig *r, tako_router *router, const tako_server_confi
 	return rc == 0 && r->peer.fd < 0 ? TAKO_ESYS : rc;
 }
 
-int rig_start(struct rig *r, int kind, const tako_grpc_config *cfg, void *arg)
+int grpc_rig_start(struct rig *r, int kind, const tako_grpc_config *cfg, void *arg)
 {
 	tako_router *router = tako_router_new();
 
 	tako_grpc_method(router, "/s/m", kind, cfg, arg);
-	return rig_start_router(r, router, NULL);
+	return grpc_rig_start_router(r, router, NULL);
 }
 
-int rig_stop(struct rig *r)
+int grpc_rig_stop(struct rig *r)
 {
 	peer_close(&r->peer);
 	return stepped_stop(&r->server);
 }
 
-void rig_turns(struct rig *r, int n)
+void grpc_rig_turns(struct rig *r, int n)
 {
 	for (int i = 0; i < n; i++)
 		stepped_turn(&r->server, 1);
@@ -51,7 +51,7 @@ static void ask(struct rig *r, const char *path, const char *fields, const char 
 	(void)peer_send(&r->peer, &r->server, head, (size_t)n);
 }
 
-void rig_send(struct rig *r, const char *path, const char *fields, const void *body, size_t n)
+void grpc_rig_send(struct rig *r, const char *path, const char *fields, const void *body, size_t n)
 {
 	char length[64];
 
@@ -60,12 +60,12 @@ void rig_send(struct rig *r, const char *path, const char *fields, const void *b
 	(void)peer_send(&r->peer, &r->server, body, n);
 }
 
-void rig_open(struct rig *r, const char *path, const char *fields)
+void grpc_rig_open(struct rig *r, const char *path, const char *fields)
 {
 	ask(r, path, fields, "Transfer-Encoding: chunked");
 }
 
-void rig_chunk(struct rig *r, const void *p, size_t n)
+void grpc_rig_chunk(struct rig *r, const void *p, size_t n)
 {
 	char head[24];
 
@@ -75,12 +75,12 @@ void rig_chunk(struct rig *r, const void *p, size_t n)
 	(void)peer_send(&r->peer, &r->server, "\r\n", 2);
 }
 
-void rig_end(struct rig *r)
+void grpc_rig_end(struct rig *r)
 {
 	(void)peer_send(&r->peer, &r->server, "0\r\n\r\n", 5);
 }
 
-size_t rig_frame(char *to, unsigned flags, const void *msg, size_t n)
+size_t grpc_rig_frame(char *to, unsigned flags, const void *msg, size_t n)
 {
 	to[0] = (char)flags;
 	for (int i = 0; i < 4; i++)
@@ -92,14 +92,14 @@ size_t rig_frame(char *to, unsigned flags, const void *msg, size_t n)
 
 /* ---- What came --------------------------------------------------------------------------- */
 
-const char *rig_field(struct rig *r, const char *name)
+const char *grpc_rig_field(struct rig *r, const char *name)
 {
 	static char value[8192];
 
 	return reply_field(&r->peer, &r->reply, name, value, sizeof value);
 }
 
-const char *rig_trailer(struct rig *r, const char *name)
+const char *grpc_rig_trailer(struct rig *r, const char *name)
 {
 	static char value[1024];
 	size_t n = strlen(name);
@@ -133,7 +133,7 @@ static void take_messages(struct rig *r)
 	}
 }
 
-int rig_reply(struct rig *r)
+int grpc_rig_reply(struct rig *r)
 {
 	const char *status;
 	const char *message;
@@ -144,21 +144,21 @@ int rig_reply(struct rig *r)
 	if (!peer_reply(&r->peer, &r->server, &r->reply, false, RIG_WAIT_MS))
 		return -2;
 	r->http = r->reply.status;
-	status = rig_trailer(r, "grpc-status");
+	status = grpc_rig_trailer(r, "grpc-status");
 	if (!status)
-		status = rig_field(r, "grpc-status");
+		status = grpc_rig_field(r, "grpc-status");
 	if (status)
 		r->status = atoi(status);
-	message = rig_trailer(r, "grpc-message");
+	message = grpc_rig_trailer(r, "grpc-message");
 	if (!message)
-		message = rig_field(r, "grpc-message");
+		message = grpc_rig_field(r, "grpc-message");
 	if (message)
 		snprintf(r->message, sizeof r->message, "%s", message);
 	take_messages(r);
 	return r->status;
 }
 
-int rig_call(struct rig *r, const char *fields, const void *body, size_t n)
+int grpc_rig_call(struct rig *r, const char *fields, const void *body, size_t n)
 {
 	bool again = r->peer.closed || r->reply.close;
 
@@ -169,13 +169,13 @@ int rig_call(struct rig *r, const char *fields, const void *body, size_t n)
 		peer_close(&r->peer);
 		peer_open(&r->peer, &r->server);
 	}
-	rig_send(r, "/s/m", fields, body, n);
-	return rig_reply(r);
+	grpc_rig_send(r, "/s/m", fields, body, n);
+	return grpc_rig_reply(r);
 }
 
-int rig_say(struct rig *r, const char *fields, tako_str msg)
+int grpc_rig_say(struct rig *r, const char *fields, tako_str msg)
 {
 	static char body[70000];
 
-	return rig_call(r, fields, body, rig_frame(body, 0, msg.p, msg.n));
+	return grpc_rig_call(r, fields, body, grpc_rig_frame(body, 0, msg.p, msg.n));
 }

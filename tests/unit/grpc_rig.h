@@ -24,28 +24,28 @@ struct rig {
 };
 
 /* `router` is taken over.  0, or the error of what failed. */
-int rig_start_router(struct rig *r, tako_router *router, const tako_server_config *cfg);
-int rig_start(struct rig *r, int kind, const tako_grpc_config *cfg, void *arg);
+int grpc_rig_start_router(struct rig *r, tako_router *router, const tako_server_config *cfg);
+int grpc_rig_start(struct rig *r, int kind, const tako_grpc_config *cfg, void *arg);
 /* Everything is given back: what tako_server_step() returned last. */
-int rig_stop(struct rig *r);
-void rig_turns(struct rig *r, int n);
+int grpc_rig_stop(struct rig *r);
+void grpc_rig_turns(struct rig *r, int n);
 
 /* Send a request; `fields` NULL: application/grpc.  `body` is counted. */
-void rig_send(struct rig *r, const char *path, const char *fields, const void *body, size_t n);
+void grpc_rig_send(struct rig *r, const char *path, const char *fields, const void *body, size_t n);
 /* Its head, and a body whose chunks follow. */
-void rig_open(struct rig *r, const char *path, const char *fields);
-void rig_chunk(struct rig *r, const void *p, size_t n);
-void rig_end(struct rig *r);
+void grpc_rig_open(struct rig *r, const char *path, const char *fields);
+void grpc_rig_chunk(struct rig *r, const void *p, size_t n);
+void grpc_rig_end(struct rig *r);
 /* Take the next reply apart.  Returns its grpc-status, -1 if there is none, -2 if there is no reply. */
-int rig_reply(struct rig *r);
-/* rig_send() and rig_reply() for a call of /s/m with these bytes. */
-int rig_call(struct rig *r, const char *fields, const void *body, size_t n);
+int grpc_rig_reply(struct rig *r);
+/* grpc_rig_send() and grpc_rig_reply() for a call of /s/m with these bytes. */
+int grpc_rig_call(struct rig *r, const char *fields, const void *body, size_t n);
 /* The same with one message. */
-int rig_say(struct rig *r, const char *fields, tako_str msg);
+int grpc_rig_say(struct rig *r, const char *fields, tako_str msg);
 /* Write a prefix and a message; returns how many bytes. */
-size_t rig_frame(char *to, unsigned flags, const void *msg, size_t n);
+size_t grpc_rig_frame(char *to, unsigned flags, const void *msg, size_t n);
 /* A field of the reply's head, or of its trailers; NULL if absent. */
-const char *rig_field(struct rig *r, const char *name);
-const char *rig_trailer(struct rig *r, const char *name);
+const char *grpc_rig_field(struct rig *r, const char *name);
+const char *grpc_rig_trailer(struct rig *r, const char *name);
 
 #endif /* TESTS_UNIT_GRPC_RIG_H */

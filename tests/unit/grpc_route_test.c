@@ -111,15 +111,16 @@ static void copied(void **state)
 		.size = sizeof cfg, .on_message = on_message, .web_origins = origins};
 
 	(void)state;
-	assert_int_equal(rig_start(&rig, TAKO_GRPC_UNARY, &cfg, NULL), 0);
+	assert_int_equal(grpc_rig_start(&rig, TAKO_GRPC_UNARY, &cfg, NULL), 0);
 	memset(&cfg, 0xff, sizeof cfg);
 	memset(origin, 'x', sizeof origin - 1);
 	origins[0] = NULL;
-	(void)rig_say(&rig, "content-type: application/grpc-web\r\norigin: https://app.example\r\n",
-	              TAKO_STR("x"));
+	(void)grpc_rig_say(&rig,
+	                   "content-type: application/grpc-web\r\norigin: https://app.example\r\n",
+	                   TAKO_STR("x"));
 	assert_int_equal(rig.http, 200);
 	assert_int_equal(rig.count, 2);
-	(void)rig_stop(&rig);
+	(void)grpc_rig_stop(&rig);
 	assert_int_equal(failalloc_live(), 0);
 }
 

@@ -41,13 +41,13 @@ static int set_up(void **state)
 	(void)state;
 	tako_grpc_method(router, "/s/m", TAKO_GRPC_UNARY, &cfg, NULL);
 	tako_grpc_method(router, "/s/out", TAKO_GRPC_SERVER_STREAM, &cfg, NULL);
-	return rig_start_router(&rig, router, NULL);
+	return grpc_rig_start_router(&rig, router, NULL);
 }
 
 static int tear_down(void **state)
 {
 	(void)state;
-	(void)rig_stop(&rig);
+	(void)grpc_rig_stop(&rig);
 	return failalloc_live() || failalloc_wrong();
 }
 
@@ -61,10 +61,10 @@ static int run(const char *path, const char *fields, int (*fn)(tako_grpc *call))
 		peer_drop(&rig.peer, rig.reply.total_n);
 	memset(&rig.reply, 0, sizeof rig.reply);
 	if (fields && strstr(fields, "-text"))
-		rig_send(&rig, path, fields, "AAAAAAA=", 8);
+		grpc_rig_send(&rig, path, fields, "AAAAAAA=", 8);
 	else
-		rig_send(&rig, path, fields, "\0\0\0\0\0", 5);
-	return rig_reply(&rig);
+		grpc_rig_send(&rig, path, fields, "\0\0\0\0\0", 5);
+	return grpc_rig_reply(&rig);
 }
 
 /* ---- What may be sent when -------------------------------------------------------------- */
@@ -152,19 +152,19 @@ static void trailers(void **state)
 
 	(void)state;
 	assert_int_equal(run("/s/m", NULL, with_all), 0);
-	assert_string_equal(rig_trailer(&rig, "first"), "1");
-	assert_string_equal(rig_trailer(&rig, "grpc-status-details-bin"), "AQIDBA");
+	assert_string_equal(grpc_rig_trailer(&rig, "first"), "1");
+	assert_string_equal(grpc_rig_trailer(&rig, "grpc-status-details-bin"), "AQIDBA");
 	/* Without a message all of it is one head. */
 	assert_int_equal(run("/s/m", NULL, failing), TAKO_GRPC_ABORTED);
 	assert_int_equal(rig.reply.body_n, 0);
-	assert_string_equal(rig_field(&rig, "grpc-message"), "100%25 wrong%0A");
-	assert_string_equal(rig_field(&rig, "grpc-status-details-bin"), "AQIDBA");
-	assert_string_equal(rig_field(&rig, "first"), "1");
-	assert_string_equal(rig_field(&rig, "zeroth"), "0");
-	assert_null(rig_trailer(&rig, "first"));
+	assert_string_equal(grpc_rig_field(&rig, "grpc-message"), "100%25 wrong%0A");
+	assert_string_equal(grpc_rig_field(&rig, "grpc-status-details-bin"), "AQIDBA");
+	assert_string_equal(grpc_rig_field(&rig, "first"), "1");
+	assert_string_equal(grpc_rig_field(&rig, "zeroth"), "0");
+	assert_null(grpc_rig_trailer(&rig, "first"));
 	assert_int_equal(run("/s/m", NULL, failing_late), TAKO_GRPC_DATA_LOSS);
-	assert_string_equal(rig_trailer(&rig, "grpc-status"), "15");
-	assert_null(rig_field(&rig, "grpc-status"));
+	assert_string_equal(grpc_rig_trailer(&rig, "grpc-status"), "15");
+	assert_null(grpc_rig_field(&rig, "grpc-status"));
 }
 
 static int too_many_details(tako_grpc *call)
@@ -178,7 +178,8 @@ static void details(void **state)
 	(void)state;
 	assert_int_equal(run("/s/m", NULL, too_many_details), TAKO_GRPC_INTERNAL);
 	/* It came with the status of a method that has forgotten to answer. */
-	assert_int_equal(strspn(rig_field(&rig, "grpc-status-details-bin"), "A"), 1365 * 4 + 2);
+	assert_int_equal(strspn(grpc_rig_field(&rig, "grpc-status-details-bin"), "A"),
+	                 1365 * 4 + 2);
 }
 
 /* ---- Compression ---------------------------------------------------------------------------- */
@@ -197,7 +198,7 @@ static void compression(void **state)
 {
 	(void)state;
 	assert_int_equal(run("/s/out", GZIP, mixed), 0);
-	assert_string_equal(rig_field(&rig, "grpc-encoding"), "gzip");
+	assert_string_equal(grpc_rig_field(&rig, "grpc-encoding"), "gzip");
 	assert_int_equal(rig.count, 4);
 	assert_int_equal(rig.flags[0], 0);
 	assert_int_equal(rig.flags[1], 1);
@@ -206,10 +207,10 @@ static void compression(void **state)
 	assert_memory_equal(rig.messages[3].p, "\x1f\x8b", 2);
 	assert_true(rig.messages[3].n < 200);
 	assert_int_equal(run("/s/out", CT "grpc-accept-encoding: deflate\r\n", mixed), 0);
-	assert_string_equal(rig_field(&rig, "grpc-encoding"), "deflate");
+	assert_string_equal(grpc_rig_field(&rig, "grpc-encoding"), "deflate");
 	assert_int_equal(rig.messages[3].p[0], 'x');
 	assert_int_equal(run("/s/out", CT "grpc-accept-encoding: br\r\n", mixed), 0);
-	assert_null(rig_field(&rig, "grpc-encoding"));
+	assert_null(grpc_rig_field(&rig, "grpc-encoding"));
 	assert_int_equal(rig.flags[3], 0);
 }
 
@@ -222,7 +223,7 @@ static void web(void **state)
 
 	(void)state;
 	assert_int_equal(run("/s/m", "content-type: application/grpc-web+proto\r\n", with_all), -1);
-	assert_string_equal(rig_field(&rig, "content-type"), "application/grpc-web+proto");
+	assert_string_equal(grpc_rig_field(&rig, "content-type"), "application/grpc-web+proto");
 	assert_int_equal(rig.count, 2);
 	assert_int_equal(rig.flags[1], 0x80);
 	assert_int_equal(rig.messages[1].n, sizeof want - 1);

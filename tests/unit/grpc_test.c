@@ -91,7 +91,7 @@ static int start(uint32_t drain_ms)
 	tako_grpc_method(router, "/s/both", TAKO_GRPC_BIDI, &cfg, &seen);
 	cfg.max_timeout_ms = 50;
 	tako_grpc_method(router, "/s/short", TAKO_GRPC_BIDI, &cfg, &seen);
-	return rig_start_router(
+	return grpc_rig_start_router(
 		&rig, router, TAKO_SERVER_CONFIG(.worker_count = 1, .drain_timeout_ms = drain_ms));
 }
 
@@ -105,14 +105,14 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	(void)state;
-	(void)rig_stop(&rig);
+	(void)grpc_rig_stop(&rig);
 	return failalloc_live() || failalloc_wrong() || seen.call;
 }
 
 static void until(const unsigned *count, unsigned n)
 {
 	for (int i = 0; i < RIG_WAIT_MS && *count < n; i++)
-		rig_turns(&rig, 1);
+		grpc_rig_turns(&rig, 1);
 	assert_int_equal(*count, n);
 }
 
@@ -121,8 +121,8 @@ static void open_stream(const char *path, const char *fields)
 {
 	char body[16];
 
-	rig_open(&rig, path, fields);
-	rig_chunk(&rig, body, rig_frame(body, 0, "hi", 2));
+	grpc_rig_open(&rig, path, fields);
+	grpc_rig_chunk(&rig, body, grpc_rig_frame(body, 0, "hi", 2));
 	until(&seen.messages, 1);
 }
 
@@ -132,10 +132,10 @@ static void answered(void **state)
 {
 	(void)state;
 	seen.answer = true;
-	assert_int_equal(rig_say(&rig, NULL, TAKO_STR("hello")), 0);
-	assert_string_equal(rig_field(&rig, "content-type"), "application/grpc");
-	assert_string_equal(rig_trailer(&rig, "grpc-status"), "0");
-	assert_null(rig_trailer(&rig, "grpc-message"));
+	assert_int_equal(grpc_rig_say(&rig, NULL, TAKO_STR("hello")), 0);
+	assert_string_equal(grpc_rig_field(&rig, "content-type"), "application/grpc");
+	assert_string_equal(grpc_rig_trailer(&rig, "grpc-status"), "0");
+	assert_null(grpc_rig_trailer(&rig, "grpc-message"));
 	assert_int_equal(rig.count, 1);
 	assert_memory_equal(rig.messages[0].p, "hello", 5);
 	assert_int_equal(seen.closes, 1);
@@ -143,9 +143,9 @@ static void answered(void **state)
 	assert_int_equal(seen.status, 0);
 	assert_true(seen.timeout_ms == TAKO_OFF64);
 	/* The subtype is the client's. */
-	assert_int_equal(rig_say(&rig, "content-type: application/grpc+x;y=z\r\n", TAKO_STR("")),
-	                 0);
-	assert_string_equal(rig_field(&rig, "content-type"), "application/grpc+x");
+	assert_int_equal(
+		grpc_rig_say(&rig, "content-type: application/grpc+x;y=z\r\n", TAKO_STR("")), 0);
+	assert_string_equal(grpc_rig_field(&rig, "content-type"), "application/grpc+x");
 	assert_int_equal(rig.messages[0].n, 0);
 }
 
@@ -162,10 +162,10 @@ static void returned(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
 		seen.rc = rows[i][0];
-		assert_int_equal(rig_say(&rig, NULL, TAKO_STR("x")), rows[i][1]);
+		assert_int_equal(grpc_rig_say(&rig, NULL, TAKO_STR("x")), rows[i][1]);
 		/* A status and nothing else is told in the head. */
 		assert_int_equal(rig.reply.body_n, 0);
-		assert_non_null(rig_field(&rig, "grpc-status"));
+		assert_non_null(grpc_rig_field(&rig, "grpc-status"));
 		assert_int_equal(seen.closes, i + 1);
 	}
 }
@@ -174,14 +174,14 @@ static void deferred(void **state)
 {
 	(void)state;
 	seen.defer = true;
-	rig_send(&rig, "/s/m", NULL, "\0\0\0\0\2hi", 7);
+	grpc_rig_send(&rig, "/s/m", NULL, "\0\0\0\0\2hi", 7);
 	until(&seen.messages, 1);
-	rig_turns(&rig, 3);
+	grpc_rig_turns(&rig, 3);
 	assert_int_equal(seen.closes, 0);
 	assert_int_equal(tako_grpc_reply(seen.call, TAKO_STR("later")), 0);
 	assert_int_equal(tako_grpc_reply(seen.call, TAKO_STR("again")), TAKO_ECLOSED);
 	tako_deferred_done(seen.deferral);
-	assert_int_equal(rig_reply(&rig), 0);
+	assert_int_equal(grpc_rig_reply(&rig), 0);
 	assert_memory_equal(rig.messages[0].p, "later", 5);
 	until(&seen.closes, 1);
 }
@@ -200,10 +200,10 @@ static void finished_from_outside(void **state)
 	assert_int_equal(seen.closes, 0);
 	assert_false(tako_grpc_is_open(call));
 	assert_int_equal(tako_grpc_status(tako_grpc_req(call)), TAKO_GRPC_ABORTED);
-	assert_int_equal(rig_reply(&rig), TAKO_GRPC_ABORTED);
+	assert_int_equal(grpc_rig_reply(&rig), TAKO_GRPC_ABORTED);
 	assert_string_equal(rig.message, "enough");
 	assert_int_equal(rig.count, 1);
-	rig_end(&rig);
+	grpc_rig_end(&rig);
 	until(&seen.closes, 1);
 	assert_int_equal(seen.cancels, 0);
 }
@@ -212,8 +212,8 @@ static void ends_with_the_client(void **state)
 {
 	(void)state;
 	open_stream("/s/both", NULL);
-	rig_end(&rig);
-	assert_int_equal(rig_reply(&rig), 0);
+	grpc_rig_end(&rig);
+	assert_int_equal(grpc_rig_reply(&rig), 0);
 	until(&seen.closes, 1);
 }
 
@@ -225,8 +225,8 @@ static void deadline(void **state)
 {
 	(void)state;
 	seen.defer = true;
-	rig_send(&rig, "/s/m", CT "grpc-timeout: 30m\r\n", "\0\0\0\0\2hi", 7);
-	assert_int_equal(rig_reply(&rig), TAKO_GRPC_DEADLINE_EXCEEDED);
+	grpc_rig_send(&rig, "/s/m", CT "grpc-timeout: 30m\r\n", "\0\0\0\0\2hi", 7);
+	assert_int_equal(grpc_rig_reply(&rig), TAKO_GRPC_DEADLINE_EXCEEDED);
 	assert_int_equal(seen.cancels, 1);
 	assert_true(seen.timeout_ms <= 30);
 	/* Whoever holds it goes on holding it. */
@@ -240,7 +240,7 @@ static void deadline(void **state)
 	/* The connection goes on. */
 	seen.defer = false;
 	seen.answer = true;
-	assert_int_equal(rig_say(&rig, CT "grpc-timeout: 20S\r\n", TAKO_STR("x")), 0);
+	assert_int_equal(grpc_rig_say(&rig, CT "grpc-timeout: 20S\r\n", TAKO_STR("x")), 0);
 	assert_true(seen.timeout_ms > 15000 && seen.timeout_ms <= 20000);
 }
 
@@ -249,10 +249,10 @@ static void deadline_of_a_stream(void **state)
 	(void)state;
 	open_stream("/s/both", CT "grpc-timeout: 30000u\r\n");
 	assert_true(tako_grpc_send(seen.call, TAKO_STR("one")) >= 0);
-	assert_int_equal(rig_reply(&rig), TAKO_GRPC_DEADLINE_EXCEEDED);
+	assert_int_equal(grpc_rig_reply(&rig), TAKO_GRPC_DEADLINE_EXCEEDED);
 	assert_int_equal(rig.count, 1);
 	assert_int_equal(seen.cancels, 1);
-	rig_end(&rig);
+	grpc_rig_end(&rig);
 	until(&seen.closes, 1);
 }
 
@@ -262,15 +262,15 @@ static void longest_deadline(void **state)
 	(void)state;
 	open_stream("/s/short", NULL);
 	assert_true(seen.timeout_ms <= 50);
-	assert_int_equal(rig_reply(&rig), TAKO_GRPC_DEADLINE_EXCEEDED);
-	rig_end(&rig);
+	assert_int_equal(grpc_rig_reply(&rig), TAKO_GRPC_DEADLINE_EXCEEDED);
+	grpc_rig_end(&rig);
 	until(&seen.closes, 1);
 	peer_close(&rig.peer);
 	peer_open(&rig.peer, &rig.server);
 	seen.messages = 0;
 	open_stream("/s/short", CT "grpc-timeout: 1H\r\n");
 	assert_true(seen.timeout_ms <= 50);
-	rig_end(&rig);
+	grpc_rig_end(&rig);
 	until(&seen.closes, 2);
 }
 
@@ -290,7 +290,7 @@ static void client_leaves_a_deferral(void **state)
 {
 	(void)state;
 	seen.defer = true;
-	rig_send(&rig, "/s/m", CT "grpc-timeout: 1H\r\n", "\0\0\0\0\2hi", 7);
+	grpc_rig_send(&rig, "/s/m", CT "grpc-timeout: 1H\r\n", "\0\0\0\0\2hi", 7);
 	until(&seen.messages, 1);
 	peer_close(&rig.peer);
 	until(&seen.cancels, 1);
@@ -308,7 +308,7 @@ static void finishes_when_told(void **state)
 	seen.finish_on_stop = true;
 	open_stream("/s/both", NULL);
 	tako_server_stop(rig.server.srv);
-	assert_int_equal(rig_reply(&rig), TAKO_GRPC_UNAVAILABLE);
+	assert_int_equal(grpc_rig_reply(&rig), TAKO_GRPC_UNAVAILABLE);
 	assert_string_equal(rig.message, "elsewhere");
 	assert_int_equal(seen.stops, 1);
 	assert_int_equal(seen.cancels, 0);
@@ -318,11 +318,11 @@ static void finishes_when_told(void **state)
 static void cancelled_at_last(void **state)
 {
 	(void)state;
-	(void)rig_stop(&rig);
+	(void)grpc_rig_stop(&rig);
 	assert_int_equal(start(100), 0);
 	open_stream("/s/both", NULL);
 	tako_server_stop(rig.server.srv);
-	assert_int_equal(rig_reply(&rig), TAKO_GRPC_CANCELLED);
+	assert_int_equal(grpc_rig_reply(&rig), TAKO_GRPC_CANCELLED);
 	assert_int_equal(seen.stops, 1);
 	assert_int_equal(seen.cancels, 1);
 	until(&seen.closes, 1);
@@ -334,25 +334,25 @@ static void cancelled_at_last(void **state)
 static void one_run(const char *path, bool many)
 {
 	char body[64];
-	size_t n = rig_frame(body, 0, "hello", 5);
+	size_t n = grpc_rig_frame(body, 0, "hello", 5);
 
-	rig_open(&rig, path, CT "grpc-timeout: 1H\r\ngrpc-accept-encoding: gzip\r\n");
-	rig_chunk(&rig, body, 3);
-	rig_turns(&rig, 1);
-	rig_chunk(&rig, body + 3, n - 3);
-	rig_turns(&rig, 1);
+	grpc_rig_open(&rig, path, CT "grpc-timeout: 1H\r\ngrpc-accept-encoding: gzip\r\n");
+	grpc_rig_chunk(&rig, body, 3);
+	grpc_rig_turns(&rig, 1);
+	grpc_rig_chunk(&rig, body + 3, n - 3);
+	grpc_rig_turns(&rig, 1);
 	if (seen.call && many) {
 		(void)tako_grpc_trailer(seen.call, "a", TAKO_STR("b"));
 		tako_grpc_pause(seen.call);
-		rig_chunk(&rig, body, n);
-		rig_turns(&rig, 1);
+		grpc_rig_chunk(&rig, body, n);
+		grpc_rig_turns(&rig, 1);
 	}
 	if (seen.call)
 		(void)tako_grpc_send(seen.call, TAKO_STR("there"));
 	if (seen.call)
 		tako_grpc_resume(seen.call);
-	rig_end(&rig);
-	rig_turns(&rig, 3);
+	grpc_rig_end(&rig);
+	grpc_rig_turns(&rig, 3);
 }
 
 static void without_memory(const char *path, bool many)
@@ -360,15 +360,15 @@ static void without_memory(const char *path, bool many)
 	size_t nth = 0;
 
 	do {
-		(void)rig_stop(&rig);
+		(void)grpc_rig_stop(&rig);
 		assert_int_equal(seen.closes, 0);
 		assert_int_equal(start(1000), 0);
-		rig_turns(&rig, 3);
+		grpc_rig_turns(&rig, 3);
 		failalloc_arm(++nth);
 		one_run(path, many);
 		assert_true(nth < 200);
 		peer_close(&rig.peer);
-		rig_turns(&rig, 3);
+		grpc_rig_turns(&rig, 3);
 		assert_null(seen.call);
 		assert_true(seen.closes <= 1);
 		seen.closes = 0;

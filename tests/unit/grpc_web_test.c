@@ -25,14 +25,15 @@ static int on_message(tako_grpc *call, tako_str msg, void *arg)
 
 static int start(const char *const *origins)
 {
-	return rig_start(&rig, TAKO_GRPC_UNARY,
-	                 TAKO_GRPC_CONFIG(.on_message = on_message, .web_origins = origins), NULL);
+	return grpc_rig_start(&rig, TAKO_GRPC_UNARY,
+	                      TAKO_GRPC_CONFIG(.on_message = on_message, .web_origins = origins),
+	                      NULL);
 }
 
 static int tear_down(void **state)
 {
 	(void)state;
-	(void)rig_stop(&rig);
+	(void)grpc_rig_stop(&rig);
 	return failalloc_live() || failalloc_wrong();
 }
 
@@ -65,7 +66,7 @@ static int from(const char *origin, const char *msg)
 	char fields[256];
 
 	snprintf(fields, sizeof fields, WEB "origin: %s\r\n", origin);
-	return rig_say(&rig, fields, tako_str_z(msg));
+	return grpc_rig_say(&rig, fields, tako_str_z(msg));
 }
 
 static void who_may(void **state)
@@ -90,17 +91,17 @@ static void who_may(void **state)
 	for (size_t i = 0; i < sizeof may / sizeof may[0]; i++) {
 		assert_int_equal(from(may[i], "x"), -1);
 		assert_int_equal(rig.count, 2);
-		assert_string_equal(rig_field(&rig, "access-control-allow-origin"), may[i]);
-		assert_string_equal(rig_field(&rig, "vary"), "Origin");
+		assert_string_equal(grpc_rig_field(&rig, "access-control-allow-origin"), may[i]);
+		assert_string_equal(grpc_rig_field(&rig, "vary"), "Origin");
 	}
 	for (size_t i = 0; i < sizeof may_not / sizeof may_not[0]; i++) {
 		assert_int_equal(from(may_not[i], "x"), TAKO_GRPC_PERMISSION_DENIED);
-		assert_null(rig_field(&rig, "access-control-allow-origin"));
+		assert_null(grpc_rig_field(&rig, "access-control-allow-origin"));
 	}
 	/* No browser. */
-	assert_int_equal(rig_say(&rig, WEB, TAKO_STR("x")), -1);
+	assert_int_equal(grpc_rig_say(&rig, WEB, TAKO_STR("x")), -1);
 	assert_int_equal(rig.count, 2);
-	assert_null(rig_field(&rig, "access-control-expose-headers"));
+	assert_null(grpc_rig_field(&rig, "access-control-expose-headers"));
 }
 
 static void what_they_see(void **state)
@@ -109,9 +110,9 @@ static void what_they_see(void **state)
 
 	(void)state;
 	assert_int_equal(from("https://app.example", "x"), -1);
-	assert_string_equal(rig_field(&rig, "access-control-expose-headers"), gist);
+	assert_string_equal(grpc_rig_field(&rig, "access-control-expose-headers"), gist);
 	assert_int_equal(from("https://app.example", ""), TAKO_GRPC_ABORTED);
-	assert_string_equal(rig_field(&rig, "access-control-expose-headers"), gist);
+	assert_string_equal(grpc_rig_field(&rig, "access-control-expose-headers"), gist);
 }
 
 static const char *preflight(const char *fields)
@@ -125,7 +126,7 @@ static const char *preflight(const char *fields)
 	assert_true(peer_send(&rig.peer, &rig.server, text, (size_t)n));
 	assert_true(peer_reply(&rig.peer, &rig.server, &rig.reply, false, RIG_WAIT_MS));
 	assert_int_equal(rig.reply.status, 204);
-	return rig_field(&rig, "access-control-allow-origin");
+	return grpc_rig_field(&rig, "access-control-allow-origin");
 }
 
 static void asking_first(void **state)
@@ -136,37 +137,38 @@ static void asking_first(void **state)
 	                  "Access-Control-Request-Method: POST\r\n"
 	                  "Access-Control-Request-Headers: content-type,x-grpc-web\r\n"),
 		"https://app.example");
-	assert_string_equal(rig_field(&rig, "access-control-allow-methods"), "POST");
-	assert_string_equal(rig_field(&rig, "access-control-allow-headers"),
+	assert_string_equal(grpc_rig_field(&rig, "access-control-allow-methods"), "POST");
+	assert_string_equal(grpc_rig_field(&rig, "access-control-allow-headers"),
 	                    "content-type,x-grpc-web");
-	assert_string_equal(rig_field(&rig, "access-control-max-age"), "86400");
+	assert_string_equal(grpc_rig_field(&rig, "access-control-max-age"), "86400");
 	assert_null(preflight("Origin: https://evil.example\r\n"
 	                      "Access-Control-Request-Method: POST\r\n"));
-	assert_null(rig_field(&rig, "access-control-allow-methods"));
+	assert_null(grpc_rig_field(&rig, "access-control-allow-methods"));
 	/* What is no list of names is not repeated. */
 	assert_non_null(preflight("Origin: https://app.example\r\n"
 	                          "Access-Control-Request-Headers: a b\r\n"));
-	assert_null(rig_field(&rig, "access-control-allow-headers"));
+	assert_null(grpc_rig_field(&rig, "access-control-allow-headers"));
 	assert_null(preflight(""));
-	assert_string_equal(rig_field(&rig, "allow"), "POST, OPTIONS");
+	assert_string_equal(grpc_rig_field(&rig, "allow"), "POST, OPTIONS");
 }
 
 static void from_anywhere(void **state)
 {
 	(void)state;
 	assert_int_equal(from("https://whoever.example", "x"), -1);
-	assert_string_equal(rig_field(&rig, "access-control-allow-origin"), "*");
-	assert_null(rig_field(&rig, "vary"));
+	assert_string_equal(grpc_rig_field(&rig, "access-control-allow-origin"), "*");
+	assert_null(grpc_rig_field(&rig, "vary"));
 }
 
 /* Off unless it is asked for. */
 static void not_at_all(void **state)
 {
 	(void)state;
-	assert_int_equal(rig_say(&rig, WEB, TAKO_STR("x")), -1);
+	assert_int_equal(grpc_rig_say(&rig, WEB, TAKO_STR("x")), -1);
 	assert_int_equal(rig.http, 415);
-	assert_int_equal(rig_say(&rig, "content-type: application/grpc\r\norigin: https://evil\r\n",
-	                         TAKO_STR("x")),
+	assert_int_equal(grpc_rig_say(&rig,
+	                              "content-type: application/grpc\r\norigin: https://evil\r\n",
+	                              TAKO_STR("x")),
 	                 0);
 }
 
