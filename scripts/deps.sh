@@ -35,6 +35,7 @@ check   nghttp2-client      integration tests: nghttp, h2load
 check   python3-h2          integration tests: HTTP/2 frame by frame
 check   python3-websockets  integration tests: another WebSocket client
 check   python3-grpcio      integration tests: a gRPC client
+check   python3-protobuf    … and its messages
 check  ?nodejs              integration tests: another HTTP/2 client
 check  ?node-ws             integration tests: a WebSocket client
 check   redis-server        integration tests: topics between processes

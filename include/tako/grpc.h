@@ -209,6 +209,36 @@ TAKO_API int tako_grpc_refuse(tako_req *req, tako_res *res, int status, const ch
  * tako_res_on_end() functions of all; -1 before.  [loop] */
 TAKO_API int tako_grpc_status(const tako_req *req);
 
+/* ---- Health checking (grpc.health.v1) ------------------------------------------------- */
+
+/* What is said of services.  Shared by routers and threads. */
+typedef struct tako_grpc_health tako_grpc_health;
+
+/* HealthCheckResponse.ServingStatus. */
+enum {
+	TAKO_GRPC_HEALTH_UNKNOWN = 0,
+	TAKO_GRPC_HEALTH_SERVING = 1,
+	TAKO_GRPC_HEALTH_NOT_SERVING = 2
+};
+
+/* New: the server as a whole, which is service "", is serving.  NULL: without memory, or gRPC is not in
+ * this build; tako_last_error() says which.  [any] */
+TAKO_API TAKO_CHECK tako_grpc_health *tako_grpc_health_new(void);
+/* Drop your reference; routers hold their own.  NULL is fine.  [any] */
+TAKO_API void tako_grpc_health_free(tako_grpc_health *health);
+/* Say how a service is, and tell those who watch it.  TAKO_EINVAL: no such status, or a name of more than
+ * 256 bytes; TAKO_ETOOBIG: over 1,024 services; TAKO_ENOMEM.  [any] */
+TAKO_API int tako_grpc_health_set(tako_grpc_health *health, const char *service, int status);
+/* Answer /grpc.health.v1.Health/Check and /Watch from it.  Errors stick.  [setup] */
+TAKO_API void tako_grpc_health_add(tako_router *router, tako_grpc_health *health);
+
+/* ---- Reflection (grpc.reflection.v1 and v1alpha) --------------------------------------- */
+
+/* Answer the reflection services from these descriptor sets, as protoc's --descriptor_set_out with
+ * --include_imports writes them: all services in them are listed.  Copied.  Sticks: TAKO_EINVAL:
+ * not descriptor sets, or two different files of one name; TAKO_ENOMEM.  [setup] */
+TAKO_API void tako_grpc_reflection(tako_router *router, const tako_str *sets, size_t count);
+
 TAKO_END
 
 #endif /* TAKO_GRPC_H */

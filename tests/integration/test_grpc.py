@@ -10,6 +10,7 @@ import servers
 from wire import PATIENCE, Wire, eventually
 
 grpc = pytest.importorskip("grpc")
+stubs = pytest.importorskip("grpcstubs")
 
 S = "/tako.test.Interop/"
 TIMEOUT = 20 * PATIENCE
@@ -26,8 +27,10 @@ def channel(server, **options):
 
 
 @pytest.fixture(scope="module", params=["tcp", "tls"])
-def server(request):
-    with servers.launch("grpc", tls=request.param == "tls" or servers.OVER_TLS) as s:
+def server(request, tmp_path_factory):
+    described = tmp_path_factory.mktemp("grpc") / "set.pb"
+    described.write_bytes(stubs.reflected().SerializeToString())
+    with servers.launch("grpc", f"descriptors={described}", tls=request.param == "tls" or servers.OVER_TLS) as s:
         yield s
 
 
@@ -261,6 +264,57 @@ def test_interceptors(ch, log):
     want = [f"intercepted /tako.test.Guarded/Unary {code} OK"
             for code in ("UNAUTHENTICATED", "OK", "ABORTED", "UNAVAILABLE")]
     eventually(lambda: log() == want)
+
+
+# ---- Health ------------------------------------------------------------------------------------------------------
+
+HEALTH = "grpc.health.v1.HealthCheck"
+
+
+def set_health(server, service, status):
+    with Wire(server.addr) as w:
+        assert w.get(f"/health?service={service}&status={status}", "Connection: close").body == b"OK"
+
+
+def test_health_check(server, ch):
+    check = stubs.stub(ch.unary_unary, "/grpc.health.v1.Health/Check", HEALTH + "Request", HEALTH + "Response")
+    ask = stubs.message(HEALTH + "Request")
+    assert check(ask(), timeout=TIMEOUT).status == 1
+    with pytest.raises(grpc.RpcError) as e:
+        check(ask(service="checked"), timeout=TIMEOUT)
+    assert e.value.code() is Code.NOT_FOUND
+    set_health(server, "checked", 2)
+    assert check(ask(service="checked"), timeout=TIMEOUT).status == 2
+
+
+def test_health_watch(server, ch):
+    watch = stubs.stub(ch.unary_stream, "/grpc.health.v1.Health/Watch", HEALTH + "Request", HEALTH + "Response")
+    call = watch(stubs.message(HEALTH + "Request")(service="watched"), timeout=TIMEOUT)
+    assert next(call).status == 3
+    for status in (1, 2, 0, 1):
+        set_health(server, "watched", status)
+        assert next(call).status == status
+    call.cancel()
+
+
+# ---- Reflection --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("version", ["v1", "v1alpha"])
+def test_reflection(ch, version):
+    package = f"grpc.reflection.{version}.ServerReflection"
+    ask = stubs.message(package + "Request")
+    info = stubs.stub(ch.stream_stream, f"/{package}/ServerReflectionInfo", package + "Request", package + "Response")
+    questions = [ask(host="h", list_services=""), ask(file_containing_symbol="tako.main.Ask.Inner"),
+                 ask(file_by_filename="base.proto"), ask(file_containing_symbol="tako.main.Oracle.Tell"),
+                 ask(file_containing_symbol="tako.main.None"), ask(all_extension_numbers_of_type="tako.main.Ask")]
+    answers = list(info(iter(questions), timeout=TIMEOUT))
+    assert [a.original_request for a in answers] == questions and answers[0].valid_host == "h"
+    assert [s.name for s in answers[0].list_services_response.service] == ["tako.main.Oracle"]
+    base, main = (f.SerializeToString() for f in stubs.reflected().file)
+    assert [list(answers[i].file_descriptor_response.file_descriptor_proto) for i in (1, 2, 3)] == [[main], [base], [main]]
+    assert answers[4].error_response.error_code == Code.NOT_FOUND.value[0]
+    assert answers[5].all_extension_numbers_response.base_type_name == "tako.main.Ask"
 
 
 # ---- The drain --------------------------------------------------------------------------------------------------

@@ -17,6 +17,8 @@
  *   /tako.test.Interop/Forgetful               one, one; gives nothing
  *   /tako.test.Guarded/Unary                   needs metadata "token: good", by middleware
  *   /said                                      over plain HTTP: what calls have ended how
+ *   /health?service=&status=                   sets it, for grpc.health.v1
+ *   descriptors=FILE                           the argument: what reflection answers from
  */
 #include "program.h"
 
@@ -468,6 +470,36 @@ static void add_methods(tako_router *router)
 	tako_grpc_unary(router, "/tako.test.Interop/Forgetful", forgetful, NULL);
 }
 
+static tako_grpc_health *health;
+
+static int set_health(tako_req *req, tako_res *res, void *arg)
+{
+	tako_str service = tako_req_query_value(req, "service");
+	char name[64];
+
+	(void)arg;
+	snprintf(name, sizeof(name), "%.*s", TAKO_FMT(service));
+	return tako_res_text(res, 200, "%s",
+	                     program_code(tako_grpc_health_set(
+				     health, name, (int)program_number(req, "status", 0))));
+}
+
+static void add_services(tako_router *router, const char *descriptors)
+{
+	static char set[1 << 16];
+	FILE *f = descriptors ? fopen(descriptors, "rb") : NULL;
+
+	health = tako_grpc_health_new();
+	tako_grpc_health_add(router, health);
+	tako_get(router, "/health", set_health, NULL);
+	if (f) {
+		tako_str all = {set, fread(set, 1, sizeof(set), f)};
+
+		fclose(f);
+		tako_grpc_reflection(router, &all, 1);
+	}
+}
+
 static int fine(tako_req *req, tako_res *res, void *arg)
 {
 	(void)req, (void)arg;
@@ -479,11 +511,14 @@ int main(int argc, char **argv)
 	tako_server_config cfg = {.size = sizeof(cfg), .worker_count = 1};
 	const char *addr = argc > 1 && strncmp(argv[1], "listen=", 7) == 0 ? argv[1] + 7 : "";
 	tako_router *router = tako_router_new();
+	const char *descriptors = NULL;
 	tako_server *srv = NULL;
 	int rc;
 
 	for (int i = 2; i < argc; i++) {
-		if (!program_set(&cfg, argv[i]))
+		if (strncmp(argv[i], "descriptors=", 12) == 0)
+			descriptors = argv[i] + 12;
+		else if (!program_set(&cfg, argv[i]))
 			return program_refused(argv[i], TAKO_EINVAL);
 	}
 	tako_on_error(router, tako_grpc_error, NULL);
@@ -492,6 +527,7 @@ int main(int argc, char **argv)
 	tako_get(router, "/forget", forget, NULL);
 	add_methods(router);
 	add_guarded(router);
+	add_services(router, descriptors);
 	rc = program_server_new(&srv, router, &cfg);
 	if (rc == 0)
 		rc = program_listen(srv, addr, NULL);
@@ -502,5 +538,6 @@ int main(int argc, char **argv)
 	rc = tako_server_run(srv);
 	tako_server_free(srv);
 	tako_router_free(router);
+	tako_grpc_health_free(health);
 	return rc == TAKO_ETIMEDOUT ? EXIT_CUT : rc < 0;
 }

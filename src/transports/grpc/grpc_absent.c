@@ -177,3 +177,34 @@ int tako_grpc_trailer(tako_grpc *call, const char *name, tako_str value)
 	(void)call, (void)name, (void)value;
 	return refuse();
 }
+
+/* ---- Services ---------------------------------------------------------------------------------- */
+
+tako_grpc_health *tako_grpc_health_new(void)
+{
+	(void)refuse();
+	return NULL;
+}
+
+void tako_grpc_health_free(tako_grpc_health *health)
+{
+	(void)health;
+}
+
+int tako_grpc_health_set(tako_grpc_health *health, const char *service, int status)
+{
+	(void)health, (void)service, (void)status;
+	return refuse();
+}
+
+void tako_grpc_health_add(tako_router *router, tako_grpc_health *health)
+{
+	(void)health;
+	tako_grpc_method(router, NULL, 0, NULL, NULL);
+}
+
+void tako_grpc_reflection(tako_router *router, const tako_str *sets, size_t count)
+{
+	(void)sets, (void)count;
+	tako_grpc_method(router, NULL, 0, NULL, NULL);
+}
