@@ -26,13 +26,13 @@ static int set_up(void **state)
 	(void)state;
 	health = tako_grpc_health_new();
 	tako_grpc_health_add(router, health);
-	return rig_start_router(&rig, router, NULL);
+	return grpc_rig_start_router(&rig, router, NULL);
 }
 
 static int tear_down(void **state)
 {
 	(void)state;
-	(void)rig_stop(&rig);
+	(void)grpc_rig_stop(&rig);
 	tako_grpc_health_free(health);
 	return failalloc_live() || failalloc_wrong();
 }
@@ -50,7 +50,7 @@ static void ask(const char *path, const char *service)
 	if (rig.reply.total_n && rig.reply.total_n <= rig.peer.n)
 		peer_drop(&rig.peer, rig.reply.total_n);
 	memset(&rig.reply, 0, sizeof rig.reply);
-	rig_send(&rig, path, NULL, body, rig_frame(body, 0, msg, n ? n + 2 : 0));
+	grpc_rig_send(&rig, path, NULL, body, grpc_rig_frame(body, 0, msg, n ? n + 2 : 0));
 }
 
 /* The status, or that of the call, negated. */
@@ -59,7 +59,7 @@ static int check(const char *service)
 	int rc;
 
 	ask(CHECK, service);
-	rc = rig_reply(&rig);
+	rc = grpc_rig_reply(&rig);
 	if (rc)
 		return -rc;
 	assert_int_equal(rig.count, 1);
@@ -82,9 +82,9 @@ static void asked(void **state)
 	assert_int_equal(check("a"), TAKO_GRPC_HEALTH_UNKNOWN);
 	assert_int_equal(tako_grpc_health_set(health, "", TAKO_GRPC_HEALTH_NOT_SERVING), 0);
 	assert_int_equal(check(""), TAKO_GRPC_HEALTH_NOT_SERVING);
-	rig_send(&rig, CHECK, NULL, "\0\0\0\0\1\x80", 6);
+	grpc_rig_send(&rig, CHECK, NULL, "\0\0\0\0\1\x80", 6);
 	peer_drop(&rig.peer, rig.reply.total_n);
-	assert_int_equal(rig_reply(&rig), TAKO_GRPC_INVALID_ARGUMENT);
+	assert_int_equal(grpc_rig_reply(&rig), TAKO_GRPC_INVALID_ARGUMENT);
 }
 
 static void refused(void **state)
@@ -119,7 +119,7 @@ static const char *watched(size_t n)
 		reply_parse(&rig.reply, &rig.peer, false);
 		if (rig.reply.body_n >= n)
 			break;
-		rig_turns(&rig, 1);
+		grpc_rig_turns(&rig, 1);
 		peer_read(&rig.peer);
 	}
 	assert_int_equal(rig.reply.body_n, n);
@@ -136,7 +136,7 @@ static void watching(void **state)
 	assert_memory_equal(watched(14) + 7, "\0\0\0\0\2\x08\1", 7);
 	/* Nothing new. */
 	assert_int_equal(tako_grpc_health_set(health, "a", TAKO_GRPC_HEALTH_SERVING), 0);
-	rig_turns(&rig, 3);
+	grpc_rig_turns(&rig, 3);
 	(void)watched(14);
 	/* Of many the last counts. */
 	for (int i = 0; i < 5; i++)
@@ -145,7 +145,7 @@ static void watching(void **state)
 	assert_memory_equal(watched(21) + 14, "\0\0\0\0\2\x08\2", 7);
 	/* And the end is told. */
 	tako_server_stop(rig.server.srv);
-	assert_int_equal(rig_reply(&rig), TAKO_GRPC_UNAVAILABLE);
+	assert_int_equal(grpc_rig_reply(&rig), TAKO_GRPC_UNAVAILABLE);
 }
 
 static void watcher_leaves(void **state)
@@ -156,7 +156,7 @@ static void watcher_leaves(void **state)
 	assert_int_equal(tako_grpc_health_set(health, "", TAKO_GRPC_HEALTH_NOT_SERVING), 0);
 	/* With a mail on its way. */
 	peer_close(&rig.peer);
-	rig_turns(&rig, 5);
+	grpc_rig_turns(&rig, 5);
 	assert_int_equal(tako_grpc_health_set(health, "", TAKO_GRPC_HEALTH_SERVING), 0);
 	peer_open(&rig.peer, &rig.server);
 	memset(&rig.reply, 0, sizeof rig.reply);
@@ -184,7 +184,7 @@ static void other_threads(void **state)
 		                 0);
 	/* An UNKNOWN is an empty message. */
 	for (int i = 0; i < RIG_WAIT_MS; i++) {
-		rig_turns(&rig, 1);
+		grpc_rig_turns(&rig, 1);
 		peer_read(&rig.peer);
 		reply_parse(&rig.reply, &rig.peer, false);
 		n = rig.reply.body_n;

@@ -78,13 +78,13 @@ static int set_up(void **state)
 	sets[0] = sets[1] = (tako_str){set.p, set.n};
 	tako_grpc_reflection(router, sets, 2);
 	tako__pb_fini(&set);
-	return rig_start_router(&rig, router, NULL);
+	return grpc_rig_start_router(&rig, router, NULL);
 }
 
 static int tear_down(void **state)
 {
 	(void)state;
-	(void)rig_stop(&rig);
+	(void)grpc_rig_stop(&rig);
 	return failalloc_live() || failalloc_wrong();
 }
 
@@ -106,8 +106,8 @@ static uint32_t ask(const char *version, uint32_t number, tako_str value, tako_s
 	if (rig.reply.total_n && rig.reply.total_n <= rig.peer.n)
 		peer_drop(&rig.peer, rig.reply.total_n);
 	memset(&rig.reply, 0, sizeof rig.reply);
-	rig_send(&rig, path, NULL, body, rig_frame(body, 0, q.p, q.n));
-	assert_int_equal(rig_reply(&rig), 0);
+	grpc_rig_send(&rig, path, NULL, body, grpc_rig_frame(body, 0, q.p, q.n));
+	assert_int_equal(grpc_rig_reply(&rig), 0);
 	assert_int_equal(rig.count, 1);
 	in = rig.messages[0];
 	assert_int_equal(tako__pb_next(&in, &f), 1);
@@ -201,9 +201,9 @@ static void services(void **state)
 static void malformed_question(void **state)
 {
 	(void)state;
-	rig_send(&rig, "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", NULL,
-	         "\0\0\0\0\1\x80", 6);
-	assert_int_equal(rig_reply(&rig), TAKO_GRPC_INVALID_ARGUMENT);
+	grpc_rig_send(&rig, "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", NULL,
+	              "\0\0\0\0\1\x80", 6);
+	assert_int_equal(grpc_rig_reply(&rig), TAKO_GRPC_INVALID_ARGUMENT);
 }
 
 /* ---- What is registered --------------------------------------------------------------------- */
