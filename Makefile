@@ -195,12 +195,13 @@ $(B)/libtako.so: $(B)/libtako.so.$(VERSION)
 	@ln -sf $(<F) $(B)/$(SONAME)
 	@ln -sf $(SONAME) $@
 
+make_pc = sed -e 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' \
+	-e 's|@LIBDIR@|$(patsubst $(PREFIX)/%,$${prefix}/%,$(LIBDIR))|' \
+	-e 's|@INCLUDEDIR@|$(patsubst $(PREFIX)/%,$${prefix}/%,$(INCLUDEDIR))|' \
+	-e 's|@REQUIRES@|$(call pkg_names,$(LIB_LIBS))|' \
+	-e 's|@LIBS@|$(filter -%,$(LIB_LIBS))|' src/tako.pc.in
 $(B)/tako.pc: src/tako.pc.in $(B)/.flags include/tako/base.h FORCE
-	@sed -e 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' \
-		-e 's|@LIBDIR@|$(patsubst $(PREFIX)/%,$${prefix}/%,$(LIBDIR))|' \
-		-e 's|@INCLUDEDIR@|$(patsubst $(PREFIX)/%,$${prefix}/%,$(INCLUDEDIR))|' \
-		-e 's|@REQUIRES@|$(call pkg_names,$(LIB_LIBS))|' \
-		-e 's|@LIBS@|$(filter -%,$(LIB_LIBS))|' $< >$@.$(pid)
+	@$(make_pc) >$@.$(pid)
 	@$(settle)
 
 # One program from one file, or from all files of one directory; $(1) holds its own libraries.
@@ -321,7 +322,7 @@ install: lib
 	install -m 755 $(B)/libtako.so.$(VERSION) '$(DESTDIR)$(LIBDIR)'
 	ln -sf libtako.so.$(VERSION) '$(DESTDIR)$(LIBDIR)/$(SONAME)'
 	ln -sf $(SONAME) '$(DESTDIR)$(LIBDIR)/libtako.so'
-	install -m 644 $(B)/tako.pc '$(DESTDIR)$(LIBDIR)/pkgconfig'
+	$(make_pc) >'$(DESTDIR)$(LIBDIR)/pkgconfig/tako.pc'
 
 uninstall:
 	rm -f $(patsubst %,'$(DESTDIR)$(INCLUDEDIR)/%',$(HEADERS)) \

@@ -23,7 +23,8 @@ step() { # what, command...
 mk() { "$make" --no-print-directory BUILD="$build" DEPS=no "$@"; }
 compile() { # output, pkg-config's mode
     local flags
-    flags=$(pkg-config $2 --cflags --libs tako) || return
+    # shellcheck disable=SC2086
+    flags=$(env "${where[@]}" pkg-config $2 --cflags --libs tako) || return
     # shellcheck disable=SC2086
     ${CC:-gcc} -std=c99 -Wall -Wextra -pedantic -Werror tests/install/client.c -o "$1" \
         -D_POSIX_C_SOURCE=200809L $flags
@@ -34,7 +35,8 @@ nothing_left() { [[ -z $(find "$1" ! -type d -print | tee /dev/stderr) ]]; }
 no_stray_path() { ! grep -F "$2" "$1"; }
 
 prefix=$dir/prefix
-export PKG_CONFIG_PATH=$prefix/lib/pkgconfig
+# For pkg-config of the programs alone: make would take other places for other flags, and build all anew.
+where=(PKG_CONFIG_PATH="$prefix/lib/pkgconfig")
 step "install" mk install PREFIX="$prefix"
 step "compile, shared" compile "$dir/shared" ""
 step "uses the soname" is_linked "$dir/shared"
@@ -47,7 +49,7 @@ step "uninstall" mk uninstall PREFIX="$prefix"
 step "uninstall leaves nothing" nothing_left "$prefix"
 
 stage=$dir/stage
-export PKG_CONFIG_PATH=$stage/usr/lib/pkgconfig PKG_CONFIG_SYSROOT_DIR=$stage
+where=(PKG_CONFIG_PATH="$stage/usr/lib/pkgconfig" PKG_CONFIG_SYSROOT_DIR="$stage")
 step "install, staged" mk install PREFIX=/usr DESTDIR="$stage"
 step "tako.pc does not know the stage" no_stray_path "$stage/usr/lib/pkgconfig/tako.pc" "$stage"
 step "compile, staged" compile "$dir/staged" ""
