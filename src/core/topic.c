@@ -21,18 +21,24 @@ enum {
 	RING_FIRST = 16,
 };
 
+struct slot {
+	struct tako__message *message;
+	bool last; /* of its batch: who has subscribed since gets what follows, and not this */
+};
+
 struct tako__end {
 	struct tako__mail mail;
 	tako_topic *topic; /* a reference */
 	struct tako__worker *worker;
 	/* Under the topic's lock. */
 	struct tako__end *next;
-	struct tako__message **ring;
+	struct slot *ring;
 	uint32_t cap; /* a power of two, or 0 */
 	uint32_t first;
 	uint32_t count;
 	uint64_t bytes;
-	bool posted; /* the mail is on its way */
+	uint64_t taken; /* messages so far, which numbers them */
+	bool posted;    /* the mail is on its way */
 	/* The loop's. */
 	bool dead; /* without subscribers, and off the topic's list */
 	bool busy; /* delivering */
@@ -66,7 +72,7 @@ static void add(_Atomic uint64_t *counter, uint64_t n)
 static bool grow(struct tako__end *e)
 {
 	uint32_t cap = e->cap ? e->cap * 2 : RING_FIRST;
-	struct tako__message **ring = tako__alloc(cap * sizeof(struct tako__message *));
+	struct slot *ring = tako__alloc(cap * sizeof *ring);
 
 	if (!ring)
 		return false;
@@ -88,7 +94,8 @@ static int enqueue(struct tako__end *e, struct tako__message *m)
 		return TAKO_EBUSY;
 	if (e->count == e->cap && !grow(e))
 		return TAKO_ENOMEM;
-	e->ring[(e->first + e->count++) & (e->cap - 1)] = tako__message_ref(m);
+	e->ring[(e->first + e->count++) & (e->cap - 1)] = (struct slot){
+		.message = tako__message_ref(m)};
 	e->bytes += m->bytes;
 	if (!e->posted) {
 		e->posted = true;
@@ -99,10 +106,11 @@ static int enqueue(struct tako__end *e, struct tako__message *m)
 
 static struct tako__message *dequeue(struct tako__end *e)
 {
-	struct tako__message *m = e->ring[e->first];
+	struct tako__message *m = e->ring[e->first].message;
 
 	e->first = (e->first + 1) & (e->cap - 1);
 	e->count--;
+	e->taken++;
 	e->bytes -= m->bytes;
 	return m;
 }
@@ -113,7 +121,7 @@ static void free_end(struct tako__end *e)
 {
 	while (e->count)
 		tako__message_unref(dequeue(e));
-	tako__free(e->ring, e->cap * sizeof(struct tako__message *));
+	tako__free(e->ring, e->cap * sizeof *e->ring);
 	tako_topic_free(e->topic);
 	tako__free(e, sizeof *e);
 }
@@ -142,13 +150,16 @@ static unsigned take(struct tako__end *e, struct tako__batch *b)
 {
 	tako_topic *t = e->topic;
 	size_t bytes = 0;
+	bool last = false;
 
 	b->count = 0;
 	pthread_mutex_lock(&t->lock);
-	while (e->count && b->count < TAKO__BATCH_MAX) {
-		bytes += e->ring[e->first]->bytes;
+	b->first = e->taken;
+	while (e->count && b->count < TAKO__BATCH_MAX && !last) {
+		bytes += e->ring[e->first].message->bytes;
 		if (b->count && bytes > TAKO__BATCH_BYTES)
 			break;
+		last = e->ring[e->first].last;
 		b->messages[b->count++] = dequeue(e);
 	}
 	/* The rest in the next turn: others want theirs, too. */
@@ -189,6 +200,8 @@ static void deliver(struct tako__end *e, const struct tako__batch *b)
 		__builtin_prefetch(s->link.next);
 		tako__list_remove(&place);
 		tako__list_insert(&s->link, &place);
+		if (TAKO__UNLIKELY(s->since > b->first))
+			continue;
 		seen[kind] = s->ops;
 		if (!lacks[kind] && make(e, s->ops, b, made))
 			given += s->ops->deliver(s, b, made[kind]);
@@ -255,6 +268,19 @@ static struct tako__end *new_end(tako_topic *t, struct tako__worker *w)
 	return e;
 }
 
+/* Of the first message that is published from now on; what waits goes in batches of its own. */
+static uint64_t next_number(struct tako__end *e)
+{
+	uint64_t number;
+
+	pthread_mutex_lock(&e->topic->lock);
+	number = e->taken + e->count;
+	if (e->count)
+		e->ring[(e->first + e->count - 1) & (e->cap - 1)].last = true;
+	pthread_mutex_unlock(&e->topic->lock);
+	return number;
+}
+
 int tako__topic_subscribe(tako_topic *t, struct tako__worker *w, struct tako__sub *s,
                           const struct tako__sub_ops *ops)
 {
@@ -266,6 +292,7 @@ int tako__topic_subscribe(tako_topic *t, struct tako__worker *w, struct tako__su
 		return tako__fail(TAKO_ENOMEM, "subscription: out of memory");
 	s->ops = ops;
 	s->end = e;
+	s->since = next_number(e);
 	tako__list_push_front(&e->subs, &s->link);
 	add(&t->subscribers, 1);
 	return 0;

@@ -21,6 +21,7 @@ enum { TAKO__BATCH_MAX = 64, TAKO__BATCH_BYTES = 16 << 10 };
 /* What one worker sends at once: messages in their order, up to TAKO__BATCH_BYTES unless the first is
  * larger. */
 struct tako__batch {
+	uint64_t first; /* the number of the first */
 	unsigned count;
 	struct tako__message *messages[TAKO__BATCH_MAX];
 };
@@ -43,6 +44,7 @@ struct tako__sub {
 	struct tako__list link;
 	const struct tako__sub_ops *ops;
 	struct tako__end *end; /* NULL: not subscribed */
+	uint64_t since;        /* the number of the first message it is sent */
 };
 
 /* TAKO_ENOMEM.  The topic gets a reference. */

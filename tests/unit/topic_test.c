@@ -186,6 +186,27 @@ static void everybody_in_order(void **state)
 	assert_int_equal(s.dropped, 0);
 }
 
+/* What waits for a worker already is not for who subscribes meanwhile. */
+static void nothing_before_subscribing(void **state)
+{
+	(void)state;
+	subscribe(0);
+	publish("a", 1);
+	publish("b", 1);
+	subscribe(1);
+	publish("c", 1);
+	subscribe(2);
+	publish("d", 1);
+	publish("e", 1);
+	turns(5);
+	assert_string_equal(fakes[0].text, "a b c d e ");
+	assert_string_equal(fakes[1].text, "c d e ");
+	assert_string_equal(fakes[2].text, "d e ");
+	/* Cut where somebody joins, and nowhere else. */
+	assert_int_equal(fakes[0].told, 3);
+	assert_int_equal(figures().delivered, 5 + 3 + 2);
+}
+
 static void nothing_after_unsubscribing(void **state)
 {
 	(void)state;
@@ -698,6 +719,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(everybody_in_order),
+		T(nothing_before_subscribing),
 		T(nothing_after_unsubscribing),
 		T(many_take_several_turns),
 		T(leaving_while_told),
