@@ -105,7 +105,7 @@ static TAKO__OUTLINE int write_split(struct tako__conn *c, const char *p, size_t
 		char *to = tako__conn_reserve(c, room ? 1 : n < 64 ? n : 64);
 
 		if (!to)
-			return TAKO_ENOMEM;
+			return tako__conn_refusal(c);
 		room = TAKO__OUT_ROOM - c->open->used;
 		step = n < room ? n : room;
 		memcpy(to, p, step);

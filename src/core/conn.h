@@ -113,7 +113,8 @@ bool tako__conn_admit(struct tako__conn *c);
 int tako__conn_become(struct tako__conn *c, const struct tako__proto_ops *proto);
 
 /* Room for `n` contiguous bytes (at most TAKO__OUT_ROOM) in the output; NULL without
- * memory.  What was written is then told to commit. */
+ * memory, or on a connection that is being closed: tako__conn_refusal() says which.  What was written
+ * is then told to commit. */
 char *tako__conn_reserve_slow(struct tako__conn *c, size_t n);
 static inline char *tako__conn_reserve(struct tako__conn *c, size_t n)
 {
@@ -122,6 +123,10 @@ static inline char *tako__conn_reserve(struct tako__conn *c, size_t n)
 	if (TAKO__LIKELY(o && TAKO__OUT_ROOM - o->used >= n))
 		return o->data + o->used;
 	return tako__conn_reserve_slow(c, n);
+}
+static inline int tako__conn_refusal(const struct tako__conn *c)
+{
+	return c->flags & TAKO__CONN_CLOSING ? TAKO_ECLOSED : TAKO_ENOMEM;
 }
 static inline void tako__conn_commit(struct tako__conn *c, size_t n)
 {

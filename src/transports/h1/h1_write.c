@@ -155,7 +155,7 @@ static int open_room(struct tako__conn *c, struct tako__exchange *x, size_t byte
 	r->in_output = bytes <= TAKO__OUT_ROOM;
 	r->start = r->in_output ? tako__conn_reserve(c, bytes)
 	                        : tako__arena_alloc(&x->arena, bytes);
-	return r->start ? 0 : TAKO_ENOMEM;
+	return r->start ? 0 : tako__conn_refusal(c);
 }
 
 static int close_room(struct tako__conn *c, struct room *r, char *end)
@@ -175,7 +175,7 @@ int tako__h1_head(struct tako__exchange *x)
 	              HEAD_FIXED_BYTES + x->worker->common_n +
 	                      fields_bytes(x->res_fields, x->res_field_count),
 	              &r) < 0)
-		return TAKO_ENOMEM;
+		return tako__conn_refusal(c);
 	return close_room(c, &r, put_head(r.start, c, x));
 }
 
@@ -294,7 +294,7 @@ int tako__h1_inform(struct tako__exchange *x, int status)
 		return 0;
 	if (open_room(c, x, HEAD_FIXED_BYTES + fields_bytes(x->res_fields, x->res_field_count),
 	              &r) < 0)
-		return TAKO_ENOMEM;
+		return tako__conn_refusal(c);
 	to = put_status(r.start, status);
 	to = put_fields(to, x->res_fields, x->res_field_count);
 	rc = close_room(c, &r, PUT(to, "\r\n"));
@@ -394,7 +394,7 @@ int tako__h1_end(struct tako__exchange *x)
 	    (x->flags & (TAKO__X_HEAD_ONLY | TAKO__X_NO_BODY)))
 		return 0;
 	if (open_room(c, x, 8 + fields_bytes(x->res_trailers, x->res_trailer_count), &r) < 0)
-		return TAKO_ENOMEM;
+		return tako__conn_refusal(c);
 	to = PUT(r.start, "0\r\n");
 	to = put_fields(to, x->res_trailers, x->res_trailer_count);
 	return close_room(c, &r, PUT(to, "\r\n"));
