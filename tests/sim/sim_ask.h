@@ -9,12 +9,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { SIM_PATH_BYTES = 96 };
+enum { SIM_PATH_BYTES = 96, SIM_VALUE_BYTES = 96 };
 
 struct sim_ask {
 	const char *method;
 	char path[SIM_PATH_BYTES];
-	size_t filler_n;  /* of a field that only takes room; 0: none */
+	size_t filler_n;   /* of a field that only takes room; 0: none */
+	const char *field; /* any other's name; outlives the request; NULL: none */
+	char value[SIM_VALUE_BYTES];
 	const char *body; /* outlives the request; NULL: none */
 	size_t body_n;
 	size_t stops_at; /* … and is said up to here, for ever; 0: all of it */

@@ -202,6 +202,8 @@ static void open_one(struct sim_h2 *h)
 	filler[a->filler_n] = '\0';
 	if (a->filler_n)
 		put(&b, "x-filler", filler);
+	if (a->field)
+		put(&b, a->field, a->value);
 	s->said_all = !a->body;
 	say_block(h, s->id, &b, !a->body);
 }

@@ -174,7 +174,7 @@ static void reset_arrives_up(struct sim_link *l)
 static void syn_arrives(struct sim_link *l)
 {
 	l->syn_ns = SIM_NEVER;
-	if (l->net->listening)
+	if (l->net->listeners)
 		l->backlogged = true;
 	else
 		l->client_reset = true;

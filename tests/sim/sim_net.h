@@ -71,7 +71,7 @@ struct sim_net {
 	struct sim_link *links; /* oldest first */
 	struct sim_link **links_tail;
 	uint64_t now_ns;
-	bool listening; /* nobody does: connections are refused */
+	unsigned listeners; /* without any, connections are refused */
 };
 
 void sim_net_init(struct sim_net *net, struct sim_rand *rand, uint64_t now_ns);

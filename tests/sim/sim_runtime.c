@@ -102,39 +102,52 @@ int clock_gettime(clockid_t clock, struct timespec *ts)
 	return 0;
 }
 
-static struct sim *sim_of(struct tako_loop *loop)
+static struct sim_loop *ours(struct tako_loop *loop)
 {
-	return TAKO__CONTAINER(loop, struct sim, loop);
+	return TAKO__CONTAINER(loop, struct sim_loop, loop);
 }
 
 /* ---- A turn -------------------------------------------------------------------------- */
 
-static bool any_ready(const struct sim *sim)
+/* One of this loop, or NULL: of any. */
+static bool any_ready(const struct sim *sim, const struct sim_loop *of)
 {
 	for (unsigned i = 0; i < sim->sock_count; i++) {
-		if (sim_sock_ready(sim->socks[i]))
+		if ((!of || sim->socks[i]->loop == of) && sim_sock_ready(sim->socks[i]))
 			return true;
 	}
 	return false;
 }
 
-static uint64_t earliest(const struct sim *sim, uint64_t deadline_ns)
+static uint64_t earliest(const struct sim *sim)
 {
 	uint64_t next = sim_net_next(&sim->net);
 
-	next = next < deadline_ns ? next : deadline_ns;
+	for (unsigned i = 0; i < SIM_LOOPS_MAX; i++) {
+		if (sim->loops[i].open && sim->loops[i].deadline_ns < next)
+			next = sim->loops[i].deadline_ns;
+	}
 	return next < sim->alarm_ns ? next : sim->alarm_ns;
 }
 
+static bool any_woken(const struct sim *sim)
+{
+	bool any = false;
+
+	for (unsigned i = 0; i < SIM_LOOPS_MAX; i++)
+		any |= sim->loops[i].open && sim->loops[i].woken;
+	return any;
+}
+
 /* When this turn wakes. */
-static uint64_t wait_until(struct sim *sim, uint64_t deadline_ns)
+static uint64_t wait_until(struct sim *sim)
 {
 	struct sim_rand *r = &sim->rand;
 	uint64_t now = sim->net.now_ns;
-	uint64_t until = earliest(sim, deadline_ns);
+	uint64_t until = earliest(sim);
 
 	sim->idle = false;
-	if (until <= now || deadline_ns == 0 || sim->woken || any_ready(sim))
+	if (until <= now || any_woken(sim) || any_ready(sim, NULL))
 		return now + sim_rand_below(r, sim->options.turn_ns_max + 1);
 	if (until == SIM_NEVER) {
 		sim->idle = true;
@@ -146,30 +159,37 @@ static uint64_t wait_until(struct sim *sim, uint64_t deadline_ns)
 }
 
 /* Rule 3 leaves the order of different sockets open. */
-static unsigned shuffled(struct sim *sim, struct sim_sock **out)
+static unsigned shuffled(struct sim_loop *loop, struct sim_sock **out)
 {
-	unsigned n = sim->sock_count;
+	struct sim *sim = loop->sim;
+	unsigned n = 0;
 
-	for (unsigned i = 0; i < n; i++) {
-		unsigned at = (unsigned)sim_rand_below(&sim->rand, i + 1);
+	for (unsigned i = 0; i < sim->sock_count; i++) {
+		unsigned at;
 
-		out[i] = out[at];
+		if (sim->socks[i]->loop != loop)
+			continue;
+		at = (unsigned)sim_rand_below(&sim->rand, n + 1);
+		out[n++] = out[at];
 		out[at] = sim->socks[i];
 	}
 	return n;
 }
 
-static void reap(struct sim *sim)
+static void reap(struct sim_loop *loop)
 {
+	struct sim *sim = loop->sim;
 	unsigned kept = 0;
 	unsigned dead_count = 0;
 	struct sim_sock *dead[SIM_SOCKS_MAX];
 
 	for (unsigned i = 0; i < sim->sock_count; i++) {
-		if (sim_sock_over(sim->socks[i]))
-			dead[dead_count++] = sim->socks[i];
+		struct sim_sock *k = sim->socks[i];
+
+		if (k->loop == loop && sim_sock_over(k))
+			dead[dead_count++] = k;
 		else
-			sim->socks[kept++] = sim->socks[i];
+			sim->socks[kept++] = k;
 	}
 	/* The list is right before anybody is called back. */
 	sim->sock_count = kept;
@@ -179,8 +199,10 @@ static void reap(struct sim *sim)
 
 static int sim_turn(struct tako_loop *loop, uint64_t deadline_ns)
 {
-	struct sim *sim = sim_of(loop);
+	struct sim_loop *l = ours(loop);
+	struct sim *sim = l->sim;
 	struct sim_sock *order[SIM_SOCKS_MAX];
+	bool busy = l->woken;
 	unsigned n;
 
 	if (sim->in_turn) {
@@ -189,19 +211,26 @@ static int sim_turn(struct tako_loop *loop, uint64_t deadline_ns)
 	}
 	sim->in_turn = true;
 	sim->turns++;
-	for (unsigned i = 0; i < sim->sock_count; i++)
-		sim_sock_check(sim->socks[i]);
+	for (unsigned i = 0; i < sim->sock_count; i++) {
+		if (sim->socks[i]->loop == l)
+			sim_sock_check(sim->socks[i]);
+	}
 	sim_sock_forsaken(sim);
-	sim_net_advance(&sim->net, wait_until(sim, deadline_ns));
-	sim->woken = false;
+	l->deadline_ns = deadline_ns;
+	sim_net_advance(&sim->net, wait_until(sim));
+	l->woken = false;
 	loop->now_ns = sim->net.now_ns;
 	loop->now_ticks = tako__ticks();
-	n = shuffled(sim, order);
+	busy |= loop->now_ns >= deadline_ns || any_ready(sim, l);
+	n = shuffled(l, order);
 	for (unsigned i = 0; i < n; i++) {
 		if (!sim_rand_chance(&sim->rand, sim->options.skip_permille))
 			sim_sock_service(order[i]);
 	}
-	reap(sim);
+	reap(l);
+	/* Who has done something may have something to do at any time: he has to say. */
+	if (busy)
+		l->deadline_ns = 0;
 	sim->in_turn = false;
 	return 0;
 }
@@ -218,45 +247,54 @@ static int sim_probe(char *why, size_t n)
 static int sim_open(struct tako_loop **out, const struct tako_loop_config *cfg)
 {
 	(void)cfg;
-	if (!world || world->open)
-		return TAKO_ESTATE;
-	world->open = true;
-	world->loop = (struct tako_loop){.rt = sim_runtime(), .now_ns = world->net.now_ns};
-	world->loop.now_ticks = tako__ticks();
-	*out = &world->loop;
-	return 0;
+	for (unsigned i = 0; world && i < SIM_LOOPS_MAX; i++) {
+		struct sim_loop *l = &world->loops[i];
+
+		if (l->open)
+			continue;
+		*l = (struct sim_loop){.sim = world, .open = true};
+		l->loop.rt = sim_runtime();
+		l->loop.now_ns = world->net.now_ns;
+		l->loop.now_ticks = tako__ticks();
+		*out = &l->loop;
+		return 0;
+	}
+	return TAKO_ESTATE;
 }
 
 static void sim_free(struct tako_loop *loop)
 {
-	struct sim *sim = sim_of(loop);
+	struct sim_loop *l = ours(loop);
+	unsigned left = 0;
 
-	if (sim->sock_count)
-		sim_violation(sim, "free() with %u sockets", sim->sock_count);
-	sim->open = false;
+	for (unsigned i = 0; i < l->sim->sock_count; i++)
+		left += l->sim->socks[i]->loop == l;
+	if (left)
+		sim_violation(l->sim, "free() with %u sockets", left);
+	l->open = false;
 }
 
 static void sim_wake(struct tako_loop *loop)
 {
-	sim_of(loop)->woken = true;
+	ours(loop)->woken = true;
 }
 
 static int sim_pollable(struct tako_loop *loop, uint64_t deadline_ns)
 {
 	(void)deadline_ns;
-	return sim_of(loop)->null_fd;
+	return ours(loop)->sim->null_fd;
 }
 
 static int sim_listen(struct tako_loop *loop, struct tako_sock *ls, int fd)
 {
-	return sim_sock_new(sim_of(loop), ls, fd, true) ? 0 : TAKO_ENOMEM;
+	return sim_sock_new(ours(loop), ls, fd, true) ? 0 : TAKO_ENOMEM;
 }
 
 static int sim_start(struct tako_loop *loop, struct tako_sock *s, int fd)
 {
-	struct sim *sim = sim_of(loop);
+	struct sim *sim = ours(loop)->sim;
 
-	if (!sim_sock_new(sim, s, fd, false))
+	if (!sim_sock_new(ours(loop), s, fd, false))
 		return TAKO_ENOMEM;
 	return sim_rand_chance(&sim->rand, sim->options.start_error_permille) ? TAKO_ENOMEM : 0;
 }

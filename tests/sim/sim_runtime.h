@@ -4,7 +4,8 @@
  * jumps to the next of them.  It keeps the five rules of <tako/sys/runtime.h> as strictly as they
  * are written, uses all the freedom they leave, and notes down where its user does not keep them.
  *
- * One world at a time, on one thread.  Descriptors are duplicates of one of /dev/null, for
+ * One world at a time, on one thread, with a loop or two in it, whose turns the test takes in whatever
+ * order; no wait of one goes beyond what the others wait for.  Descriptors are duplicates of one of /dev/null, for
  * closing them to mean something.
  */
 #ifndef TESTS_SIM_RUNTIME_H
@@ -31,21 +32,28 @@ struct sim_options {
 	uint64_t late_ns_max;     /* how much later than asked for a wait ends */
 };
 
-enum { SIM_SOCKS_MAX = 512, SIM_VIOLATION_BYTES = 200 };
+enum { SIM_SOCKS_MAX = 512, SIM_LOOPS_MAX = 2, SIM_VIOLATION_BYTES = 200 };
 
 struct sim_sock;
 
-struct sim {
+/* One worker's. */
+struct sim_loop {
 	struct tako_loop loop;
+	struct sim *sim;
+	uint64_t deadline_ns; /* of its last turn: it has something to do then, 0: at once */
+	bool open;
+	bool woken;
+};
+
+struct sim {
+	struct sim_loop loops[SIM_LOOPS_MAX];
 	struct sim_rand rand;
 	struct sim_net net;
 	struct sim_options options;
 	struct sim_sock *socks[SIM_SOCKS_MAX];
 	unsigned sock_count;
 	unsigned handed_count; /* descriptors given out by on_accept() and not started yet */
-	bool open;
 	bool in_turn;
-	bool woken;
 	bool idle;         /* the last turn found nothing to do nor to wait for */
 	uint64_t alarm_ns; /* no wait goes on beyond this: the test has something to do then */
 	int null_fd;

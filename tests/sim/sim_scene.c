@@ -18,11 +18,21 @@ static const tako_listen_config *config(void)
 	return sim_carrier->shell ? sim_carrier->shell->config() : NULL;
 }
 
+static tako_router *new_router(struct sim_scene *s)
+{
+	tako_router *router = sim_app_router(&s->app);
+
+	if (s->files)
+		tako_static(router, "/files", s->files);
+	if (s->routes)
+		s->routes(router);
+	return router;
+}
+
 void sim_scene_begin(struct sim_scene *s, uint64_t seed, const struct sim_options *options,
                      const tako_server_config *cfg)
 {
 	struct sim_options drawn;
-	tako_router *router;
 	struct sim_rand r;
 
 	/* Its own chance, so that a choice of the test does not change the network's. */
@@ -32,10 +42,9 @@ void sim_scene_begin(struct sim_scene *s, uint64_t seed, const struct sim_option
 	s->body_bytes_max = 0;
 	sim_app_begin(&s->app, seed);
 	sim_server_begin(&s->server, seed, options ? options : &drawn);
-	router = sim_app_router(&s->app);
-	if (s->files)
-		tako_static(router, "/files", s->files);
-	sim_server_start(&s->server, router, cfg, transport(), config());
+	sim_server_start(&s->server, new_router(s), cfg, transport(), config());
+	if (s->two)
+		sim_server_beside(&s->server, new_router(s), cfg, transport(), config());
 }
 
 struct sim_script *sim_scene_client(struct sim_scene *s)
@@ -112,6 +121,28 @@ void sim_scene_pass(struct sim_scene *s, uint64_t ns)
 	}
 }
 
+bool sim_scene_run_out(struct sim_scene *s)
+{
+	struct sim *sim = &s->server.sim;
+
+	for (unsigned i = 0; i < SIM_TURNS_MAX && !s->server.over; i++)
+		sim_scene_turn(s);
+	/* What is on its way still arrives. */
+	for (unsigned i = 0; i < SIM_TURNS_MAX; i++) {
+		uint64_t next;
+
+		for (unsigned k = 0; k < s->count; k++)
+			sim_script_turn(&s->clients[k]);
+		next = sim_net_next(&sim->net);
+		next = next < sim->alarm_ns ? next : sim->alarm_ns;
+		if (next == SIM_NEVER)
+			return s->server.over;
+		sim_net_advance(&sim->net, next > sim_now(sim) ? next : sim_now(sim));
+		sim->alarm_ns = SIM_NEVER;
+	}
+	return false;
+}
+
 void sim_scene_end(struct sim_scene *s)
 {
 	for (unsigned i = 0; i < s->count; i++)
@@ -119,12 +150,14 @@ void sim_scene_end(struct sim_scene *s)
 	/* Requests that are on their way may still be deferred. */
 	s->app.deferred_permille = 1000;
 	if (!s->server.over)
-		tako_server_stop(s->server.srv);
+		sim_server_stop(&s->server);
 	for (unsigned i = 0; i < SIM_TURNS_MAX && !s->server.over; i++)
 		sim_scene_turn(s);
 	/* Before memory is counted. */
 	for (unsigned i = 0; i < s->count; i++)
 		sim_script_free(&s->clients[i]);
+	if (s->before_end)
+		s->before_end();
 	sim_server_end(&s->server);
 	sim_app_end(&s->app);
 }

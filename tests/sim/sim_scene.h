@@ -16,8 +16,12 @@ struct sim_scene {
 	struct sim_app app;
 	struct sim_script clients[SIM_CLIENTS_MAX];
 	unsigned count;
-	const char *files;     /* a directory to serve at /files, set before the beginning */
 	size_t body_bytes_max; /* of what talkers ask for; 0: 64 KiB */
+	/* Set before the beginning: */
+	const char *files;              /* a directory to serve at /files; NULL: none */
+	void (*routes)(tako_router *r); /* more of them, once for each server; NULL */
+	void (*before_end)(void);       /* called when all are over, and nothing is freed yet */
+	bool two;                       /* there are two servers: two workers */
 };
 
 /* `options` NULL: drawn from the seed.  `cfg` NULL: every default. */
@@ -31,6 +35,8 @@ struct sim_script *sim_scene_talker(struct sim_scene *s, unsigned count);
 void sim_scene_turn(struct sim_scene *s);
 /* Turns until every script is over; false: that took too many. */
 bool sim_scene_play(struct sim_scene *s);
+/* Turns to the end of the server, and until all it has said has arrived; false: that took too many. */
+bool sim_scene_run_out(struct sim_scene *s);
 /* Turns until every handshake is through; false: that took too many. */
 bool sim_scene_shake(struct sim_scene *s);
 /* Turns until so much time has passed. */

@@ -145,6 +145,8 @@ static void say_text(struct sim_script *c, const struct sim_ask *a)
 		sim_script_sayf(c, "Expect: 100-continue\r\n");
 	if (a->filler_n)
 		sim_script_sayf(c, "X-Filler: %0*d\r\n", (int)a->filler_n, 7);
+	if (a->field)
+		sim_script_sayf(c, "%s: %s\r\n", a->field, a->value);
 	if (a->close && !a->old)
 		sim_script_sayf(c, "connection: close\r\n");
 	if (!a->close && a->old)
@@ -366,6 +368,13 @@ struct sim_reply *sim_script_reply(const struct sim_script *c, unsigned i)
 	if (!c->h2)
 		return i < c->http.reply_count ? &c->http.replies[i] : NULL;
 	return i < c->h2->count && c->h2->streams[i].complete ? &c->h2->streams[i].reply : NULL;
+}
+
+struct sim_reply *sim_script_heard(const struct sim_script *c, unsigned i)
+{
+	if (c->h2)
+		return &c->h2->streams[i].reply;
+	return i <= c->http.reply_count ? &c->http.replies[i] : NULL;
 }
 
 unsigned sim_script_answered(const struct sim_script *c)

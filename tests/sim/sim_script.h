@@ -68,6 +68,8 @@ bool sim_script_silent(const struct sim_script *c);
 void sim_script_shut(struct sim_script *c);
 /* The answer to the ith request, or NULL as long as it is not whole. */
 struct sim_reply *sim_script_reply(const struct sim_script *c, unsigned i);
+/* … as far as it has come; NULL: not at all. */
+struct sim_reply *sim_script_heard(const struct sim_script *c, unsigned i);
 /* How many are. */
 unsigned sim_script_answered(const struct sim_script *c);
 /* What came that must not come, or NULL. */

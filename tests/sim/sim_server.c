@@ -78,32 +78,61 @@ static int lowest_fd(void)
 
 void sim_server_begin(struct sim_server *s, uint64_t seed, const struct sim_options *options)
 {
-	*s = (struct sim_server){.result = 1, .next_fd = lowest_fd(), .live = failalloc_live()};
+	*s = (struct sim_server){
+		.result = 1, .beside_over = true, .next_fd = lowest_fd(), .live = failalloc_live()};
 	sim_begin(&s->sim, seed, options);
+}
+
+static tako_server *start(tako_router *router, const tako_server_config *cfg,
+                          const tako_transport *t, const tako_listen_config *listen)
+{
+	tako_server_config c = cfg ? *cfg : *TAKO_SERVER_CONFIG();
+	tako_server *srv;
+	int rc;
+
+	c.runtime = sim_runtime();
+	c.worker_count = 1;
+	rc = tako_server_new(&srv, router, &c);
+	tako_router_free(router);
+	assert_int_equal(rc, 0);
+	assert_int_equal(tako_server_listen(srv, t ? t : tako_http1(), "127.0.0.1:0", listen), 0);
+	assert_true(tako_server_fd(srv) >= 0);
+	return srv;
 }
 
 void sim_server_start(struct sim_server *s, tako_router *router, const tako_server_config *cfg,
                       const tako_transport *t, const tako_listen_config *listen)
 {
-	tako_server_config c = cfg ? *cfg : *TAKO_SERVER_CONFIG();
-	int rc;
+	s->srv = start(router, cfg, t, listen);
+}
 
-	c.runtime = sim_runtime();
-	c.worker_count = 1;
-	rc = tako_server_new(&s->srv, router, &c);
-	tako_router_free(router);
-	assert_int_equal(rc, 0);
-	assert_int_equal(tako_server_listen(s->srv, t ? t : tako_http1(), "127.0.0.1:0", listen),
-	                 0);
-	assert_true(tako_server_fd(s->srv) >= 0);
+void sim_server_beside(struct sim_server *s, tako_router *router, const tako_server_config *cfg,
+                       const tako_transport *t, const tako_listen_config *listen)
+{
+	s->beside = start(router, cfg, t, listen);
+	s->beside_over = false;
+}
+
+void sim_server_stop(struct sim_server *s)
+{
+	tako_server_stop(s->srv);
+	if (s->beside)
+		tako_server_stop(s->beside);
 }
 
 void sim_server_step(struct sim_server *s)
 {
+	bool beside = !s->beside_over && (s->srv_over || sim_rand_chance(&s->sim.rand, 500));
+
 	if (s->over)
 		return;
-	s->result = tako_server_step(s->srv, TAKO_OFF);
-	s->over = s->result != 1;
+	if (beside) {
+		s->beside_over = tako_server_step(s->beside, TAKO_OFF) != 1;
+	} else {
+		s->result = tako_server_step(s->srv, TAKO_OFF);
+		s->srv_over = s->result != 1;
+	}
+	s->over = s->srv_over && s->beside_over;
 	s->sim.alarm_ns = SIM_NEVER;
 }
 
@@ -118,9 +147,9 @@ void sim_server_pass(struct sim_server *s, uint64_t ns)
 }
 
 /* Heads were counted in; each has come out as an answer or as none. */
-static void assert_figures(const struct sim_server *s)
+static void assert_figures(const struct sim_server *s, const tako_server *srv)
 {
-	const struct tako__stats *f = &s->srv->workers[0].stats;
+	const struct tako__stats *f = &srv->workers[0].stats;
 	uint64_t answered = 0;
 	uint64_t mute = 0;
 
@@ -133,9 +162,9 @@ static void assert_figures(const struct sim_server *s)
 	assert_true(mute <= tako__read(&f->aborted));
 	assert_true(tako__read(&f->aborted) <= answered);
 	assert_int_equal(tako__read(&f->open), 0);
-	assert_int_equal(s->srv->workers[0].exchange_count, 0);
-	assert_int_equal(s->srv->workers[0].conn_count, 0);
-	assert_int_equal(atomic_load(&s->srv->conn_count), 0);
+	assert_int_equal(srv->workers[0].exchange_count, 0);
+	assert_int_equal(srv->workers[0].conn_count, 0);
+	assert_int_equal(atomic_load(&srv->conn_count), 0);
 	assert_true(tako__read(&f->sent_bytes) <= s->sim.sent_bytes);
 	assert_true(tako__read(&f->received_bytes) <= s->sim.received_bytes);
 }
@@ -143,16 +172,20 @@ static void assert_figures(const struct sim_server *s)
 void sim_server_end(struct sim_server *s)
 {
 	if (!s->over)
-		tako_server_stop(s->srv);
+		sim_server_stop(s);
 	for (unsigned i = 0; i < END_TURNS_MAX && !s->over; i++) {
 		/* No client of a test is in the way for ever. */
 		if (i == END_TURNS_MAX / 2)
-			tako_server_stop(s->srv);
+			sim_server_stop(s);
 		sim_server_step(s);
 	}
 	assert_true(s->over);
-	assert_figures(s);
+	assert_figures(s, s->srv);
 	tako_server_free(s->srv);
+	if (s->beside) {
+		assert_figures(s, s->beside);
+		tako_server_free(s->beside);
+	}
 	sim_end(&s->sim);
 	assert_string_equal(s->sim.violation, "");
 	assert_int_equal(failalloc_wrong(), 0);

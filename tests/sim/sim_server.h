@@ -13,8 +13,11 @@
 struct sim_server {
 	struct sim sim;
 	tako_server *srv;
-	int result; /* what the last step returned */
-	bool over;
+	tako_server *beside; /* a second one in the same world, or NULL */
+	int result;          /* what the last step of the first returned */
+	bool srv_over;
+	bool beside_over;
+	bool over;   /* both */
 	size_t live; /* allocated before */
 	int next_fd; /* the lowest free descriptor before */
 };
@@ -38,7 +41,14 @@ void sim_server_begin(struct sim_server *s, uint64_t seed, const struct sim_opti
 /* Takes over `router`.  Asserts that it starts.  `t` NULL: HTTP/1.1.  `listen` may be NULL. */
 void sim_server_start(struct sim_server *s, tako_router *router, const tako_server_config *cfg,
                       const tako_transport *t, const tako_listen_config *listen);
-/* One turn.  The alarm has rung when it returns. */
+/* A second server, which takes every other connection or so, by chance: another worker.  It takes over
+ * `router`. */
+void sim_server_beside(struct sim_server *s, tako_router *router, const tako_server_config *cfg,
+                       const tako_transport *t, const tako_listen_config *listen);
+/* tako_server_stop(), of both. */
+void sim_server_stop(struct sim_server *s);
+/* One turn, of one of them: the clients have theirs before the next.  The alarm has rung when it
+ * returns. */
 void sim_server_step(struct sim_server *s);
 /* Turns until so much time has passed. */
 void sim_server_pass(struct sim_server *s, uint64_t ns);

@@ -62,8 +62,9 @@ static struct sim_link *handed(struct sim *sim, int fd)
 	return NULL;
 }
 
-struct sim_sock *sim_sock_new(struct sim *sim, struct tako_sock *s, int fd, bool listens)
+struct sim_sock *sim_sock_new(struct sim_loop *loop, struct tako_sock *s, int fd, bool listens)
 {
+	struct sim *sim = loop->sim;
 	struct sim_link *l = listens ? NULL : handed(sim, fd);
 	struct sim_sock *k;
 
@@ -77,11 +78,11 @@ struct sim_sock *sim_sock_new(struct sim *sim, struct tako_sock *s, int fd, bool
 	k = calloc(1, sizeof *k);
 	if (!k)
 		abort();
-	*k = (struct sim_sock){.sim = sim, .user = s, .link = l, .fd = fd};
-	s->loop = &sim->loop;
+	*k = (struct sim_sock){.sim = sim, .loop = loop, .user = s, .link = l, .fd = fd};
+	s->loop = &loop->loop;
 	s->fd = fd;
 	if (listens) {
-		sim->net.listening = true;
+		sim->net.listeners++;
 	} else {
 		l->owner = k;
 		l->fd = -1;
@@ -216,7 +217,7 @@ static void tear_down(struct sim_sock *k)
 		/* Who has connected is taken, paused or not. */
 		while (backlog(k->sim))
 			accept_once(k);
-		k->sim->net.listening = false;
+		k->sim->net.listeners--;
 	} else {
 		sim_sock_land(k);
 		tako_sock_fail(k->user, TAKO_ECLOSED);

@@ -10,6 +10,7 @@
 
 struct sim_sock {
 	struct sim *sim;
+	struct sim_loop *loop;
 	struct tako_sock *user;
 	struct sim_link *link; /* NULL: it listens */
 	int fd;
@@ -30,7 +31,7 @@ void sim_violation(struct sim *sim, const char *fmt, ...) __attribute__((format(
 struct sim *sim_world(void);
 
 /* Take a socket in; NULL: no room, or (a violation) it is in already. */
-struct sim_sock *sim_sock_new(struct sim *sim, struct tako_sock *s, int fd, bool listens);
+struct sim_sock *sim_sock_new(struct sim_loop *loop, struct tako_sock *s, int fd, bool listens);
 void sim_sock_free(struct sim_sock *k);
 /* Would a service do anything? */
 bool sim_sock_ready(const struct sim_sock *k);

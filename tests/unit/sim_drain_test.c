@@ -34,22 +34,7 @@ static void turns(uint64_t count)
 /* To the end of the server. */
 static void run_out(void)
 {
-	for (unsigned i = 0; i < SIM_TURNS_MAX && !scene.server.over; i++)
-		sim_scene_turn(&scene);
-	assert_true(scene.server.over);
-	/* What is on its way still arrives. */
-	for (unsigned i = 0; i < SIM_TURNS_MAX; i++) {
-		uint64_t next;
-
-		for (unsigned k = 0; k < scene.count; k++)
-			sim_script_turn(&scene.clients[k]);
-		next = sim_net_next(&scene.server.sim.net);
-		if (next == SIM_NEVER && scene.server.sim.alarm_ns == SIM_NEVER)
-			break;
-		next = next < scene.server.sim.alarm_ns ? next : scene.server.sim.alarm_ns;
-		sim_net_advance(&scene.server.sim.net, next > now() ? next : now());
-		scene.server.sim.alarm_ns = SIM_NEVER;
-	}
+	assert_true(sim_scene_run_out(&scene));
 }
 
 static void allow_last(struct sim_script *c)

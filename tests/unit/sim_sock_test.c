@@ -121,7 +121,7 @@ static void test_what_is_left(void **state)
 	(void)state;
 	sim_user_begin(1, NULL);
 	sim_runtime()->free(sim_user_loop);
-	sim_user_world.open = true;
+	sim_user_world.loops[0].open = true;
 	sim_user_end("free() with 1 sockets");
 }
 
