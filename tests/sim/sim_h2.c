@@ -371,6 +371,11 @@ static void take_setting(struct sim_h2 *h, unsigned id, uint32_t value)
 		windows_by(h, (int64_t)value - h->window_bytes);
 		h->window_bytes = value;
 		break;
+	case NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL:
+		if (value > 1 || (h->connects && !value))
+			bad(h, "ENABLE_CONNECT_PROTOCOL");
+		h->connects = value;
+		break;
 	case NGHTTP2_SETTINGS_MAX_FRAME_SIZE:
 		if (value < 16384 || value > 16777215)
 			bad(h, "MAX_FRAME_SIZE");

@@ -72,7 +72,8 @@ struct sim_h2 {
 	const char *bad; /* what was wrong with what came, or NULL */
 
 	/* What the server has said of itself. */
-	bool settled; /* its SETTINGS have come */
+	bool settled;  /* its SETTINGS have come */
+	bool connects; /* … with ENABLE_CONNECT_PROTOCOL */
 	uint32_t window_bytes;
 	uint32_t frame_bytes;
 	uint32_t streams_max;

@@ -10,7 +10,7 @@
 #include "sim/sim_h2.h"
 
 enum {
-	HEAD_FIELDS_MAX = 12,
+	HEAD_FIELDS_MAX = 16,
 	CONTINUATIONS_MAX = 6, /* servers need not take more than they like */
 	SMALL_UPDATES = 60,    /* windows until they grow */
 	SMALL_PIECES = 200,
@@ -186,7 +186,9 @@ static void open_one(struct sim_h2 *h)
 	s->code = SIM_H2_NO_CODE;
 	s->send_window = h->window_bytes;
 	s->receive_window = h->said[h->unacked].window_bytes;
-	put(&b, ":method", a->method);
+	put(&b, ":method", a->protocol ? "CONNECT" : a->method);
+	if (a->protocol)
+		put(&b, ":protocol", a->protocol);
 	put(&b, ":scheme", "http");
 	put(&b, ":path", a->path);
 	put(&b, ":authority", "sim");
@@ -202,8 +204,8 @@ static void open_one(struct sim_h2 *h)
 	filler[a->filler_n] = '\0';
 	if (a->filler_n)
 		put(&b, "x-filler", filler);
-	if (a->field)
-		put(&b, a->field, a->value);
+	for (unsigned i = 0; i < a->field_count; i++)
+		put(&b, a->fields[i].name, a->fields[i].value);
 	s->said_all = !a->body;
 	say_block(h, s->id, &b, !a->body);
 }
@@ -223,6 +225,9 @@ static bool may_open(const struct sim_h2 *h)
 	unsigned open = 0;
 
 	if (h->opened == h->count || h->goaway || h->bye || (!h->eager && !h->settled))
+		return false;
+	/* RFC 8441 section 3. */
+	if (h->streams[h->opened].ask.protocol && !h->connects)
 		return false;
 	for (unsigned i = 0; i < h->opened; i++) {
 		const struct sim_h2_stream *s = &h->streams[i];

@@ -93,6 +93,14 @@ static void head_done(struct sim_http1 *h, struct sim_reply *r)
 		framing(h, r);
 		return;
 	}
+	/* The end of the connection is the end of what it has become. */
+	if (r->status == 101 && h->upgrade[h->reply_count]) {
+		h->state = SIM_H1_UNTIL_END;
+		r->until_end = true;
+		return;
+	}
+	if (r->status == 101)
+		h->bad = "101 that nobody asked for";
 	if (r->status == 100)
 		r->continue_count++;
 	else

@@ -23,6 +23,7 @@ struct sim_http1 {
 	unsigned reply_count;      /* complete ones */
 	unsigned expected_count;
 	bool head_only[SIM_REPLIES_MAX]; /* of the requests, in order */
+	bool upgrade[SIM_REPLIES_MAX];   /* … that ask for one */
 	const char *bad;                 /* what was wrong with what came, or NULL */
 	enum sim_http1_state state;
 	size_t left; /* of a body with length, or a chunk */

@@ -139,31 +139,38 @@ static void say_text(struct sim_script *c, const struct sim_ask *a)
 	sim_script_sayf(c, "%s %s HTTP/1.%d\r\n", a->method, a->path, !a->old);
 	if (a->body && a->counted)
 		sim_script_sayf(c, "Content-Length: %zu\r\n", a->body_n);
-	else if (a->body)
+	else if (a->body && !a->protocol)
 		sim_script_sayf(c, "Transfer-Encoding: chunked\r\n");
 	if (a->expects)
 		sim_script_sayf(c, "Expect: 100-continue\r\n");
 	if (a->filler_n)
 		sim_script_sayf(c, "X-Filler: %0*d\r\n", (int)a->filler_n, 7);
-	if (a->field)
-		sim_script_sayf(c, "%s: %s\r\n", a->field, a->value);
+	for (unsigned i = 0; i < a->field_count; i++)
+		sim_script_sayf(c, "%s: %s\r\n", a->fields[i].name, a->fields[i].value);
+	if (a->protocol)
+		sim_script_sayf(c, "Connection: Upgrade\r\nUpgrade: %s\r\n", a->protocol);
 	if (a->close && !a->old)
 		sim_script_sayf(c, "connection: close\r\n");
 	if (!a->close && a->old)
 		sim_script_sayf(c, "Connection: Keep-Alive\r\n");
 	sim_script_sayf(c, "Host: sim\r\n\r\n");
-	if (a->body && a->counted)
+	if (a->body && (a->counted || a->protocol))
 		sim_script_say(c, a->body, a->stops_at ? a->stops_at : a->body_n);
 	else if (a->body)
 		say_chunked(c, a);
+	c->ends |= a->protocol && a->body && !a->stops_at;
 }
 
 void sim_script_ask(struct sim_script *c, const struct sim_ask *ask, struct sim_expect e)
 {
 	if (c->h2) {
+		/* RFC 8441 section 5. */
+		if (e.status == 101)
+			e.status = 200;
 		sim_h2_ask(c->h2, ask);
 	} else {
 		sim_http1_expect(&c->http, e.head_only);
+		c->http.upgrade[c->count] = ask->protocol;
 		say_text(c, ask);
 	}
 	c->expect[c->count++] = e;
@@ -335,6 +342,8 @@ void sim_script_turn(struct sim_script *c)
 		c->shell->feed(c->shell_state, NULL, 0);
 	if (c->h2)
 		turn_h2(c);
+	if (c->ends && !c->shuts && sim_script_ready(c) && sim_script_silent(c))
+		sim_script_shut(c);
 	sim_peer_turn(&c->peer);
 	if (c->shuts && !c->peer.link->up.fin && sim_peer_silent(&c->peer))
 		sim_shut(c->peer.link);

@@ -38,6 +38,7 @@ struct sim_script {
 	struct sim_expect expect[SIM_REPLIES_MAX];
 	unsigned count;
 	size_t body_bytes_max; /* of each body; 0: 64 KiB */
+	bool ends;             /* … as soon as all of it was said */
 	bool shuts;            /* the end of our side follows what is to be said */
 	bool leaves;           /* over HTTP/2: it has begun to */
 	bool told_end;

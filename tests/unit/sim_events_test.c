@@ -70,8 +70,8 @@ static struct sim_stream *ask(struct sim_script *c, const char *last_id)
 	s->cfg.keepalive_ms = sim_rand_chance(rand_of(), 300) ? 50 : 0;
 	snprintf(a.path, sizeof a.path, "/events/%u", stream_count++);
 	if (last_id) {
-		a.field = "last-event-id";
-		snprintf(a.value, sizeof a.value, "%s", last_id);
+		a.fields[a.field_count].name = "last-event-id";
+		snprintf(a.fields[a.field_count++].value, SIM_VALUE_BYTES, "%s", last_id);
 	}
 	sim_script_ask(c, &a, (struct sim_expect){.status = 200, .any_body = true});
 	return s;
