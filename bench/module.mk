@@ -2,3 +2,4 @@
 LIBS_mhd := libmicrohttpd
 LIBS_lws := libwebsockets
 LIBS_ceiling_uring := liburing
+LIBS_ceiling_broadcast := liburing
