@@ -14,6 +14,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/worker.h"
+#include "transports/sse/sse_int.h"
 #include "unit/failalloc.h"
 #include "unit/stepped.h"
 
@@ -427,6 +429,26 @@ static void comments_in_silence(void **state)
 	assert_true(comments() >= 3);
 }
 
+/* Time passes by moving back what the stream has noted; its timer is rung by hand. */
+static void every_fifteen_seconds_by_default(void **state)
+{
+	const uint64_t ms = 1000000;
+	struct tako__timer *t;
+
+	(void)state;
+	begin();
+	turns(1);
+	t = &seen.sse->timer;
+	seen.sse->sent_ns -= 14900 * ms;
+	t->fn(t, tako__now_ns(seen.sse->x->worker));
+	turns(3);
+	assert_int_equal(comments(), 0);
+	seen.sse->sent_ns -= 100 * ms;
+	t->fn(t, tako__now_ns(seen.sse->x->worker));
+	turns(3);
+	assert_int_equal(comments(), 1);
+}
+
 static void no_comments_if_off(void **state)
 {
 	(void)state;
@@ -608,13 +630,26 @@ static void no_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(head_and_events), T(fields_of_the_users), T(head_request),
-		T(accept_fields),   T(last_event_id),       T(what_cannot_be_a_stream),
-		T(slow_is_cut),     T(slow_drops),          T(slow_is_asked_about),
-		T(too_big_alone),   T(comments_in_silence), T(no_comments_if_off),
-		T(client_leaves),   T(server_stops),        T(begins_while_stopping),
-		T(posts_in_order),  T(posts_are_bounded),   T(posts_after_the_end),
+		T(head_and_events),
+		T(fields_of_the_users),
+		T(head_request),
+		T(accept_fields),
+		T(last_event_id),
+		T(what_cannot_be_a_stream),
+		T(slow_is_cut),
+		T(slow_drops),
+		T(slow_is_asked_about),
+		T(too_big_alone),
+		T(comments_in_silence),
+		T(no_comments_if_off),
+		T(client_leaves),
+		T(server_stops),
+		T(begins_while_stopping),
+		T(posts_in_order),
+		T(posts_are_bounded),
+		T(posts_after_the_end),
 		T(no_memory),
+		T(every_fifteen_seconds_by_default),
 	};
 
 	if (failalloc_install() < 0)
