@@ -67,7 +67,9 @@ typedef struct tako_topic_config {
 				     * TAKO_OFF64: no limit */
 	uint64_t max_message_bytes; /* 0: 64 KiB of data; TAKO_OFF64: no limit */
 	uint32_t max_queue_count;   /* 0: 1024 of them, at most 1048576 */
-	uint32_t reserved;          /* must be 0 */
+	uint32_t gather_ms; /* 0: messages are sent as they come; else they wait for so long,
+				     * at most 60000, for more to share their send, unless they are
+				     * as many as one takes */
 } tako_topic_config;
 #define TAKO_TOPIC_CONFIG(...)                                                                     \
 	(&(tako_topic_config){.size = sizeof(tako_topic_config), __VA_ARGS__})

@@ -18,6 +18,7 @@ enum {
 	QUEUE_COUNT = 1024,
 	QUEUE_COUNT_MOST = 1 << 20,
 	MESSAGE_BYTES = 64 << 10,
+	GATHER_MS_MOST = 60000,
 	RING_FIRST = 16,
 };
 
@@ -38,10 +39,13 @@ struct tako__end {
 	uint32_t count;
 	uint64_t bytes;
 	uint64_t taken; /* messages so far, which numbers them */
-	bool posted;    /* the mail is on its way */
+	bool posted; /* somebody will deliver: the mail is on its way, or … */
+	bool waits;  /* … the timer is set */
 	/* The loop's. */
-	bool dead; /* without subscribers, and off the topic's list */
-	bool busy; /* delivering */
+	bool dead;                /* without subscribers, and off the topic's list */
+	bool busy;                /* delivering */
+	bool rest;                /* what its mail is about has waited before */
+	struct tako__timer timer; /* for more to gather */
 	struct tako__list subs;
 };
 
@@ -54,6 +58,7 @@ struct tako_topic {
 	uint64_t max_queue_bytes;
 	uint64_t max_message_bytes;
 	uint32_t max_queue_count;
+	uint32_t gather_ms;
 	_Atomic uint32_t end_count;
 	_Atomic uint64_t subscribers;
 	_Atomic uint64_t published;
@@ -85,6 +90,15 @@ static bool grow(struct tako__end *e)
 	return true;
 }
 
+/* More would not share a send with it, or find no room in the queue. */
+static bool is_full(const struct tako__end *e)
+{
+	const tako_topic *t = e->topic;
+
+	return e->count >= TAKO__BATCH_MAX || e->count >= t->max_queue_count / 2 ||
+	       e->bytes >= TAKO__BATCH_BYTES || e->bytes >= t->max_queue_bytes / 2;
+}
+
 static int enqueue(struct tako__end *e, struct tako__message *m)
 {
 	const tako_topic *t = e->topic;
@@ -97,8 +111,9 @@ static int enqueue(struct tako__end *e, struct tako__message *m)
 	e->ring[(e->first + e->count++) & (e->cap - 1)] = (struct slot){
 		.message = tako__message_ref(m)};
 	e->bytes += m->bytes;
-	if (!e->posted) {
+	if (!e->posted || (e->waits && is_full(e))) {
 		e->posted = true;
+		e->waits = false;
 		tako__worker_post(e->worker, &e->mail);
 	}
 	return 0;
@@ -138,8 +153,9 @@ static void retire(struct tako__end *e)
 	while (*at != e)
 		at = &(*at)->next;
 	*at = e->next;
-	posted = e->posted;
+	posted = e->posted && !e->waits;
 	pthread_mutex_unlock(&t->lock);
+	tako__timer_clear(&e->worker->wheel, &e->timer);
 	atomic_fetch_sub(&t->end_count, 1);
 	e->dead = true;
 	if (!posted && !e->busy)
@@ -164,6 +180,7 @@ static unsigned take(struct tako__end *e, struct tako__batch *b)
 	}
 	/* The rest in the next turn: others want theirs, too. */
 	e->posted = e->count > 0;
+	e->rest = e->posted;
 	if (e->posted)
 		tako__worker_post(e->worker, &e->mail);
 	pthread_mutex_unlock(&t->lock);
@@ -216,15 +233,10 @@ static void deliver(struct tako__end *e, const struct tako__batch *b)
 	add(&e->topic->delivered, given);
 }
 
-static void on_mail(struct tako__mail *m)
+static void deliver_batch(struct tako__end *e)
 {
-	struct tako__end *e = TAKO__CONTAINER(m, struct tako__end, mail);
 	struct tako__batch b;
 
-	if (e->dead) {
-		free_end(e);
-		return;
-	}
 	take(e, &b);
 	e->busy = true;
 	deliver(e, &b);
@@ -234,6 +246,51 @@ static void on_mail(struct tako__mail *m)
 	/* Its mail may be on its way again, and is then the one to free it. */
 	if (e->dead && !e->posted)
 		free_end(e);
+}
+
+/* May what has come wait for more, so that they share a send? */
+static bool gathers(struct tako__end *e)
+{
+	uint32_t ms = e->topic->gather_ms;
+	bool waits;
+
+	if (!ms)
+		return false;
+	pthread_mutex_lock(&e->topic->lock);
+	waits = !e->rest && !is_full(e);
+	e->waits = waits;
+	pthread_mutex_unlock(&e->topic->lock);
+	if (waits)
+		tako__timer_set(&e->worker->wheel, &e->timer,
+		                tako__now_ns(e->worker) + (uint64_t)ms * 1000000);
+	else
+		tako__timer_clear(&e->worker->wheel, &e->timer);
+	return waits;
+}
+
+static void on_mail(struct tako__mail *m)
+{
+	struct tako__end *e = TAKO__CONTAINER(m, struct tako__end, mail);
+
+	if (e->dead)
+		free_end(e);
+	else if (!gathers(e))
+		deliver_batch(e);
+}
+
+static void on_timer(struct tako__timer *timer, uint64_t now_ns)
+{
+	struct tako__end *e = TAKO__CONTAINER(timer, struct tako__end, timer);
+	bool waits;
+
+	(void)now_ns;
+	pthread_mutex_lock(&e->topic->lock);
+	waits = e->waits;
+	e->waits = false;
+	pthread_mutex_unlock(&e->topic->lock);
+	/* Else it became full, and its mail is on its way. */
+	if (waits)
+		deliver_batch(e);
 }
 
 /* ---- Subscribing ------------------------------------------------------------------------------ */
@@ -257,6 +314,7 @@ static struct tako__end *new_end(tako_topic *t, struct tako__worker *w)
 	if (!e)
 		return NULL;
 	e->mail.fn = on_mail;
+	tako__timer_init(&e->timer, on_timer);
 	e->topic = tako_topic_ref(t);
 	e->worker = w;
 	tako__list_init(&e->subs);
@@ -422,11 +480,11 @@ static int import(tako_topic_config *out, const tako_topic_config *cfg)
 		rc = check_name(out);
 	if (rc < 0)
 		return rc;
-	if (out->max_queue_count > QUEUE_COUNT_MOST || out->reserved)
+	if (out->max_queue_count > QUEUE_COUNT_MOST || out->gather_ms > GATHER_MS_MOST)
 		return tako__fail(TAKO_EINVAL,
 		                  "tako_topic_config: max_queue_count is over %d, or "
-		                  "reserved not 0",
-		                  QUEUE_COUNT_MOST);
+		                  "gather_ms over %d",
+		                  QUEUE_COUNT_MOST, GATHER_MS_MOST);
 	if (!out->max_queue_bytes)
 		out->max_queue_bytes = QUEUE_BYTES;
 	if (!out->max_queue_count)
@@ -455,6 +513,7 @@ static tako_topic *create(const tako_topic_config *cfg)
 	t->relay = cfg->relay;
 	t->max_queue_bytes = cfg->max_queue_bytes;
 	t->max_queue_count = cfg->max_queue_count;
+	t->gather_ms = cfg->gather_ms;
 	t->max_message_bytes = cfg->max_message_bytes;
 	if (cfg->name) {
 		t->name = tako__strndup(cfg->name, strlen(cfg->name));

@@ -656,7 +656,8 @@ static void configs(void **state)
 		{{.relay = &relay, .name = ""}, TAKO_EINVAL},
 		{{.relay = &lame, .name = "news"}, TAKO_EINVAL},
 		{{.max_queue_count = (1 << 20) + 1}, TAKO_EINVAL},
-		{{.reserved = 1}, TAKO_EINVAL},
+		{{.gather_ms = 60001}, TAKO_EINVAL},
+		{{.gather_ms = 60000}, 0},
 		{{.max_queue_bytes = TAKO_OFF64, .max_message_bytes = TAKO_OFF64}, 0},
 	};
 	tako_topic_stats s = {.size = sizeof s + 8};
@@ -674,6 +675,107 @@ static void configs(void **state)
 	}
 	tako_topic_free(NULL);
 	assert_int_equal(tako_topic_get_stats(topic, &s), TAKO_EINVAL);
+}
+
+/* ---- Gathering ---------------------------------------------------------------------------------------- */
+
+static int set_up_gathering(void **state)
+{
+	(void)state;
+	return start(TAKO_TOPIC_CONFIG(.gather_ms = 60000));
+}
+
+static int set_up_gathering_briefly(void **state)
+{
+	(void)state;
+	return start(TAKO_TOPIC_CONFIG(.gather_ms = 20));
+}
+
+static void it_waits_for_so_long_and_no_longer(void **state)
+{
+	uint64_t from;
+
+	(void)state;
+	subscribe(0);
+	turns(1);
+	for (unsigned round = 1; round <= 2; round++) {
+		from = tako__now_ns(worker());
+		publish("a", 1);
+		for (int i = 0; i < 5000 && fakes[0].told < round; i++)
+			stepped_turn(&server, 1);
+		assert_int_equal(fakes[0].told, round);
+		assert_true(tako__now_ns(worker()) - from >= 20 * UINT64_C(1000000));
+	}
+	assert_string_equal(fakes[0].text, "a a ");
+}
+
+/* Nor is its time waited for when nobody is left. */
+static void gone_before_its_time(void **state)
+{
+	uint64_t from;
+
+	(void)state;
+	turns(1);
+	from = tako__now_ns(worker());
+	subscribe(0);
+	publish("a", 1);
+	turns(1);
+	tako__topic_unsubscribe(&fakes[0].sub);
+	for (int i = 0; i < 5000 && tako__now_ns(worker()) - from < 50 * UINT64_C(1000000); i++)
+		stepped_turn(&server, 1);
+	assert_int_equal(fakes[0].told, 0);
+	assert_int_equal(figures().subscribers, 0);
+}
+
+static void publish_many(unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		publish("x", 1);
+}
+
+static void as_many_as_a_send_takes_do_not_wait(void **state)
+{
+	(void)state;
+	subscribe(0);
+	publish("a", 1);
+	turns(3);
+	assert_int_equal(fakes[0].told, 0);
+	publish_many(TAKO__BATCH_MAX - 2);
+	turns(3);
+	assert_int_equal(fakes[0].told, 0);
+	publish("last", 1);
+	turns(3);
+	assert_int_equal(fakes[0].told, 1);
+	assert_int_equal(figures().delivered, TAKO__BATCH_MAX);
+	/* The rest of what came at once does not wait either; what comes then does. */
+	publish_many(TAKO__BATCH_MAX + 3);
+	turns(4);
+	assert_int_equal(fakes[0].told, 3);
+	publish("alone", 1);
+	turns(4);
+	assert_int_equal(fakes[0].told, 3);
+}
+
+/* With its last subscriber goes what waited; nothing of it is left behind. */
+static void nobody_is_left_to_wait_for(void **state)
+{
+	(void)state;
+	subscribe(0);
+	publish("a", 1);
+	turns(3);
+	tako__topic_unsubscribe(&fakes[0].sub);
+	subscribe(1);
+	publish_many(TAKO__BATCH_MAX);
+	turns(3);
+	assert_int_equal(fakes[0].told, 0);
+	assert_int_equal(figures().delivered, TAKO__BATCH_MAX);
+	/* Gone while its mail is on its way, too. */
+	publish("b", 1);
+	turns(3);
+	publish_many(TAKO__BATCH_MAX);
+	tako__topic_unsubscribe(&fakes[1].sub);
+	turns(3);
+	assert_int_equal(fakes[1].told, 1);
 }
 
 /* ---- Without memory --------------------------------------------------------------------------------- */
@@ -718,6 +820,14 @@ static void no_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(it_waits_for_so_long_and_no_longer,
+	                                        set_up_gathering_briefly, tear_down),
+		cmocka_unit_test_setup_teardown(gone_before_its_time, set_up_gathering_briefly,
+	                                        tear_down),
+		cmocka_unit_test_setup_teardown(as_many_as_a_send_takes_do_not_wait,
+	                                        set_up_gathering, tear_down),
+		cmocka_unit_test_setup_teardown(nobody_is_left_to_wait_for, set_up_gathering,
+	                                        tear_down),
 		T(everybody_in_order),
 		T(nothing_before_subscribing),
 		T(nothing_after_unsubscribing),
