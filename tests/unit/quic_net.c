@@ -26,6 +26,8 @@ void quic_net_start(void)
 {
 	memset(&quic_net, 0, sizeof quic_net);
 	quic_net.now_ns = START_NS;
+	/* ngtcp2 goes round in circles where a round trip takes no time at all. */
+	quic_net.delay_ns = 100000;
 	quic_net.seed = 88172645463325252u;
 }
 

@@ -175,8 +175,8 @@ static void step_until(uint64_t deadline_ns)
 	next = next_event();
 	if (next > deadline_ns)
 		next = deadline_ns;
-	if (next > quic_net.now_ns)
-		quic_net.now_ns = next;
+	/* ngtcp2 may be due at a time and do nothing before the next nanosecond. */
+	quic_net.now_ns = next > quic_net.now_ns ? next : quic_net.now_ns + 1;
 }
 
 void quic_rig_step(void)
