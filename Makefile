@@ -235,12 +235,12 @@ $(TEST_PROGS): $(B)/%: $(B)/obj/%.o $(B)/libtest.a $(B)/libtako.a
 	$(call link)
 
 # examples/<dir>/module.mk may say LIBS := nettle libcjson; what is not C there (a page to embed) is
-# taken for a prerequisite of the objects.
+# taken for a prerequisite of the objects, beside which its rules may put what they make.
 define example_dir
 LIBS :=
 -include examples/$(1)/module.mk
 LIBS_$(1) := $$(LIBS)
-$(call obj,$(wildcard examples/$(1)/*.c)): private EXTRA = -Iexamples/$(1) $$(call pkg_cflags,$$(LIBS_$(1)))
+$(call obj,$(wildcard examples/$(1)/*.c)): private EXTRA = -Iexamples/$(1) -I$(B)/obj/examples/$(1) $$(call pkg_cflags,$$(LIBS_$(1)))
 $(call obj,$(wildcard examples/$(1)/*.c)): \
 	$(filter-out %.c %.h,$(wildcard examples/$(1)/*.*))
 $(B)/examples/$(1): $(call obj,$(wildcard examples/$(1)/*.c)) $(B)/libtako.a $(B)/.sources
@@ -345,7 +345,7 @@ compile_commands.json: FORCE
 json = $(subst ",\",$(subst \,\\,$(1)))
 compile_command = {"directory":"$(call json,$(CURDIR))","file":"$(1)","command":"$(call json,$(CC) \
 	$(call command_flags,$(1)) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -c $(1))"},
-command_flags = $(if $(filter $(RENAMED_SRCS),$(1)),$(RENAMED_CFLAGS)) $(if $(filter tests/%,$(1)),-Itests) $(if $(filter $(EXAMPLE_DIR_SRCS),$(1)),-I$(dir $(1)))
+command_flags = $(if $(filter $(RENAMED_SRCS),$(1)),$(RENAMED_CFLAGS)) $(if $(filter tests/%,$(1)),-Itests) $(if $(filter $(EXAMPLE_DIR_SRCS),$(1)),-I$(dir $(1)) -I$(B)/obj/$(dir $(1)))
 
 # clang-tidy wants clang's view of the flags, and a CPU's worth of files at a time.  Unit tests are left
 # to the sanitizers: half of what they do is what it warns of.

@@ -26,6 +26,9 @@ build   automake            … and builds it
 build   libtool             … and builds it
 build   nettle-dev          SHA-256 in the showcase'\''s /upload
 build   libcjson-dev        JSON in the showcase
+build   protobuf-c-compiler  messages of the gRPC example
+build   protobuf-compiler   … and their descriptors
+build   libprotobuf-c-dev   … and their library
 check   libcmocka-dev       unit tests
 check   python3             integration tests
 check   python3-pytest      integration tests

@@ -317,6 +317,27 @@ def test_reflection(ch, version):
     assert answers[5].all_extension_numbers_response.base_type_name == "tako.main.Ask"
 
 
+# ---- The example -------------------------------------------------------------------------------------------------
+
+
+def test_example():
+    port = servers.free_port()
+    with servers.Server([servers.program("examples/grpc"), f"127.0.0.1:{port}"], ("127.0.0.1", port)) as s, \
+            channel(s) as c:
+        # As protobuf has it: field 1, a string.
+        assert c.unary_unary("/greet.Greeter/SayHello")(b"\x0a\x03you", timeout=TIMEOUT) == b"\x0a\x0bHello, you!"
+        got = [m[2:] for m in c.unary_stream("/greet.Greeter/SayHellos")(b"\x0a\x01x", timeout=TIMEOUT)]
+        assert got == [word + b", x!" for word in (b"Hello", b"Bonjour", b"Hallo", b"Hola", b"Ciao")]
+        assert refused(lambda: c.unary_unary("/greet.Greeter/SayHello")(b"\x0a\x09you", timeout=TIMEOUT)) == \
+            (Code.INVALID_ARGUMENT, "not a HelloRequest")
+        package = "grpc.reflection.v1.ServerReflection"
+        info = stubs.stub(c.stream_stream, f"/{package}/ServerReflectionInfo", package + "Request", package + "Response")
+        ask = stubs.message(package + "Request")
+        services, file = info(iter([ask(list_services=""), ask(file_containing_symbol="greet.HelloReply")]), timeout=TIMEOUT)
+        assert [x.name for x in services.list_services_response.service] == ["greet.Greeter"]
+        assert b"greeter.proto" in file.file_descriptor_response.file_descriptor_proto[0]
+
+
 # ---- The drain --------------------------------------------------------------------------------------------------
 
 
