@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <sys/sendfile.h>
 
+#include "core/call.h"
+
 enum {
 	IOV_MAX_COUNT = 64,
 	/* Slices let the peer read the first while the kernel copies the second: measured a
@@ -33,7 +35,7 @@ static ssize_t send_memory(struct tako_sock *s, size_t max, size_t *ret_wanted)
 	if (s->flags & TAKO_SOCK_LAST)
 		flags |= MSG_MORE;
 	if (count == 1)
-		return send(s->fd, iov[0].iov_base, iov[0].iov_len, flags);
+		return tako__call_send(s->fd, iov[0].iov_base, iov[0].iov_len, flags);
 	return sendmsg(s->fd, &msg, flags);
 }
 

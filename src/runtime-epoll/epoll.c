@@ -22,6 +22,7 @@
 
 #include "core/accept.h"
 #include "core/base.h"
+#include "core/call.h"
 #include "core/clock.h"
 #include "core/cold.h"
 #include "core/mem.h"
@@ -122,7 +123,7 @@ void tako__epoll_deliver_end(struct tako_sock *s, int res)
 static bool receive_once(struct tako__epoll *ep, struct tako_sock *s)
 {
 	size_t room = ep->recv_bytes;
-	ssize_t n = recv(s->fd, ep->recv_buffer, room, 0);
+	ssize_t n = tako__call_recv(s->fd, ep->recv_buffer, room, 0);
 
 	if (n < 0 && errno == EINTR)
 		return true;

@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 
 #include "core/base.h"
+#include "core/call.h"
 #include "core/clock.h"
 #include "core/mem.h"
 #include "runtime-epoll/epoll_int.h"
@@ -100,7 +101,7 @@ static bool read_ahead(struct tako__epoll *ep, struct tako_sock *s, unsigned i)
 	if (TAKO__UNLIKELY(!slot))
 		return false;
 	slot->s = s;
-	slot->n = recv(s->fd, slot->data, room, 0);
+	slot->n = tako__call_recv(s->fd, slot->data, room, 0);
 	if (TAKO__UNLIKELY(slot->n < 0 && (errno == EINTR || errno == EAGAIN)))
 		return false;
 	/* There may be more, which is better read in larger pieces; also the next time. */

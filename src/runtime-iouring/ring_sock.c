@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "core/accept.h"
+#include "core/call.h"
 #include "core/mem.h"
 #include "runtime-iouring/ring_int.h"
 
@@ -212,7 +213,7 @@ static void deliver_parked(struct tako__ring *r, struct tako_sock *s)
 /* False: nothing more to be had now. */
 static bool receive_once(struct tako__ring *r, struct tako_sock *s)
 {
-	ssize_t n = recv(s->fd, r->recv_buffer, r->recv_bytes, MSG_DONTWAIT);
+	ssize_t n = tako__call_recv(s->fd, r->recv_buffer, r->recv_bytes, MSG_DONTWAIT);
 
 	if (n < 0 && errno == EINTR)
 		return true;
@@ -330,7 +331,7 @@ static size_t join_rest(struct tako__ring *r, struct tako_sock *s, const char *p
 	ssize_t more;
 
 	memcpy(r->recv_buffer, p, n);
-	more = recv(s->fd, r->recv_buffer + n, r->recv_bytes - n, MSG_DONTWAIT);
+	more = tako__call_recv(s->fd, r->recv_buffer + n, r->recv_bytes - n, MSG_DONTWAIT);
 	if (more == 0)
 		s->flags |= SOCK_ENDED;
 	else if (more < 0 && errno != EAGAIN && errno != EINTR)
