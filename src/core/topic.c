@@ -39,8 +39,8 @@ struct tako__end {
 	uint32_t count;
 	uint64_t bytes;
 	uint64_t taken; /* messages so far, which numbers them */
-	bool posted; /* somebody will deliver: the mail is on its way, or … */
-	bool waits;  /* … the timer is set */
+	bool posted;    /* somebody will deliver: the mail is on its way, or … */
+	bool waits;     /* … the timer is set */
 	/* The loop's. */
 	bool dead;                /* without subscribers, and off the topic's list */
 	bool busy;                /* delivering */
