@@ -9,7 +9,7 @@ set -u
 cd "$(dirname "$0")/.." || exit
 . scripts/san-env.sh
 
-seconds=${TAKO_UNIT_TIMEOUT:-120}
+seconds=${TAKO_UNIT_TIMEOUT:-240}
 programs=${TAKO_UNIT_JOBS:-$(nproc)}
 [[ -z ${SAN-} ]] || export TAKO_SIM_SEEDS=${TAKO_SIM_SEEDS:-150}
 logs=$(mktemp -d)

@@ -124,7 +124,7 @@ int tako__conn_write(struct tako__conn *c, const char *p, size_t n)
 		return write_split(c, p, n);
 	if (!o) {
 		if (!tako__conn_reserve_slow(c, n))
-			return TAKO_ENOMEM;
+			return tako__conn_refusal(c);
 		o = c->open;
 	}
 	if (TAKO__LIKELY(n))

@@ -23,10 +23,17 @@ static bool was_asked_for(const struct tako__exchange *x, const char *protocol)
 	return false;
 }
 
+/* Runs as user code does: whoever calls it settles the exchange, once. */
 static void stop_late(tako_res *res, void *arg)
 {
+	struct tako__exchange *x = tako__x(res);
+	tako_res_fn fn = x->stop_fn;
+
 	(void)arg;
-	tako__exchange_stopping(tako__x(res));
+	if (!fn || (x->flags & (TAKO__X_ENDED | TAKO__X_GONE)))
+		return;
+	x->stop_fn = NULL;
+	fn(res, x->stop_arg);
 }
 
 /* ---- Its head --------------------------------------------------------------------------- */

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/sendfile.h>
+#include <sys/syscall.h>
 
 #include "core/send.h"
 
@@ -53,6 +54,24 @@ ssize_t send(int fd, const void *p, size_t n, int flags)
 	k.flags = flags;
 	k.iovs = 1;
 	return take(n);
+}
+
+/* The library sends one piece past the C library's function where nothing watches that. */
+long syscall(long number, ...)
+{
+	va_list args;
+	const void *p;
+	size_t n;
+	int fd;
+
+	assert_int_equal(number, SYS_sendto);
+	va_start(args, number);
+	fd = va_arg(args, int);
+	p = va_arg(args, const void *);
+	n = va_arg(args, size_t);
+	number = send(fd, p, n, va_arg(args, int));
+	va_end(args);
+	return number;
 }
 
 ssize_t sendmsg(int fd, const struct msghdr *m, int flags)
