@@ -194,7 +194,7 @@ def test_cancel_after_first_response(ch, log):
 
 def test_timeout_on_sleeping_server(ch, log):
     requests = Requests()
-    call = ch.stream_stream(S + "Hang")(iter(requests), timeout=0.2)
+    call = ch.stream_stream(S + "Hang")(iter(requests), timeout=0.5)
     requests.say(b"x")
     assert refused(lambda: call)[0] is Code.DEADLINE_EXCEEDED
     requests.end()
@@ -212,7 +212,7 @@ def test_answered_later(ch, how):
 
 @pytest.mark.parametrize("how", ["sleep", "job", "defer"])
 def test_answered_too_late(ch, log, how):
-    assert refused(lambda: unary(ch, f"n=7;{how}=500".encode(), timeout=0.1))[0] is Code.DEADLINE_EXCEEDED
+    assert refused(lambda: unary(ch, f"n=7;{how}=800".encode(), timeout=0.3))[0] is Code.DEADLINE_EXCEEDED
     eventually(lambda: "ECLOSED" in "".join(log()) and any(line.startswith("over") for line in log()))
 
 
