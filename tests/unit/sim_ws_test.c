@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * WebSockets in the simulated world: clients that say messages of any size, whole and in frames, with
- * pings between them, cut up and delayed by chance.  What must come back follows from what was said, to
- * the byte; without memory it may end early, and nothing else.
+ * WebSockets in the simulated world, whatever they are carried by: clients that say messages of any size,
+ * whole and in frames, compressed or not, with pings between them, cut up and delayed by chance.  What must
+ * come back follows from what was said, to the byte; without memory it may end early, and nothing else.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,49 +10,36 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <tako/ws.h>
 
-#include "sim/sim_peer.h"
+#include "sim/sim_scene.h"
 #include "sim/sim_seeds.h"
-#include "sim/sim_server.h"
+#include "sim/sim_ws.h"
 
-enum { CLIENTS = 3, MESSAGES_MAX = 5, MESSAGE_BYTES_MAX = 70000, TURNS_MAX = 200000 };
+enum { SOCKETS_MAX = 12, MESSAGES_MAX = 5, MESSAGE_BYTES_MAX = 70000, PACKED_BYTES_MAX = 20000 };
 
-struct bytes {
-	char *p;
-	size_t n;
-	size_t cap;
-};
-
-struct client {
-	struct sim_peer peer;
-	struct bytes want; /* after the head */
-	struct bytes got;  /* all of it */
-	bool gone;
-};
-
-static struct sim_server server;
-static struct client clients[CLIENTS];
+static struct sim_scene scene;
+static struct sim_ws sockets[SOCKETS_MAX];
+static struct {
+	unsigned client;
+	unsigned request;
+} asked[SOCKETS_MAX];
+static unsigned socket_count;
+static struct sim_ws_deflate agreed; /* client_bits 0: nothing is compressed */
+static int wanted_bits;              /* that the client asks the server's window to have */
+static tako_ws_deflate deflate;
+static tako_ws_config config;
 static unsigned opened;
 static unsigned closed;
 
-static void add(struct bytes *b, const void *p, size_t n)
+static struct sim_rand *rand_of(void)
 {
-	if (b->n + n > b->cap) {
-		b->cap = (b->n + n) * 2;
-		b->p = realloc(b->p, b->cap);
-		if (!b->p)
-			abort();
-	}
-	if (n)
-		memcpy(b->p + b->n, p, n);
-	b->n += n;
+	return &scene.server.sim.rand;
 }
-
-/* ---- The server -------------------------------------------------------------------------- */
 
 static void on_open(tako_ws *ws, void *arg)
 {
@@ -75,249 +62,227 @@ static void on_close(tako_ws *ws, int code, void *arg)
 static int accept_it(tako_req *req, tako_res *res, void *arg)
 {
 	(void)arg;
-	return tako_ws_accept(req, res,
-	                      TAKO_WS_CONFIG(.on_open = on_open, .on_message = on_message,
-	                                     .on_close = on_close, .ping_interval_ms = TAKO_OFF,
-	                                     .max_unsent_bytes = TAKO_OFF64),
-	                      NULL);
+	return tako_ws_accept(req, res, &config, NULL);
 }
 
-/* ---- What is said, and what is due ---------------------------------------------------------- */
-
-/* The head of a frame, RFC 6455 section 5.2; `mask` is 0 or 0x80. */
-static void add_head(struct bytes *to, unsigned first, unsigned mask, size_t n)
+static void add_routes(tako_router *r)
 {
-	unsigned char h[10] = {(unsigned char)first, (unsigned char)(mask | n)};
-	size_t long_n = n < 126 ? 0 : n < 65536 ? 2 : 8;
-
-	if (long_n)
-		h[1] = (unsigned char)(mask | (long_n == 2 ? 126 : 127));
-	for (size_t i = 0; i < long_n; i++)
-		h[2 + i] = (unsigned char)((uint64_t)n >> 8 * (long_n - 1 - i));
-	add(to, h, 2 + long_n);
+	tako_get(r, "/ws", accept_it, NULL);
 }
 
-static void say_frame(struct client *c, unsigned first, const char *p, size_t n)
-{
-	uint64_t key = sim_rand_u64(&server.sim.rand);
-	struct bytes frame = {NULL, 0, 0};
+/* ---- What is agreed on ------------------------------------------------------------------- */
 
-	add_head(&frame, first, 0x80, n);
-	add(&frame, &key, 4);
-	add(&frame, p, n);
-	for (size_t i = 0; i < n; i++)
-		frame.p[frame.n - n + i] ^= ((const char *)&key)[i % 4];
-	sim_peer_say(&c->peer, frame.p, frame.n);
-	free(frame.p);
+static void draw_deflate(uint64_t seed)
+{
+	struct sim_rand r = {seed ^ 0xdef1a7e};
+
+	agreed.client_bits = (int)sim_rand_between(&r, 9, 15);
+	agreed.server_bits = (int)sim_rand_between(&r, 9, 15);
+	agreed.client_keeps = sim_rand_chance(&r, 500);
+	agreed.server_keeps = sim_rand_chance(&r, 500);
+	deflate = (tako_ws_deflate){.size = sizeof deflate,
+	                            .memory_bytes = TAKO_OFF,
+	                            .level = (uint32_t)sim_rand_between(&r, 1, 9),
+	                            .server_window_bits = (uint32_t)agreed.server_bits,
+	                            .client_window_bits = (uint32_t)agreed.client_bits,
+	                            .server_no_context = !agreed.server_keeps,
+	                            .client_no_context = !agreed.client_keeps,
+	                            .threshold_bytes = sim_rand_chance(&r, 500) ? TAKO_OFF : 0};
+	config.deflate = &deflate;
+	wanted_bits = (int)sim_rand_between(&r, 9, 15);
+	if (wanted_bits < agreed.server_bits)
+		agreed.server_bits = wanted_bits;
 }
 
-static void expect_frame(struct client *c, unsigned first, const char *p, size_t n)
+static bool has(const char *list, const char *parameter)
 {
-	add_head(&c->want, first, 0, n);
-	add(&c->want, p, n);
+	return strstr(list, parameter) != NULL;
 }
 
-static void maybe_ping(struct client *c)
+/* RFC 7692 section 7.1: the answer says what we took for agreed on. */
+static void check_answer(const struct sim_reply *r)
 {
-	static const char text[] =
-		"abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijklmn"
-		"opqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz";
-	size_t n = sim_rand_size(&server.sim.rand, 126) - 1;
+	char list[256] = "";
+	const char *at;
 
-	if (!sim_rand_chance(&server.sim.rand, 200))
+	(void)sim_reply_field(r, "Sec-WebSocket-Extensions", list, sizeof list);
+	assert_int_equal(has(list, "permessage-deflate"), agreed.client_bits > 0);
+	if (!agreed.client_bits)
 		return;
-	say_frame(c, 0x89, text, n);
-	expect_frame(c, 0x8a, text, n);
+	assert_int_equal(has(list, "server_no_context_takeover"), !agreed.server_keeps);
+	assert_int_equal(has(list, "client_no_context_takeover"), !agreed.client_keeps);
+	at = strstr(list, "server_max_window_bits=");
+	assert_int_equal(at ? atoi(at + strlen("server_max_window_bits=")) : 15,
+	                 agreed.server_bits);
+	at = strstr(list, "client_max_window_bits=");
+	assert_int_equal(at ? atoi(at + strlen("client_max_window_bits=")) : 15,
+	                 agreed.client_bits);
 }
 
-static void say_message(struct client *c)
+/* ---- The cast -------------------------------------------------------------------------------- */
+
+static void begin(uint64_t seed, bool packed)
 {
-	struct sim_rand *r = &server.sim.rand;
-	size_t n = sim_rand_size(r, MESSAGE_BYTES_MAX) - 1;
-	unsigned op = sim_rand_chance(r, 500) ? 1 : 2;
-	unsigned first = op;
-	char *p = malloc(n + 1);
-	size_t at = 0;
+	static const tako_server_config cfg = {.size = sizeof cfg,
+	                                       .linger_timeout_ms = 600000,
+	                                       .write_timeout_ms = 600000,
+	                                       .min_rate_bytes = TAKO_OFF};
 
-	if (!p)
-		abort();
-	for (size_t i = 0; i < n; i++)
-		p[i] = (char)(op == 1 ? 'a' + i % 26 : i * 7);
-	while (sim_rand_chance(r, 400)) {
-		size_t some = n - at ? sim_rand_size(r, n - at) : 0;
-
-		say_frame(c, first, p + at, some);
-		first = 0;
-		at += some;
-		maybe_ping(c);
-	}
-	say_frame(c, 0x80 | first, p + at, n - at);
-	expect_frame(c, 0x80 | op, p, n);
-	free(p);
-	maybe_ping(c);
-}
-
-static void hear(void *arg, const char *p, size_t n)
-{
-	struct client *c = arg;
-
-	add(&c->got, p, n);
-}
-
-static void begin_client(struct client *c)
-{
-	*c = (struct client){.gone = false};
-	sim_peer_open(&c->peer, &server.sim, hear, c);
-	sim_peer_draw(&c->peer);
-	sim_peer_sayf(&c->peer, "GET /ws HTTP/1.1\r\nHost: sim\r\nUpgrade: websocket\r\n"
-	                        "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-	                        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n");
-	for (uint64_t i = sim_rand_between(&server.sim.rand, 0, MESSAGES_MAX); i; i--)
-		say_message(c);
-	say_frame(c, 0x88, "\x03\xe8", 2);
-	expect_frame(c, 0x88, "\x03\xe8", 2);
-}
-
-/* ---- A run ------------------------------------------------------------------------------------ */
-
-static void begin(uint64_t seed)
-{
-	static const tako_server_config cfg = {.size = sizeof cfg};
-	struct sim_options drawn;
-	tako_router *router;
-	struct sim_rand r;
-
+	socket_count = 0;
 	opened = closed = 0;
-	sim_rand_init(&r, ~seed);
-	sim_options_draw(&drawn, &r);
-	sim_server_begin(&server, seed, &drawn);
-	router = tako_router_new();
-	tako_get(router, "/ws", accept_it, NULL);
-	sim_server_start(&server, router, &cfg, NULL, NULL);
-	sim_alloc_hold();
-	for (size_t i = 0; i < CLIENTS; i++)
-		begin_client(&clients[i]);
-	sim_alloc_go_on();
+	config = (tako_ws_config){.size = sizeof config,
+	                          .on_open = on_open,
+	                          .on_message = on_message,
+	                          .on_close = on_close,
+	                          .ping_interval_ms = TAKO_OFF,
+	                          .max_unsent_bytes = TAKO_OFF64};
+	agreed = (struct sim_ws_deflate){.client_bits = 0};
+	if (packed)
+		draw_deflate(seed);
+	scene = (struct sim_scene){.routes = add_routes};
+	sim_scene_begin(&scene, seed, NULL, &cfg);
 }
 
-static bool turn(void)
+static void add_field(struct sim_ask *a, const char *name, const char *value)
 {
-	bool any = false;
+	a->fields[a->field_count].name = name;
+	snprintf(a->fields[a->field_count++].value, SIM_VALUE_BYTES, "%s", value);
+}
 
-	for (size_t i = 0; i < CLIENTS; i++) {
-		struct client *c = &clients[i];
+static void ask(struct sim_script *c)
+{
+	struct sim_ask a = {.method = "GET", .path = "/ws", .protocol = "websocket"};
+	struct sim_ws *ws = &sockets[socket_count];
+	char offer[SIM_VALUE_BYTES];
 
-		sim_peer_turn(&c->peer);
-		if (!c->gone && sim_ended(c->peer.link) && !sim_readable(c->peer.link)) {
-			sim_close(c->peer.link);
-			c->gone = true;
-		}
-		any |= !c->gone;
+	sim_ws_init(ws, rand_of(), &agreed);
+	for (uint64_t i = sim_rand_between(rand_of(), 0, MESSAGES_MAX); i; i--)
+		sim_ws_message(ws, agreed.client_bits ? PACKED_BYTES_MAX : MESSAGE_BYTES_MAX);
+	sim_ws_close(ws, 1000);
+	a.body = ws->said;
+	a.body_n = ws->said_n + 1;
+	a.stops_at = ws->said_n;
+	add_field(&a, "sec-websocket-version", "13");
+	/* RFC 8441 section 5: not over HTTP/2. */
+	if (!c->h2)
+		add_field(&a, "sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
+	snprintf(offer, sizeof offer,
+	         "permessage-deflate; client_max_window_bits; server_max_window_bits=%d",
+	         wanted_bits);
+	if (agreed.client_bits)
+		add_field(&a, "sec-websocket-extensions", offer);
+	asked[socket_count].client = (unsigned)(c - scene.clients);
+	asked[socket_count++].request = c->count;
+	sim_script_ask(c, &a, (struct sim_expect){.status = 101, .any_body = true});
+}
+
+/* Over HTTP/2 several of them, among others. */
+static void add_clients(void)
+{
+	for (uint64_t i = sim_rand_size(rand_of(), 2); i; i--) {
+		struct sim_script *c = sim_scene_client(&scene);
+
+		sim_script_draw(c);
+		if (sim_rand_chance(rand_of(), 300))
+			sim_script_add(c);
+		for (uint64_t k = c->h2 ? sim_rand_size(rand_of(), 3) : 1; k; k--)
+			ask(c);
+		if (c->h2)
+			sim_script_add(c);
 	}
-	sim_server_step(&server);
-	return any;
-}
-
-static void run_out(void)
-{
-	unsigned turns = 0;
-
-	while (turn())
-		assert_true(++turns < TURNS_MAX);
 }
 
 static void end(void)
 {
-	sim_server_end(&server);
-	for (size_t i = 0; i < CLIENTS; i++) {
-		sim_peer_free(&clients[i].peer);
-		free(clients[i].want.p);
-		free(clients[i].got.p);
-	}
+	sim_scene_end(&scene);
+	for (unsigned i = 0; i < socket_count; i++)
+		sim_ws_free(&sockets[i]);
 	assert_int_equal(opened, closed);
 }
 
-/* What came behind the head of a 101; NULL if it was another, or none. */
-static const char *frames(const struct client *c, size_t *ret_n)
+static const struct sim_reply *heard(unsigned i)
 {
-	static const char ok[] = "HTTP/1.1 101 ";
-	const char *at = c->got.n > sizeof ok ? memmem(c->got.p, c->got.n, "\r\n\r\n", 4) : NULL;
+	const struct sim_reply *r = sim_script_heard(&scene.clients[asked[i].client],
+	                                             asked[i].request);
 
-	if (!at || memcmp(c->got.p, ok, sizeof ok - 1) != 0)
-		return NULL;
-	*ret_n = c->got.n - (size_t)(at + 4 - c->got.p);
-	return at + 4;
+	return r && (r->status == 101 || r->status == 200) ? r : NULL;
+}
+
+/* ---- Tests --------------------------------------------------------------------------------------- */
+
+static void echo_all(uint64_t seed, bool packed)
+{
+	begin(seed, packed);
+	add_clients();
+	assert_true(sim_scene_play(&scene));
+	for (unsigned i = 0; i < scene.count; i++)
+		sim_script_check(&scene.clients[i], true);
+	for (unsigned i = 0; i < socket_count; i++) {
+		const struct sim_reply *r = heard(i);
+		unsigned code;
+
+		assert_non_null(r);
+		check_answer(r);
+		assert_int_equal(sim_ws_check(&sockets[i], r->body, r->body_n, &code),
+		                 sockets[i].want_n);
+		assert_int_equal(code, 0);
+	}
+	assert_int_equal(opened, socket_count);
+	end();
 }
 
 static void echoes(uint64_t seed)
 {
-	begin(seed);
-	run_out();
-	for (size_t i = 0; i < CLIENTS; i++) {
-		size_t n = 0;
-		const char *p = frames(&clients[i], &n);
-
-		assert_non_null(p);
-		assert_int_equal(n, clients[i].want.n);
-		assert_memory_equal(p, clients[i].want.p, n);
-	}
-	assert_int_equal(opened, CLIENTS);
-	end();
+	echo_all(seed, false);
 }
 
-/* The wanted bytes as far as they came, and then maybe a Close with 1011. */
-static void assert_cut_short(const struct client *c)
+static void echoes_packed(uint64_t seed)
 {
-	static const char sorry[] = "\x88\x02\x03\xf3";
-	size_t same = 0;
-	size_t n = 0;
-	const char *p = frames(c, &n);
+	echo_all(seed, true);
+}
 
-	if (!p)
-		return;
-	while (same < n && same < c->want.n && p[same] == c->want.p[same])
-		same++;
-	/* A wanted Close begins alike. */
-	if (same < n && same >= 3 && memcmp(p + same - 3, sorry, 3) == 0)
-		same -= 3;
-	else if (same < n && same >= 1 && p[same - 1] == sorry[0])
-		same -= 1;
-	assert_true(same == n || (n - same == 4 && memcmp(p + same, sorry, 4) == 0));
+/* What was due as far as it came, and then maybe a Close with this code. */
+static void check_cut_short(unsigned code)
+{
+	for (unsigned i = 0; i < socket_count; i++) {
+		struct sim_script *c = &scene.clients[asked[i].client];
+		const struct sim_reply *r = heard(i);
+		unsigned got;
+
+		/* Over HTTP/1 what was said to one that was refused is taken for requests. */
+		if (r || c->h2)
+			assert_null(sim_script_bad(c));
+		if (!r)
+			continue;
+		(void)sim_ws_check(&sockets[i], r->body, r->body_n, &got);
+		assert_true(got == 0 || got == code);
+	}
 }
 
 static void without_memory(uint64_t seed)
 {
-	begin(seed);
-	sim_alloc_fail(sim_rand_size(&server.sim.rand, 200),
-	               sim_rand_chance(&server.sim.rand, 100));
-	for (unsigned i = 0; i < TURNS_MAX && turn(); i++) {
-		/* For good is for a while: a server that never gets any cannot accept either. */
-		if (i == 2000)
-			(void)sim_alloc_calm();
-	}
+	begin(seed, seed % 2);
+	add_clients();
+	sim_alloc_fail(sim_rand_size(rand_of(), 200), sim_rand_chance(rand_of(), 100));
+	/* For good is for a while: a server that never gets any cannot accept either. */
+	for (unsigned i = 0; i < 1000; i++)
+		sim_scene_turn(&scene);
 	(void)sim_alloc_calm();
-	for (size_t i = 0; i < CLIENTS; i++) {
-		if (!clients[i].gone)
-			sim_close(clients[i].peer.link);
-		assert_cut_short(&clients[i]);
-	}
+	assert_true(sim_scene_play(&scene));
+	check_cut_short(1011);
 	end();
 }
 
 /* A server that stops at any moment waits for its WebSockets' closes; nobody hangs. */
 static void stopped(uint64_t seed)
 {
-	begin(seed);
-	for (size_t i = sim_rand_size(&server.sim.rand, 500); i; i--)
-		(void)turn();
-	tako_server_stop(server.srv);
-	for (unsigned i = 0; i < TURNS_MAX && !server.over; i++)
-		(void)turn();
-	assert_true(server.over);
-	for (size_t i = 0; i < CLIENTS; i++) {
-		if (!clients[i].gone)
-			sim_close(clients[i].peer.link);
-	}
+	begin(seed, seed % 2);
+	add_clients();
+	for (size_t i = sim_rand_size(rand_of(), 500); i; i--)
+		sim_scene_turn(&scene);
+	sim_server_stop(&scene.server);
+	assert_true(sim_scene_run_out(&scene));
+	check_cut_short(1001);
 	end();
 }
 
@@ -325,10 +290,19 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		SIM_TEST(echoes),
+		SIM_TEST(echoes_packed),
 		SIM_TEST(without_memory),
 		SIM_TEST(stopped),
+		SIM_TEST_OVER(echoes, h2c),
+		SIM_TEST_OVER(echoes_packed, h2c),
+		SIM_TEST_OVER(without_memory, h2c),
+		SIM_TEST_OVER(stopped, h2c),
+#ifdef TAKO__WITH_TLS
+		SIM_TEST_OVER(echoes_packed, tls),
+		SIM_TEST_OVER(without_memory, tls),
+#endif
 	};
 
 	sim_alloc_install();
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, SIM_TLS_BEGIN, SIM_TLS_END);
 }

@@ -2,7 +2,7 @@
 # without, in which tako_ws_accept() refuses.
 ifeq ($(WS),0)
 LIB_SKIP += $(filter-out src/transports/ws/ws_absent.c,$(wildcard src/transports/ws/*.c))
-UNIT_SKIP += $(wildcard tests/unit/ws_* tests/unit/sim_ws_*) tests/unit/take_test.c
+UNIT_SKIP += $(wildcard tests/unit/ws_* tests/unit/sim_ws_* tests/sim/sim_ws.c) tests/unit/take_test.c
 FUZZ_SKIP += $(wildcard tests/fuzz/ws_*)
 else
 LIB_SKIP += src/transports/ws/ws_absent.c
