@@ -114,10 +114,10 @@ integration() { # runtime, SAN, scale, part
         "${mk[@]}" integration SAN="${2#-}" PYTEST_ARGS="$(part "$4")"
 }
 
-# The HTTP suite once more, over TLS.
+# The HTTP suite and the attacks on HTTP/2 once more, over TLS.
 over_tls() {
     TAKO_TEST_OVER=tls TAKO_TEST_SCALE=0.25 phase integration-tls 420 "${mk[@]}" integration \
-        PYTEST_ARGS="$(files http1 exchange routing static)"
+        PYTEST_ARGS="$(files http1 exchange routing static h2_attacks)"
 }
 
 # What matters most once more, with bytes cut up on their way.

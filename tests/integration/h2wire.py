@@ -5,12 +5,13 @@ them, and frames in, read as strictly as RFC 9113 asks.
 Only header compression is a library's (hpack); no state machine stands between a test and the wire.
 """
 import socket
+import ssl
 import struct
 import time
 
 import hpack
 
-from wire import TIMEOUT_S, readable
+from wire import TIMEOUT_S, readable, tls_context
 from wire import Response as Response1
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -99,7 +100,8 @@ class Response:
 
 
 class H2:
-    """One connection.  `hello`: preface and SETTINGS are sent, ours are acknowledged as they come."""
+    """One connection; an address may have a third part, "tls".  `hello`: preface and SETTINGS are sent, ours
+    are acknowledged as they come."""
 
     def __init__(self, addr, hello=True, rcvbuf=None, timeout=TIMEOUT_S, initial=(), source=None):
         self.sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
@@ -109,11 +111,17 @@ class H2:
         if source:
             self.sock.bind((source, 0))
         try:
-            self.sock.connect(addr)
+            self.sock.connect(addr[:2])
+            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if "tls" in addr[2:]:
+                context = tls_context()
+                context.set_alpn_protocols(["h2"])
+                self.sock = context.wrap_socket(self.sock)
+                assert self.sock.selected_alpn_protocol() == "h2"
         except BaseException:
             self.sock.close()
             raise
-        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.scheme = "https" if "tls" in addr[2:] else "http"
         self.timeout = timeout
         self.authority = f"{addr[0]}:{addr[1]}"
         self.encoder = hpack.Encoder()
@@ -152,7 +160,7 @@ class H2:
         return self.send(frame(*args, **kw))
 
     def basic(self, method="GET", path="/hello"):
-        return [(":method", method), (":scheme", "http"), (":path", path),
+        return [(":method", method), (":scheme", self.scheme), (":path", path),
                 (":authority", self.authority)]
 
     def block(self, fields):
@@ -198,11 +206,12 @@ class H2:
 
     def _more(self, deadline):
         left = deadline - time.monotonic()
-        if left <= 0 or not readable(self.sock, left):
+        buffered = self.scheme == "https" and self.sock.pending()
+        if left <= 0 or not buffered and not readable(self.sock, left):
             raise TimeoutError(f"nothing more came; so far {self.frames[-5:]}")
         try:
             data = self.sock.recv(65536)
-        except ConnectionResetError:
+        except (ConnectionResetError, ssl.SSLEOFError):
             data = b""
         if not data:
             self.eof = True

@@ -291,9 +291,23 @@ SLOW = {
 }
 
 
+def slow_beginning_within_tls(name):
+    """Who has shaken hands is held to the same clock."""
+    with servers.knobs(header_timeout_ms=500, keepalive_timeout_ms=60000) as s, H2(s.addr, hello=False) as c:
+        c.acks = False
+        begin = time.monotonic()
+        c.send(SLOW[name])
+        c.ended()
+        assert c.goaway is None or c.goaway.code == NO_ERROR
+        since(begin, 0.4, 6)
+
+
 @pytest.mark.parametrize("name", SLOW)
-@pytest.mark.parametrize("transport", ["h2c", "http"])
+@pytest.mark.parametrize("transport", ["tls"] if servers.OVER_TLS else ["h2c", "http"])
 def test_slow_beginning(name, transport):
+    if transport == "tls":
+        slow_beginning_within_tls(name)
+        return
     kw = {"ready_path": None} if transport == "h2c" else {}
     with servers.knobs(header_timeout_ms=500, keepalive_timeout_ms=60000, transport=transport, **kw) as s:
         deadline = time.monotonic() + servers.START_S
