@@ -61,11 +61,12 @@ static void *get(size_t n, void *arg)
 static void put(void *p, void *arg)
 {
 	struct tako__quic_heap *heap = arg;
-	struct head *h = (struct head *)p - 1;
 	struct tako__pool *pool;
+	struct head *h;
 
 	if (!p)
 		return;
+	h = (struct head *)p - 1;
 	tako__list_remove(&h->link);
 	pool = pool_for(heap->pools, h->bytes);
 	if (TAKO__LIKELY(pool != NULL))
