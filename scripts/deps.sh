@@ -17,6 +17,7 @@ build   pkgconf             finds libraries, and checks our own tako.pc
 build   libnghttp2-dev      HTTP/2
 build   liburing-dev        the io_uring runtime
 build   libngtcp2-dev       QUIC
+build   libnghttp3-dev      HTTP/3
 build   libwslay-dev        WebSocket
 build   zlib1g-dev          compression of WebSocket and gRPC
 build   libhiredis-dev      topics between processes, over Redis

@@ -130,8 +130,8 @@ typedef struct tako_server_config {
 	uint32_t h3_datagrams;        /* 1: datagrams are received (RFC 9221) */
 	uint32_t h3_retry;            /* 1: who comes first proves his address, which costs a round
 				       * trip (RFC 9000 section 8.1.2); 0: from the second time on */
-	uint32_t
-		h3_goaway_grace_ms; /* 0: 10000 for requests that have begun when the server stops */
+	uint32_t h3_goaway_grace_ms;  /* 0: 10000 for requests that have begun when the server
+				       * stops; at most drain_timeout_ms */
 	/* More of HTTP/2 (RFC 9113): windows, and what a flood may cost.  See docs/http2.md. */
 	uint32_t h2_keepalive_timeout_ms;    /* 0: 20000 for an answer to it */
 	uint32_t h2_stream_window_bytes;     /* 0: 256 KiB of a request's body that may wait */
@@ -155,7 +155,20 @@ typedef struct tako_server_config {
 	uint32_t send_max_bytes;   /* 0: no limit on what one call may send */
 	uint32_t h3_stream_window_bytes;     /* 0: 256 KiB of a request's body that may wait */
 	uint32_t h3_connection_window_bytes; /* 0: 1 MiB of all of them */
-	uint32_t proxy_max_header_bytes;     /* 0: 4096 of PROXY header, TLVs included; then the
+	/* More of HTTP/3 (RFC 9114): see docs/http3.md. */
+	uint32_t h3_max_header_list_bytes; /* 0: 16 KiB of fields and 32 bytes for each; then 431 */
+	uint32_t h3_qpack_table_bytes;     /* 0: 4 KiB of QPACK table a connection for received
+					     * fields; TAKO_OFF: none */
+	uint32_t h3_qpack_blocked_streams; /* 0: 16 a connection that may wait for its entries;
+					     * TAKO_OFF: none */
+	uint32_t h3_max_reset_count;       /* 0: 200 streams at once that the peer resets, or whose
+					     * requests are malformed, and as many in 30 seconds */
+	uint32_t h3_max_control_count;     /* 0: 1000 frames at once that bring nothing (empty DATA,
+					     * unknown ones, PRIORITY_UPDATE, …), and as many in
+					     * 30 seconds */
+	uint32_t alt_svc; /* 0: responses over TLS say "Alt-Svc" where the server also has HTTP/3,
+			    * unless they have that field; TAKO_OFF: they do not */
+	uint32_t proxy_max_header_bytes; /* 0: 4096 of PROXY header, TLVs included; then the
 					   * connection is closed.  From 232 */
 	uint32_t reserved;
 } tako_server_config;
@@ -226,6 +239,13 @@ TAKO_API const tako_transport *tako_http(void);
  * h2 or http/1.1.  Needs a certificate: cert_file and key_file, cert, or cert_fn.  In a build without
  * TLS tako_server_listen() refuses it with TAKO_ENOTSUP.  Static; never freed.  [any] */
 TAKO_API const tako_transport *tako_tls(void);
+
+/* HTTP/3 over QUIC (RFC 9114, RFC 9000), on UDP: "[::]:443" beside tako_tls() on the same address
+ * serves both, and responses of the latter then tell browsers of it (see alt_svc).  Takes the same
+ * certificates and clients' as tako_tls(); TLS 1.3 is all there is (RFC 9001 section 4.2).  In a
+ * build without HTTP/3 tako_server_listen() refuses it with TAKO_ENOTSUP.  Static; never freed.
+ * [any] */
+TAKO_API const tako_transport *tako_h3(void);
 
 /* The runtime over epoll(7): works on every Linux.  Static; never freed.  [any] */
 TAKO_API const tako_runtime *tako_runtime_epoll(void);

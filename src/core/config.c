@@ -58,6 +58,11 @@ static void fill_defaults(tako_server_config *c)
 		{&c->h3_goaway_grace_ms, 10000},
 		{&c->h3_stream_window_bytes, 256u << 10},
 		{&c->h3_connection_window_bytes, 1u << 20},
+		{&c->h3_max_header_list_bytes, 16u << 10},
+		{&c->h3_qpack_table_bytes, 4096},
+		{&c->h3_qpack_blocked_streams, 16},
+		{&c->h3_max_reset_count, 200},
+		{&c->h3_max_control_count, 1000},
 #endif
 	};
 
@@ -105,6 +110,12 @@ static int refuse_absent(const tako_server_config *c)
 		{"h3_goaway_grace_ms", c->h3_goaway_grace_ms, "HTTP/3"},
 		{"h3_stream_window_bytes", c->h3_stream_window_bytes, "HTTP/3"},
 		{"h3_connection_window_bytes", c->h3_connection_window_bytes, "HTTP/3"},
+		{"h3_max_header_list_bytes", c->h3_max_header_list_bytes, "HTTP/3"},
+		{"h3_qpack_table_bytes", c->h3_qpack_table_bytes, "HTTP/3"},
+		{"h3_qpack_blocked_streams", c->h3_qpack_blocked_streams, "HTTP/3"},
+		{"h3_max_reset_count", c->h3_max_reset_count, "HTTP/3"},
+		{"h3_max_control_count", c->h3_max_control_count, "HTTP/3"},
+		{"alt_svc", c->alt_svc, "HTTP/3"},
 #endif
 		{"", 0, ""}, /* a build may have them all */
 	};
@@ -179,6 +190,12 @@ static int check_h3(const tako_server_config *c)
 		{"h3_stream_window_bytes", c->h3_stream_window_bytes, 1024, INT32_MAX, false},
 		{"h3_connection_window_bytes", c->h3_connection_window_bytes, 1024, INT32_MAX,
 	         false},
+		{"h3_max_header_list_bytes", c->h3_max_header_list_bytes, 256, 1u << 20, false},
+		{"h3_qpack_table_bytes", c->h3_qpack_table_bytes, 32, 1u << 20, true},
+		{"h3_qpack_blocked_streams", c->h3_qpack_blocked_streams, 1, 1000, true},
+		{"h3_max_reset_count", c->h3_max_reset_count, 1, 1u << 30, true},
+		{"h3_max_control_count", c->h3_max_control_count, 16, 1u << 30, true},
+		{"alt_svc", c->alt_svc, 0, 0, true},
 	};
 
 	return check_ranges(ranges, TAKO__COUNT(ranges));

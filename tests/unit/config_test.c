@@ -115,9 +115,21 @@ static const struct row rows[] = {
 #ifdef TAKO__WITH_QUIC
 	ROW(h3_stream_window_bytes, U32, 256 << 10, 1024, INT32_MAX),
 	ROW(h3_connection_window_bytes, U32, 1 << 20, 1024, INT32_MAX),
+	ROW(h3_max_header_list_bytes, U32, 16 << 10, 256, 1 << 20),
+	ROW(h3_qpack_table_bytes, U32_OFF, 4096, 32, 1 << 20),
+	ROW(h3_qpack_blocked_streams, U32_OFF, 16, 1, 1000),
+	ROW(h3_max_reset_count, U32_OFF, 200, 1, 1 << 30),
+	ROW(h3_max_control_count, U32_OFF, 1000, 16, 1 << 30),
+	ROW(alt_svc, U32_OFF, 0, 0, 0),
 #else
 	ROW(h3_stream_window_bytes, ABSENT),
 	ROW(h3_connection_window_bytes, ABSENT),
+	ROW(h3_max_header_list_bytes, ABSENT),
+	ROW(h3_qpack_table_bytes, ABSENT),
+	ROW(h3_qpack_blocked_streams, ABSENT),
+	ROW(h3_max_reset_count, ABSENT),
+	ROW(h3_max_control_count, ABSENT),
+	ROW(alt_svc, ABSENT),
 #endif
 	ROW(proxy_max_header_bytes, U32, 4096, 232, 65551),
 	ROW(reserved, U32, 0, 0, 0),

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The peer's unidirectional streams (RFC 9114 section 6.2): which of them is what.
+ */
+#include "transports/h3/h3.h"
+
+int tako__h3_uni_opened(struct tako__h3 *h, int64_t id)
+{
+	struct tako__h3_uni *u = tako__pool_get(&h->local->unis);
+
+	if (!u)
+		return TAKO_ENOMEM;
+	*u = (struct tako__h3_uni){.h = h, .id = id};
+	if (tako__quic_stream_set(h->c, id, u) < 0) {
+		tako__pool_put(&h->local->unis, u);
+		return TAKO_ENOMEM;
+	}
+	tako__list_push_back(&h->unis, &u->link);
+	return 0;
+}
+
+void tako__h3_uni_closed(struct tako__h3_uni *u)
+{
+	tako__list_remove(&u->link);
+	tako__pool_put(&u->h->local->unis, u);
+}
+
+/* One of each, for as long as the connection lives. */
+static bool is_critical(const struct tako__h3_uni *u)
+{
+	return u->has_type && !u->ignored;
+}
+
+static int lost(struct tako__h3 *h)
+{
+	return tako__h3_fail(h, NGHTTP3_H3_CLOSED_CRITICAL_STREAM, "a stream that must stay");
+}
+
+static int take_type(struct tako__h3_uni *u)
+{
+	struct tako__h3 *h = u->h;
+
+	if (u->type == TAKO__H3_PUSH_STREAM)
+		return tako__h3_fail(h, NGHTTP3_H3_STREAM_CREATION_ERROR, "a client pushes");
+	if (u->type > TAKO__H3_DECODER_STREAM) {
+		/* Nothing that we know, which is no error. */
+		u->ignored = true;
+		(void)tako__quic_stop(h->c, u->id, NGHTTP3_H3_STREAM_CREATION_ERROR);
+		return tako__h3_nuisance(h);
+	}
+	if (h->has_uni[u->type])
+		return tako__h3_fail(h, NGHTTP3_H3_STREAM_CREATION_ERROR, "a second one");
+	h->has_uni[u->type] = true;
+	return 0;
+}
+
+static int read_encoder(struct tako__h3 *h, const char *p, size_t n)
+{
+	nghttp3_ssize rc;
+
+	rc = nghttp3_qpack_decoder_read_encoder(h->decoder, (const uint8_t *)p, n);
+	h->spoiled = rc < 0;
+	if (rc == NGHTTP3_ERR_NOMEM)
+		return TAKO_ENOMEM;
+	if (rc < 0)
+		return tako__h3_fail(h, NGHTTP3_QPACK_ENCODER_STREAM_ERROR, "the encoder stream");
+	/* Entries are acknowledged. */
+	tako__quic_wake(h->c);
+	return tako__h3_read_unstick(h);
+}
+
+static int read_decoder(struct tako__h3 *h, const char *p, size_t n)
+{
+	if (!tako__h3_decoder_stream_read(&h->decoder_stream, p, n))
+		return tako__h3_fail(h, NGHTTP3_QPACK_DECODER_STREAM_ERROR, "the decoder stream");
+	return 0;
+}
+
+static int read_bytes(struct tako__h3_uni *u, const char *p, size_t n)
+{
+	if (!n || u->ignored)
+		return 0;
+	switch (u->type) {
+	case TAKO__H3_CONTROL_STREAM:
+		return tako__h3_control_read(u->h, p, n);
+	case TAKO__H3_ENCODER_STREAM:
+		return read_encoder(u->h, p, n);
+	default:
+		return read_decoder(u->h, p, n);
+	}
+}
+
+int tako__h3_uni_data(struct tako__h3_uni *u, const char *p, size_t n, bool fin)
+{
+	const char *end = p + n;
+	int rc = 0;
+
+	tako__quic_consumed(u->h->c, u->id, n);
+	if (!u->has_type && tako__h3_varint_read(&u->v, &p, end, &u->type)) {
+		u->has_type = true;
+		rc = take_type(u);
+	}
+	if (rc == 0 && u->has_type)
+		rc = read_bytes(u, p, (size_t)(end - p));
+	return rc == 0 && fin && is_critical(u) ? lost(u->h) : rc;
+}
+
+int tako__h3_uni_reset(struct tako__h3_uni *u)
+{
+	return is_critical(u) ? lost(u->h) : 0;
+}
