@@ -166,8 +166,9 @@ typedef struct tako_server_config {
 	uint32_t h3_max_control_count;     /* 0: 1000 frames at once that bring nothing (empty DATA,
 					     * unknown ones, PRIORITY_UPDATE, …), and as many in
 					     * 30 seconds */
-	uint32_t alt_svc; /* 0: responses over TLS say "Alt-Svc" where the server also has HTTP/3,
-			    * unless they have that field; TAKO_OFF: they do not */
+	uint32_t alt_svc; /* 0: where the server also has HTTP/3, the first response of each
+			    * connection over TLS says so by "Alt-Svc" (RFC 7838), unless it has
+			    * that field; TAKO_OFF: none does */
 	uint32_t proxy_max_header_bytes; /* 0: 4096 of PROXY header, TLVs included; then the
 					   * connection is closed.  From 232 */
 	uint32_t reserved;

@@ -520,6 +520,9 @@ int tako__conn_become(struct tako__conn *c, const struct tako__proto_ops *proto)
 	c->proto = proto;
 	c->deadline_ns = UINT64_MAX;
 	memset(c->proto_state, 0, sizeof c->proto_state);
+	/* Nobody follows it from clear text (RFC 7838 section 2.1). */
+	if (c->top && !c->listener->transport->dgram && c->worker->srv->alt_svc_n)
+		c->flags |= TAKO__CONN_ALT_SVC;
 	return proto->open(c);
 }
 

@@ -51,6 +51,8 @@ enum {
 #define TAKO__CONN_EARLY 4096u
 /* What opens has its first bytes in hand: its recv follows at once. */
 #define TAKO__CONN_GIVEN 8192u
+/* The peer has not been told yet that there is HTTP/3 as well. */
+#define TAKO__CONN_ALT_SVC 16384u
 
 enum { TAKO__PROTO_STATE_BYTES = 96 };
 

@@ -33,6 +33,8 @@ static inline void init(struct tako__exchange *x, struct tako__conn *c, size_t b
 	x->worker = w;
 	x->conn = c;
 	x->proto = c->proto;
+	if (TAKO__UNLIKELY(c->flags & TAKO__CONN_ALT_SVC))
+		x->flags = TAKO__X_ALT_SVC;
 	x->status = 200;
 	x->res_fields = x->res_first;
 	x->res_field_cap = TAKO__RES_FIELDS_FIRST;
@@ -320,6 +322,20 @@ static TAKO__OUTLINE void refuse_switch(struct tako__exchange *x)
 	x->flags |= TAKO__X_HEAD_ONLY | TAKO__X_LENGTH_SET;
 }
 
+/* Once a connection: its peer remembers it for this origin (RFC 7838 section 3). */
+static TAKO__OUTLINE void tell_alt_svc(struct tako__exchange *x)
+{
+	const struct tako_server *srv = x->worker->srv;
+	const tako_str name = TAKO_STR("Alt-Svc");
+
+	if (!x->conn || !(x->conn->flags & TAKO__CONN_ALT_SVC))
+		return;
+	x->conn->flags &= ~TAKO__CONN_ALT_SVC;
+	/* A response without it is as good; one that has its own knows better. */
+	if (!tako__field_find(x->res_fields, x->res_field_count, name.p, name.n))
+		(void)tako__exchange_add_field(x, name, (tako_str){srv->alt_svc, srv->alt_svc_n});
+}
+
 int tako__exchange_head(struct tako__exchange *x)
 {
 	const struct tako__endpoint *ep = x->ep;
@@ -333,6 +349,8 @@ int tako__exchange_head(struct tako__exchange *x)
 	if (TAKO__UNLIKELY((x->flags & (TAKO__X_SWITCHING | TAKO__X_TAKEN)) == TAKO__X_SWITCHING) &&
 	    x->status / 100 == 2)
 		refuse_switch(x);
+	if (TAKO__UNLIKELY(x->flags & TAKO__X_ALT_SVC))
+		tell_alt_svc(x);
 	if (x->status == 204 || x->status == 304)
 		x->flags |= TAKO__X_NO_BODY;
 	/* No content either, but said by a length (RFC 9110 section 15.3.6). */

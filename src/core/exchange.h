@@ -49,6 +49,7 @@ struct tako__conn;
 #define TAKO__X_TAKEN 0x4000000u       /* its bytes are a stream of their own */
 #define TAKO__X_SWITCHING 0x8000000u   /* an extended CONNECT: success takes it, or is none */
 #define TAKO__X_LASTING 0x20000000u    /* its body is a conversation: silence is no slowness */
+#define TAKO__X_ALT_SVC 0x40000000u    /* its response may have to say that there is HTTP/3 */
 #define TAKO__X_EMPTY_DUE 0x400000u    /* asked for a body that has none: told so when it is safe */
 #define TAKO__X_SHED_DUE 0x10000000u   /* most of its head is not needed any more when it is safe */
 

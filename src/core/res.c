@@ -139,7 +139,7 @@ static bool is_plain(const struct tako__exchange *x, const char *type)
 	const uint32_t special = TAKO__X_GONE | TAKO__X_TIMED_OUT | TAKO__X_ENDED |
 	                         TAKO__X_IN_AFTER | TAKO__X_HEAD_SENT | TAKO__X_HEAD_ONLY |
 	                         TAKO__X_HAS_TYPE | TAKO__X_HAS_DATE | TAKO__X_HAS_SERVER |
-	                         TAKO__X_SWITCHING;
+	                         TAKO__X_SWITCHING | TAKO__X_ALT_SVC;
 
 	return !(x->flags & special) && type && !x->ep->after_count && x->proto->answer;
 }

@@ -237,6 +237,17 @@ static int import_listen(tako_listen_config *out, const struct tako_transport *t
 	return 0;
 }
 
+/* RFC 7838 section 3.  Of more ports than there is room for the first ones are enough. */
+static void add_alt_svc(struct tako_server *srv, const char *protocol, const char *addr)
+{
+	size_t left = sizeof srv->alt_svc - srv->alt_svc_n;
+	int n = snprintf(srv->alt_svc + srv->alt_svc_n, left, "%s%s=\":%s\"; ma=86400",
+	                 srv->alt_svc_n ? ", " : "", protocol, strrchr(addr, ':') + 1);
+
+	if (n > 0 && (size_t)n < left)
+		srv->alt_svc_n += (size_t)n;
+}
+
 int tako_server_listen(tako_server *srv, const tako_transport *t, const char *addr,
                        const tako_listen_config *cfg)
 {
@@ -278,6 +289,8 @@ int tako_server_listen(tako_server *srv, const tako_transport *t, const char *ad
 	a->shared = shared;
 	a->proxy = proxy;
 	srv->addresses[srv->address_count++] = a;
+	if (t->alt_svc && srv->cfg.alt_svc != TAKO_OFF)
+		add_alt_svc(srv, t->alt_svc, a->text);
 	return 0;
 }
 

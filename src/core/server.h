@@ -31,6 +31,7 @@ struct tako__dgram_ops {
 /* How a listener makes connections of what it accepts. */
 struct tako_transport {
 	const char *name;
+	const char *alt_svc; /* the protocol that connections over TLS are told of; NULL: none */
 	const struct tako__dgram_ops *dgram; /* NULL: over streams */
 	/* What a connection begins with, NULL if it is not in this build.  One that needs layers
 	 * pushes them from open, and goes on as another by tako__conn_become(). */
@@ -64,6 +65,8 @@ struct tako_server {
 	unsigned address_count;
 	unsigned worker_count; /* of them set up */
 	char *server_header;
+	char alt_svc[96]; /* "h3=\":443\"; ma=86400" for each port that has it */
+	size_t alt_svc_n;
 	struct tako__log *log;
 	struct tako__offload *offload;
 	struct tako__ip_table *ips;

@@ -16,7 +16,7 @@ static int prepare(void **ret_shared, const struct tako_server *srv, const tako_
 const tako_transport *tako_h3(void)
 {
 	static const tako_transport transport = {
-		.name = "HTTP/3", .prepare = prepare, TAKO__QUIC_TRANSPORT};
+		.name = "HTTP/3", .alt_svc = "h3", .prepare = prepare, TAKO__QUIC_TRANSPORT};
 
 	return &transport;
 }
