@@ -2,7 +2,7 @@
 #
 #   make                      libtako.a, libtako.so and every example, in build/
 #   make run                  build and serve the showcase on http://127.0.0.1:8080 and with TLS
-#                             on https://localhost:8443
+#                             on https://localhost:8443, over TCP and UDP
 #   make check                build and run every test (what CI runs); SAN= for one sanitizer
 #   make unit | integration   only those tests, in the build that CC= and SAN= choose
 #   make hostile              of the latter, with bytes cut up on their way
@@ -255,6 +255,7 @@ $(foreach d,$(EXAMPLE_DIRS),$(eval $(call example_dir,$(d))))
 
 run: $(B)/examples/showcase
 	@exec $(B)/examples/showcase --http 127.0.0.1:8080 $(if $(filter 0,$(TLS)),,--tls 127.0.0.1:8443) \
+		$(if $(filter 0,$(TLS) $(H3)),,--h3 127.0.0.1:8443) \
 		--files examples $(ARGS)
 
 # ---- Tests -------------------------------------------------------------------

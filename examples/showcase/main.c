@@ -21,6 +21,8 @@ enum {
 	EXIT_USAGE = 2,
 };
 
+enum carrier { CLEAR, OVER_TLS, OVER_QUIC };
+
 struct options {
 	const tako_runtime *runtime;
 	uint32_t worker_count;
@@ -29,7 +31,7 @@ struct options {
 	uint32_t send_max_bytes;
 	struct {
 		const char *addr;
-		bool tls;
+		enum carrier carrier;
 	} listen[LISTENERS_MAX];
 	size_t listen_count;
 	const char *cert_file;
@@ -48,6 +50,7 @@ static const char usage_text[] =
 	"  --runtime R   auto takes io_uring where it works, else epoll; or what the\n"
 	"                environment's TAKO_RUNTIME says\n"
 	"  --tls ADDR    the same with TLS; may be repeated\n"
+	"  --h3 ADDR     the same over UDP: HTTP/3; may be repeated\n"
 	"  --cert FILE --key FILE\n"
 	"                PEM; without them a certificate for localhost is made, and kept in\n"
 	"                $XDG_CACHE_HOME/tako or ~/.cache/tako\n"
@@ -55,9 +58,7 @@ static const char usage_text[] =
 	"  --files DIR   served below /files\n"
 	"  --quiet       no access log\n"
 	"  --recv-buffer-bytes N, --recv-buffer-count N, --send-max-bytes N\n"
-	"                how bytes are cut up on their way: answers stay the same\n"
-	"\n"
-	"Not in this build: --h3.\n";
+	"                how bytes are cut up on their way: answers stay the same\n";
 
 static _Noreturn void refuse(const char *option, const char *why)
 {
@@ -88,15 +89,17 @@ static uint32_t positive(const char *option, uint32_t max)
 	refuse(option, why);
 }
 
-static void add_listener(struct options *o, const char *addr, bool tls)
+static void add_listener(struct options *o, const char *addr, enum carrier carrier)
 {
+	static const char *const names[] = {"--http", "--tls", "--h3"};
+
 	if (o->listen_count == LISTENERS_MAX)
-		refuse(tls ? "--tls" : "--http", "too many of them");
+		refuse(names[carrier], "too many of them");
 	o->listen[o->listen_count].addr = addr;
-	o->listen[o->listen_count++].tls = tls;
+	o->listen[o->listen_count++].carrier = carrier;
 }
 
-static void set_option(struct options *o, int which, const char *name)
+static void set_option(struct options *o, int which)
 {
 	switch (which) {
 	case 'r':
@@ -106,10 +109,10 @@ static void set_option(struct options *o, int which, const char *name)
 		o->worker_count = positive("--workers", WORKERS_MAX);
 		break;
 	case 'a':
-		add_listener(o, optarg, false);
+		add_listener(o, optarg, CLEAR);
 		break;
 	case 't':
-		add_listener(o, optarg, true);
+		add_listener(o, optarg, OVER_TLS);
 		break;
 	case 'c':
 		o->cert_file = optarg;
@@ -135,9 +138,9 @@ static void set_option(struct options *o, int which, const char *name)
 	case 'h':
 		fputs(usage_text, stdout);
 		exit(0);
-	case 'x':
-		fprintf(stderr, "showcase: --%s: not in this build\n", name);
-		exit(EXIT_USAGE);
+	case 'u':
+		add_listener(o, optarg, OVER_QUIC);
+		break;
 	default: /* getopt_long has said what is wrong */
 		fputs(usage_text, stderr);
 		exit(EXIT_USAGE);
@@ -159,20 +162,19 @@ static void read_options(struct options *o, int argc, char **argv)
 		{"recv-buffer-bytes", required_argument, NULL, 'b'},
 		{"recv-buffer-count", required_argument, NULL, 'n'},
 		{"send-max-bytes", required_argument, NULL, 's'},
-		{"h3", required_argument, NULL, 'x'},
+		{"h3", required_argument, NULL, 'u'},
 		{NULL, 0, NULL, 0},
 	};
 	int which;
-	int i = 0;
 
-	while ((which = getopt_long(argc, argv, "", known, &i)) != -1)
-		set_option(o, which, known[i].name);
+	while ((which = getopt_long(argc, argv, "", known, NULL)) != -1)
+		set_option(o, which);
 	if (optind < argc)
 		refuse(argv[optind], "not an option");
 	if ((o->cert_file != NULL) != (o->key_file != NULL))
 		refuse(o->cert_file ? "--cert" : "--key", "needs the other one of the two");
 	if (o->listen_count == 0)
-		add_listener(o, "127.0.0.1:8080", false);
+		add_listener(o, "127.0.0.1:8080", CLEAR);
 }
 
 /* A demonstration that benchmarks use takes as many connections as it is allowed to. */
@@ -190,6 +192,7 @@ static void raise_file_limit(void)
  * way to know. */
 static int announce(const tako_server *srv, const struct options *o)
 {
+	static const char *const schemes[] = {"http", "https", "h3"};
 	tako_stats stats = {.size = sizeof stats};
 	char addr[64];
 	int err = tako_server_stats(srv, &stats);
@@ -202,7 +205,7 @@ static int announce(const tako_server *srv, const struct options *o)
 
 		if (rc < 0)
 			return rc;
-		printf("listening on %s://%s\n", o->listen[i].tls ? "https" : "http", addr);
+		printf("listening on %s://%s\n", schemes[o->listen[i].carrier], addr);
 	}
 	fflush(stdout);
 	return 0;
@@ -210,19 +213,19 @@ static int announce(const tako_server *srv, const struct options *o)
 
 static int listen_all(tako_server *srv, const struct options *o)
 {
+	const tako_transport *const transports[] = {tako_http(), tako_tls(), tako_h3()};
 	tako_cert *cert = NULL;
 	int rc = 0;
 
 	for (size_t i = 0; rc == 0 && i < o->listen_count; i++) {
-		if (!o->listen[i].tls) {
-			rc = tako_server_listen(srv, tako_http(), o->listen[i].addr, NULL);
-			continue;
-		}
-		if (!cert)
+		enum carrier carrier = o->listen[i].carrier;
+
+		if (carrier != CLEAR && !cert)
 			rc = certificate_load(&cert, o->cert_file, o->key_file);
 		if (rc == 0)
-			rc = tako_server_listen(srv, tako_tls(), o->listen[i].addr,
-			                        TAKO_LISTEN_CONFIG(.cert = cert));
+			rc = tako_server_listen(
+				srv, transports[carrier], o->listen[i].addr,
+				TAKO_LISTEN_CONFIG(.cert = carrier == CLEAR ? NULL : cert));
 	}
 	/* The listeners have their own references. */
 	tako_cert_free(cert);

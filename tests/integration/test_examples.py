@@ -21,7 +21,7 @@ def test_there_are_examples():
 def test_example(name, tmp_path):
     """On an address of its own: the one that it takes by itself may be somebody's."""
     port = servers.free_port()
-    addr = ("127.0.0.1", port, "tls") if name == "tls" else ("127.0.0.1", port)
+    addr = ("127.0.0.1", port, "tls") if name in ("tls", "h3") else ("127.0.0.1", port)
     argv = [servers.program(f"examples/{name}"), f"127.0.0.1:{port}"]
     if name == "multi_server":
         argv.append(f"127.0.0.1:{servers.free_port()}")
@@ -32,7 +32,7 @@ def test_example(name, tmp_path):
 
 
 @pytest.mark.parametrize("args,word", [
-    (["--h3", "127.0.0.1:0"], "h3"), (["--cert", "x"], "cert"), (["--key", "y"], "key"),
+    (["--cert", "x"], "cert"), (["--key", "y"], "key"),
     (["--runtime", "select"], "runtime"), (["--workers"], "workers"), (["--nonsense"], "nonsense"),
     (["--workers", "x"], "workers"), (["stray"], "stray")])
 def test_showcase_refuses_what_it_cannot_do(args, word):
