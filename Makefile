@@ -123,6 +123,7 @@ obj = $(patsubst %.c,$(B)/obj/%.o,$(1))
 UNIT_PROGS := $(UNIT_SRCS:%.c=$(B)/%)
 # Servers that the integration tests drive, each with knobs that no example has.
 TEST_PROGS := $(PROGRAM_SRCS:%.c=$(B)/%)
+PEER_PROGS := $(if $(shell pkg-config --exists grpc++ && echo yes),$(B)/tests/programs/grpc_client)
 FUZZ_PROGS := $(FUZZ_SRCS:%.c=$(B)/%)
 BENCH_PROGS := $(BENCH_SRCS:%.c=$(B)/%)
 EXAMPLE_PROGS := $(EXAMPLE_SRCS:%.c=$(B)/%) $(EXAMPLE_DIRS:%=$(B)/examples/%)
@@ -148,7 +149,7 @@ say = @$(if $(V),:,printf '  %-7s %s\n' $(1) '$(2)')
 lib: $(B)/libtako.a $(B)/libtako.so $(B)/tako.pc
 examples: $(EXAMPLE_PROGS)
 unit-programs: $(UNIT_PROGS)
-test-programs: $(TEST_PROGS)
+test-programs: $(TEST_PROGS) $(PEER_PROGS)
 bench-programs: $(BENCH_PROGS)
 fuzz-programs: $(FUZZ_PROGS)
 
@@ -233,6 +234,11 @@ $(EXAMPLE_SRCS:%.c=$(B)/%): $(B)/%: $(B)/obj/%.o $(B)/libtako.a
 $(TEST_PROGS): $(B)/%: $(B)/obj/%.o $(B)/libtest.a $(B)/libtako.a
 	$(call say,LD,$@)
 	$(call link)
+
+# A client of somebody else's making, where its library is there: nothing of ours is in it.
+$(PEER_PROGS): $(B)/%: %.cc
+	$(call say,CXX,$<)
+	$(Q)mkdir -p $(@D) && $(CXX) -std=c++17 -O0 $$(pkg-config --cflags grpc++) -o $@ $< $$(pkg-config --libs grpc++)
 
 # examples/<dir>/module.mk may say LIBS := nettle libcjson; what is not C there (a page to embed) is
 # taken for a prerequisite of the objects, beside which its rules may put what they make.

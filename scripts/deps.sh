@@ -40,6 +40,7 @@ check   python3-h2          integration tests: HTTP/2 frame by frame
 check   python3-websockets  integration tests: another WebSocket client
 check   python3-grpcio      integration tests: a gRPC client
 check   python3-protobuf    … and its messages
+check  ?libgrpc++-dev       … and another one
 check  ?nodejs              integration tests: another HTTP/2 client
 check  ?node-ws             integration tests: a WebSocket client
 check   redis-server        integration tests: topics between processes

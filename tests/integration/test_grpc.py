@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
 """gRPC with clients that are not ours: the cases of the gRPC project's interoperability list, over h2c and
 TLS; then what that list leaves out: limits, interceptors, the server's drain."""
+import os
 import queue
 import signal
+import subprocess
 
 import pytest
 
@@ -200,6 +202,17 @@ def test_timeout_on_sleeping_server(ch, log):
     requests.end()
     # Whoever was first, the method was told.
     eventually(lambda: [line.split()[0] for line in log()] == ["cancelled", "over"])
+
+
+def test_list_with_libgrpc(server):
+    """The same cases, by tests/programs/grpc_client.cc."""
+    path = os.path.join(servers.BUILD, "tests/programs/grpc_client")
+    if not os.access(path, os.X_OK):
+        pytest.skip("libgrpc++ is not installed")
+    certificate = [servers.shared_certificate()[0]] if server.scheme == "https" else []
+    r = subprocess.run([path, f"localhost:{server.addr[1]}", *certificate], capture_output=True, text=True,
+                       timeout=60 * PATIENCE, check=False)
+    assert r.stdout == "all good\n" and r.returncode == 0, r.stdout + r.stderr
 
 
 # ---- Late answers -----------------------------------------------------------------------------------------
