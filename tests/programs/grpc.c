@@ -18,7 +18,8 @@
  *   /tako.test.Guarded/Unary                   needs metadata "token: good", by middleware
  *   /said                                      over plain HTTP: what calls have ended how
  *   /health?service=&status=                   sets it, for grpc.health.v1
- *   descriptors=FILE                           the argument: what reflection answers from
+ *   descriptors=FILE                           an argument: what reflection answers from
+ *   origin=URL                                 another: whose pages may call
  */
 #include "program.h"
 
@@ -433,7 +434,7 @@ static void add_guarded(tako_router *router)
 
 /* ---- The server ---------------------------------------------------------------------------------------- */
 
-static const char *const origins[] = {"https://app.example", NULL};
+static const char *origins[] = {"https://app.example", NULL, NULL};
 
 static void add_methods(tako_router *router)
 {
@@ -518,6 +519,8 @@ int main(int argc, char **argv)
 	for (int i = 2; i < argc; i++) {
 		if (strncmp(argv[i], "descriptors=", 12) == 0)
 			descriptors = argv[i] + 12;
+		else if (strncmp(argv[i], "origin=", 7) == 0)
+			origins[1] = argv[i] + 7;
 		else if (!program_set(&cfg, argv[i]))
 			return program_refused(argv[i], TAKO_EINVAL);
 	}

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: MIT
+"""gRPC-Web from a browser: binary and text, over HTTP/1.1 and HTTP/2, from a page of the same host and from
+another's, which has to be allowed."""
+import pytest
+
+import servers
+from test_page import Browser
+from wire import SAN, eventually
+
+pytestmark = pytest.mark.skipif(bool(SAN), reason="the browser is the slow part, and is the same")
+
+#: A client as small as it can be: one message out, frames and trailers in.
+CLIENT = """
+const call = async (url, text, type, metadata = {}) => {
+  const message = new TextEncoder().encode(text);
+  const frame = new Uint8Array(5 + message.length);
+  new DataView(frame.buffer).setUint32(1, message.length);
+  frame.set(message, 5);
+  const isText = type.includes("-text");
+  const response = await fetch(url, {method: "POST", body: isText ? btoa(String.fromCharCode(...frame)) : frame,
+    headers: {"content-type": type, "x-grpc-web": "1", "x-user-agent": "test", ...metadata}});
+  let bytes = new Uint8Array(await response.arrayBuffer());
+  if (isText) {
+    // Each piece has its own padding.
+    const pieces = new TextDecoder().decode(bytes).match(/[^=]+=*/g) || [];
+    bytes = Uint8Array.from(pieces.map((p) => atob(p)).join(""), (c) => c.charCodeAt(0));
+  }
+  const got = {sizes: [], status: response.headers.get("grpc-status"), message: response.headers.get("grpc-message"),
+               echo: response.headers.get("x-grpc-test-echo-initial"), type: response.headers.get("content-type")};
+  for (let at = 0; at < bytes.length;) {
+    const n = new DataView(bytes.buffer, at).getUint32(1);
+    const part = bytes.subarray(at + 5, at + 5 + n);
+    if (bytes[at] & 0x80)
+      for (const line of new TextDecoder().decode(part).trim().split("\\r\\n")) {
+        const [name, value] = line.split(": ");
+        if (name === "grpc-status") got.status = value;
+        if (name === "x-grpc-test-echo-trailing-bin") got.trailing = value;
+      }
+    else
+      got.sizes.push(n);
+    at += 5 + n;
+  }
+  return got;
+};
+"""
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    b = Browser(tmp_path_factory.mktemp("chromium"), "--ignore-certificate-errors")
+    yield b
+    b.close()
+
+
+def visit(browser, server):
+    browser.call("Page.navigate", url=f"{server.scheme}://localhost:{server.addr[1]}/hello")
+    eventually(lambda: browser.evaluate("document.readyState === 'complete' && location.port") == str(server.addr[1]))
+
+
+def evaluate(browser, script):
+    return browser.evaluate("(async () => {%s %s})()" % (CLIENT, script))
+
+
+@pytest.mark.parametrize("transport", ["tcp", "tls"])
+def test_same_host(browser, transport):
+    with servers.launch("grpc", tls=transport == "tls" or servers.OVER_TLS) as s:
+        visit(browser, s)
+        for kind in ("application/grpc-web+proto", "application/grpc-web-text"):
+            got = evaluate(browser, """
+                const S = "/tako.test.Interop/";
+                const echo = {"x-grpc-test-echo-initial": "hi", "x-grpc-test-echo-trailing-bin": "q6ur"};
+                return {large: await call(S + "Unary", "n=314159;squeeze=0", "%(kind)s", echo),
+                        many: await call(S + "Output", "n=31415,9,2653,58979", "%(kind)s"),
+                        none: await call(S + "Unary", "code=5;message=not here", "%(kind)s"),
+                        late: await call(S + "Output", "n=1;code=7", "%(kind)s"),
+                        other: await call(S + "Other", "", "%(kind)s"),
+                        version: performance.getEntriesByType("resource").pop().nextHopProtocol};
+                """ % {"kind": kind})
+            assert got["version"] == ("h2" if s.scheme == "https" else "http/1.1")
+            assert got["large"] == {"sizes": [314159], "status": "0", "message": None, "echo": "hi", "type": kind,
+                                    "trailing": "q6ur"}
+            assert got["many"]["sizes"] == [31415, 9, 2653, 58979] and got["many"]["status"] == "0"
+            assert got["none"]["sizes"] == [] and got["none"]["status"] == "5" and got["none"]["message"] == "not here"
+            assert got["late"]["sizes"] == [1] and got["late"]["status"] == "7"
+            assert got["other"]["status"] == "12"
+
+
+def test_other_hosts(browser):
+    """A browser asks first, and lets its scripts see what they may."""
+    script = """return call("%s/tako.test.Interop/Unary", "n=9;squeeze=0", "application/grpc-web",
+                            {"x-grpc-test-echo-initial": "hi"}).catch((e) => String(e));"""
+    with servers.launch("grpc") as page:
+        allowed = f"origin={page.scheme}://localhost:{page.addr[1]}"
+        with servers.launch("grpc", allowed) as one, servers.launch("grpc") as other:
+            visit(browser, page)
+            got = evaluate(browser, script % f"{one.scheme}://localhost:{one.addr[1]}")
+            assert got == {"sizes": [9], "status": "0", "message": None, "echo": "hi", "type": "application/grpc-web"}
+            got = evaluate(browser, script % f"{other.scheme}://localhost:{other.addr[1]}")
+            assert got.startswith("TypeError")
