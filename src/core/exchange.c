@@ -520,7 +520,8 @@ void tako__exchange_check(struct tako__exchange *x)
 		/* Answered before the body was read: the protocol decides what to do with the
 		 * rest, and comes back here. */
 		if (!(x->flags & TAKO__X_BODY_DROPPED)) {
-			x->flags |= TAKO__X_BODY_DROPPED;
+			/* A pause of somebody who has answered holds nothing back any more. */
+			x->flags = (x->flags | TAKO__X_BODY_DROPPED) & ~TAKO__X_BODY_PAUSED;
 			x->proto->read_more(x);
 		}
 		if (!(x->flags & TAKO__X_BODY_DONE))
