@@ -123,7 +123,10 @@ obj = $(patsubst %.c,$(B)/obj/%.o,$(1))
 UNIT_PROGS := $(UNIT_SRCS:%.c=$(B)/%)
 # Servers that the integration tests drive, each with knobs that no example has.
 TEST_PROGS := $(PROGRAM_SRCS:%.c=$(B)/%)
-PEER_PROGS := $(if $(shell pkg-config --exists grpc++ && echo yes),$(B)/tests/programs/grpc_client)
+# Written against somebody else's library, where that is there.
+WITH_GRPC := $(shell pkg-config --exists grpc++ && echo yes)
+PEER_PROGS := $(if $(WITH_GRPC),$(B)/tests/programs/grpc_client)
+PEER_BENCH := $(if $(WITH_GRPC),$(B)/bench/grpc_cpp)
 FUZZ_PROGS := $(FUZZ_SRCS:%.c=$(B)/%)
 BENCH_PROGS := $(BENCH_SRCS:%.c=$(B)/%)
 EXAMPLE_PROGS := $(EXAMPLE_SRCS:%.c=$(B)/%) $(EXAMPLE_DIRS:%=$(B)/examples/%)
@@ -150,7 +153,7 @@ lib: $(B)/libtako.a $(B)/libtako.so $(B)/tako.pc
 examples: $(EXAMPLE_PROGS)
 unit-programs: $(UNIT_PROGS)
 test-programs: $(TEST_PROGS) $(PEER_PROGS)
-bench-programs: $(BENCH_PROGS)
+bench-programs: $(BENCH_PROGS) $(PEER_BENCH)
 fuzz-programs: $(FUZZ_PROGS)
 
 # Tools and libraries come first, but asking dpkg once per checkout is enough for a plain build.
@@ -235,10 +238,9 @@ $(TEST_PROGS): $(B)/%: $(B)/obj/%.o $(B)/libtest.a $(B)/libtako.a
 	$(call say,LD,$@)
 	$(call link)
 
-# A client of somebody else's making, where its library is there: nothing of ours is in it.
-$(PEER_PROGS): $(B)/%: %.cc
+$(PEER_PROGS) $(PEER_BENCH): $(B)/%: %.cc
 	$(call say,CXX,$<)
-	$(Q)mkdir -p $(@D) && $(CXX) -std=c++17 -O0 $$(pkg-config --cflags grpc++) -o $@ $< $$(pkg-config --libs grpc++)
+	$(Q)mkdir -p $(@D) && $(CXX) -std=c++17 $(if $(filter bench/%,$*),-O2) $$(pkg-config --cflags grpc++) -o $@ $< $$(pkg-config --libs grpc++)
 
 # examples/<dir>/module.mk may say LIBS := nettle libcjson; what is not C there (a page to embed) is
 # taken for a prerequisite of the objects, beside which its rules may put what they make.

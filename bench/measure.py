@@ -227,7 +227,7 @@ class H2load:
     def __init__(self, port, workload, cpu):
         self.argv = ["h2load", *workload.args]
         self.connections = workload.connections
-        self.url = f"{'http' if workload.kind == 'h2' else 'https'}://127.0.0.1:{port}{workload.path}"
+        self.url = f"{'http' if workload.kind in ('h2', 'grpc') else 'https'}://127.0.0.1:{port}{workload.path}"
         self.cpu = cpu
 
     def run(self, requests):

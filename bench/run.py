@@ -32,7 +32,7 @@ class Workload:
                  connections=64, args=(), layout=None, bar=None, beats=(), against=None):
         self.name = name
         self.title = title
-        # plain, close, file, post, idle, ws; or h2load's: h2, tls (requests), tls-new (handshakes), tls-file
+        # plain, close, file, post, idle, ws; or h2load's: h2, grpc, tls (requests), tls-new (handshakes), tls-file
         self.kind = kind
         self.websocket = kind == "ws" or name == "ws-idle"
         self.path = path
@@ -44,7 +44,8 @@ class Workload:
         self.bar = bar              # tako's CPU per request over the ceiling's, at most
         self.beats = beats          # peers that tako must not be above; "*" is all
         self.against = against or {}  # peers, and how much of their CPU per request it may take
-        self.h2load = kind == "h2" or kind.startswith("tls")
+        self.grpc = kind == "grpc"
+        self.h2load = kind in ("h2", "grpc") or kind.startswith("tls")
 
 
 WORKLOADS = [
@@ -75,6 +76,10 @@ WORKLOADS = [
              beats=("h2o", "haproxy")),
     Workload("https", "13 bytes over TLS 1.3, keep-alive, 64 connections", kind="tls", requests=100000,
              warmup=6400, args=["--h1"], bar=1.08, beats=("nginx", "haproxy")),
+    # Over a plain POST of the same bytes.
+    Workload("grpc", "unary gRPC of 16 bytes over h2c, 100 streams on each of 8 connections", kind="grpc",
+             path="/bench.Echo/Unary", requests=400000, warmup=8000, connections=8, args=["-m", "100"],
+             bar=1.25, against={"grpc-cpp": 0.1}),
     # All at once, as h2load connects them.
     Workload("handshake", "full TLS 1.3 handshakes (ECDSA P-256, X25519), a request on each", kind="tls-new",
              requests=2000, warmup=200, connections=2000, args=["--h1"], bar=1.05, against={"nginx": 0.75}),
@@ -99,6 +104,13 @@ WORKLOADS = [
 
 class Bench:
     def __init__(self, opts, tmp):
+        # A message as h2load sends it: prefix and 16 bytes.
+        body = os.path.join(tmp, "message")
+        with open(body, "wb") as f:
+            f.write(b"\0\0\0\0\x10" + b"0123456789abcdef")
+        for w in WORKLOADS:
+            if w.grpc:
+                w.args += ["-d", body, "-H", "content-type: application/grpc", "-H", "te: trailers"]
         self.opts = opts
         self.tmp = tmp
         self.load = os.path.join(opts.build, "bench/load")
@@ -126,6 +138,9 @@ class Bench:
         """A server that answers something else is not compared."""
         if workload.websocket:
             return  # the generator compares every byte
+        if workload.grpc:
+            measure.H2load(port, workload, self.opts.load_cpu).run(1)
+            return
         if workload.kind == "h2":
             measure.H2load.verify(port, workload.path, servers.HELLO)
             return
@@ -247,7 +262,7 @@ def run_workload(bench, workload, contenders):
     rounds = 1 if bench.opts.syscalls or workload.kind == "idle" else bench.opts.rounds
     running = []
     for server in contenders:
-        if workload.websocket and not server.websocket:
+        if (workload.websocket and not server.websocket) or (workload.grpc and not server.grpc):
             continue
         why = server.skip(workload)
         if why is None:
@@ -280,7 +295,7 @@ def latency(result, key):
 
 
 def base_of(results):
-    return next((results[n] for n in ("ceiling", "ceiling-h2", "ceiling-ws", "ceiling-tls") if n in results), None)
+    return next((results[n] for n in ("ceiling", "ceiling-h2", "ceiling-ws", "ceiling-tls", "tako-post") if n in results), None)
 
 
 def ratios(result, base):

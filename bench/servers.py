@@ -24,6 +24,7 @@ class Server:
     program = ""  # looked up in PATH
     counts_body = True  # POST /count answers the number of bytes; else it answers anything
     websocket = False  # it has an echo
+    grpc = False       # … over gRPC
 
     def __init__(self, build, tmp):
         self.build = build
@@ -128,6 +129,32 @@ class CeilingTls(Built):
         return [self.find(), str(port), self.cert, self.key]
 
 
+class TakoPost(Built):
+    """The yardstick of gRPC: the same bytes by a plain POST."""
+    name = "tako-post"
+    program = "bench/grpc"
+    grpc = True
+
+    def skip(self, workload):
+        return None if workload.grpc else ""
+
+    def command(self, workload, port):
+        return ["env", "TAKO_RUNTIME=epoll", self.find(), str(port), "plain"]
+
+
+class GrpcCpp(Built):
+    """libgrpc++, asynchronous, on one thread of its own and those that it has anyway."""
+    name = "grpc-cpp"
+    program = "bench/grpc_cpp"
+    grpc = True
+
+    def skip(self, workload):
+        return None if workload.grpc else ""
+
+    def command(self, workload, port):
+        return [self.find(), str(port)]
+
+
 class CeilingUring(Ceiling):
     """A bare io_uring loop; a ceiling for keep-alive, and what a plain ring costs elsewhere."""
     name = "ceiling-uring"
@@ -142,11 +169,14 @@ class Tako(Built):
     program = "examples/showcase"
     runtime = "epoll"
     websocket = True
+    grpc = True
 
     def command(self, workload, port):
         if workload.websocket:
             return ["env", f"TAKO_RUNTIME={self.runtime}", os.path.join(self.build, "examples/ws"),
                     f"127.0.0.1:{port}"]
+        if workload.grpc:
+            return ["env", f"TAKO_RUNTIME={self.runtime}", os.path.join(self.build, "bench/grpc"), str(port)]
         where = ["--http", f"127.0.0.1:{port}"]
         if is_tls(workload):
             where = ["--tls", f"127.0.0.1:{port}", "--cert", self.cert, "--key", self.key]
@@ -377,8 +407,8 @@ class NodeWs(EchoPeer):
                 os.path.join(os.path.dirname(os.path.abspath(__file__)), "ws.js"), str(port)]
 
 
-ALL = [Ceiling, CeilingFin, CeilingUring, CeilingH2, CeilingWs, CeilingTls, Tako, TakoUring, Nginx, H2o, Haproxy,
-       Lighttpd, Mhd, Lws, NodeWs]
+ALL = [Ceiling, CeilingFin, CeilingUring, CeilingH2, CeilingWs, CeilingTls, TakoPost, Tako, TakoUring, Nginx, H2o, Haproxy,
+       Lighttpd, Mhd, Lws, NodeWs, GrpcCpp]
 
 
 def make_www(tmp):

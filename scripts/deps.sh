@@ -70,6 +70,7 @@ bench   libmicrohttpd-dev   peer
 bench   libwebsockets-dev   peer
 bench  ?nodejs              peer
 bench  ?node-ws             peer
+bench  ?libgrpc++-dev       peer
 bench  ?libnginx-mod-http-echo  nginx reads the body of a POST
 bench  ?linux-perf          CPU profiles
 fuzz    clang               libFuzzer
