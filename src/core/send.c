@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <sys/sendfile.h>
 
+#include "core/base.h"
 #include "core/call.h"
 
 enum {
@@ -18,15 +19,10 @@ enum {
 	TURN_BYTES = 4 << 20, /* what one socket may send before others get their turn */
 };
 
-static ssize_t send_memory(struct tako_sock *s, size_t max, size_t *ret_wanted)
+static int flags_for(const struct tako_sock *s)
 {
-	struct iovec iov[IOV_MAX_COUNT];
-	unsigned count = tako_sock_gather(s, iov, IOV_MAX_COUNT, ret_wanted);
-	struct msghdr msg = {.msg_iov = iov};
 	int flags = MSG_NOSIGNAL | MSG_DONTWAIT;
 
-	count = tako_sock_cut(iov, count, max, ret_wanted);
-	msg.msg_iovlen = count;
 	/* A head and its file share a segment. */
 	if (s->head->next && s->tail->file_fd >= 0)
 		flags |= MSG_MORE;
@@ -34,9 +30,28 @@ static ssize_t send_memory(struct tako_sock *s, size_t max, size_t *ret_wanted)
 	 * what a short connection costs.  close() sends what is held back. */
 	if (s->flags & TAKO_SOCK_LAST)
 		flags |= MSG_MORE;
-	if (count == 1)
-		return tako__call_send(s->fd, iov[0].iov_base, iov[0].iov_len, flags);
-	return sendmsg(s->fd, &msg, flags);
+	return flags;
+}
+
+static TAKO__OUTLINE ssize_t send_several(struct tako_sock *s, size_t max, size_t *ret_wanted)
+{
+	struct iovec iov[IOV_MAX_COUNT];
+	unsigned count = tako_sock_gather(s, iov, IOV_MAX_COUNT, ret_wanted);
+	struct msghdr msg = {.msg_iov = iov};
+
+	msg.msg_iovlen = tako_sock_cut(iov, count, max, ret_wanted);
+	return sendmsg(s->fd, &msg, flags_for(s));
+}
+
+/* One op is what there usually is, and needs no kilobyte of stack. */
+static ssize_t send_memory(struct tako_sock *s, size_t max, size_t *ret_wanted)
+{
+	const struct tako_send *op = s->head;
+
+	if (TAKO__UNLIKELY(op->next != NULL))
+		return send_several(s, max, ret_wanted);
+	*ret_wanted = op->n < max ? (size_t)op->n : max;
+	return tako__call_send(s->fd, op->p, *ret_wanted, flags_for(s));
 }
 
 size_t tako__send_slice(const struct tako_sock *s, size_t max)
