@@ -103,6 +103,8 @@ PROGRAM_SKIP :=
 FUZZ_SKIP :=
 BENCH_SKIP :=
 RENAMED_SRCS :=
+STAND_INS :=
+STAND_IN_PROGS :=
 RENAMED_CFLAGS :=
 RENAMES :=
 include $(wildcard src/transports/*/module.mk src/runtime-*/module.mk)
@@ -111,7 +113,7 @@ LIB_CFLAGS = $(call pkg_cflags,$(LIB_LIBS))
 LIB_SRCS := $(filter-out $(LIB_SKIP),$(sort $(wildcard src/*.c src/*/*.c src/*/*/*.c)))
 UNIT_SRCS := $(filter-out $(UNIT_SKIP),$(sort $(wildcard tests/unit/*_test.c)))
 # Fakes and helpers shared by tests: an archive, so that each test links only what it names.
-SUPPORT_SRCS := $(filter-out $(UNIT_SRCS) $(UNIT_SKIP),$(sort $(wildcard tests/unit/*.c tests/sim/*.c)))
+SUPPORT_SRCS := $(filter-out $(UNIT_SRCS) $(UNIT_SKIP) $(STAND_INS),$(sort $(wildcard tests/unit/*.c tests/sim/*.c)))
 PROGRAM_SRCS := $(filter-out $(PROGRAM_SKIP),$(sort $(wildcard tests/programs/*.c)))
 FUZZ_SRCS := $(filter-out $(FUZZ_SKIP),$(sort $(wildcard tests/fuzz/*.c)))
 BENCH_SRCS := $(filter-out $(BENCH_SKIP),$(sort $(wildcard bench/*.c)))
@@ -130,7 +132,7 @@ PEER_BENCH := $(if $(WITH_GRPC),$(B)/bench/grpc_cpp)
 FUZZ_PROGS := $(FUZZ_SRCS:%.c=$(B)/%)
 BENCH_PROGS := $(BENCH_SRCS:%.c=$(B)/%)
 EXAMPLE_PROGS := $(EXAMPLE_SRCS:%.c=$(B)/%) $(EXAMPLE_DIRS:%=$(B)/examples/%)
-ALL_SRCS := $(LIB_SRCS) $(EXAMPLE_SRCS) $(EXAMPLE_DIR_SRCS) $(UNIT_SRCS) $(SUPPORT_SRCS) \
+ALL_SRCS := $(STAND_INS) $(LIB_SRCS) $(EXAMPLE_SRCS) $(EXAMPLE_DIR_SRCS) $(UNIT_SRCS) $(SUPPORT_SRCS) \
 	$(PROGRAM_SRCS) $(FUZZ_SRCS) $(BENCH_SRCS)
 OBJS := $(call obj,$(ALL_SRCS))
 
@@ -209,7 +211,7 @@ $(B)/tako.pc: src/tako.pc.in $(B)/.flags include/tako/base.h FORCE
 	@$(settle)
 
 # One program from one file, or from all files of one directory; $(1) holds its own libraries.
-link = $(Q)mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o %.a,$^) \
+link = $(Q)mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) \
 	$(call pkg_libs,$(1) $(LIB_LIBS)) $(2)
 
 $(B)/libtest.a: $(call obj,$(SUPPORT_SRCS)) $(B)/.sources
@@ -219,6 +221,8 @@ $(UNIT_PROGS): $(B)/%: $(B)/obj/%.o $(B)/libtest.a $(B)/libtako.a
 	$(call say,LD,$@)
 	$(call link,-lcmocka)
 $(B)/obj/tests/%.o: private EXTRA = -Itests
+# What stands in for a part of the library is linked by name, lest another test get it in that part's place.
+$(STAND_IN_PROGS:%.c=$(B)/%): $(call obj,$(STAND_INS))
 
 $(FUZZ_PROGS): $(B)/%: $(B)/obj/%.o $(B)/libtako.a
 	$(call say,LD,$@)
