@@ -367,10 +367,15 @@ static int make_conn(struct tako__quic *q, const struct tako__quic_birth *b, con
 	ngtcp2_settings settings;
 
 	fill_settings(&settings, qw, b);
-	if (fill_params(&params, qw, b, scid) < 0 ||
-	    ngtcp2_conn_server_new(&q->conn, &b->hd->scid, scid, &path, b->hd->version,
-	                           &tako__quic_callbacks, &settings, &params, &q->heap.mem, q) != 0)
+	if (fill_params(&params, qw, b, scid) < 0)
 		return TAKO_ENOMEM;
+	if (ngtcp2_conn_server_new(&q->conn, &b->hd->scid, scid, &path, b->hd->version,
+	                           &tako__quic_callbacks, &settings, &params, &q->heap.mem,
+	                           q) != 0) {
+		/* It leaves behind where one was. */
+		q->conn = NULL;
+		return TAKO_ENOMEM;
+	}
 	return 0;
 }
 
