@@ -281,7 +281,7 @@ unit: unit-programs
 	@SAN='$(SAN)' scripts/run-unit.sh $(UNIT_PROGS)
 
 # What a build without a feature leaves out, for tests/integration/conftest.py.
-lacks := $(strip $(if $(filter 0,$(TLS)),tls) $(if $(filter 0,$(WS)),ws) $(if $(filter 0,$(REDIS)),redis) $(if $(filter 0,$(GRPC)),grpc))
+lacks := $(strip $(if $(filter 0,$(TLS)),tls) $(if $(filter 0,$(H3) $(TLS)),h3) $(if $(filter 0,$(WS)),ws) $(if $(filter 0,$(REDIS)),redis) $(if $(filter 0,$(GRPC)),grpc))
 
 # PYTEST_ARGS="tests/integration/test_x.py -k name" for some of them.
 integration: all test-programs

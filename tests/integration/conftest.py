@@ -7,12 +7,13 @@ import pytest
 
 import servers
 
-# What a test needs that a build may lack (make TLS=0 WS=0 REDIS=0 GRPC=0), by its file and name.
+# What a test needs that a build may lack (make TLS=0 H3=0 WS=0 REDIS=0 GRPC=0), by its file and name.
 NEEDS = {
     "tls": r"test_tls.*::|\[tls\b",
     "ws": r"test_ws_.*::|::test_.*websockets|test_card\[(chat|ticks)\]",
     "redis": r"test_redis\.",
     "grpc": r"test_grpc.*::",
+    "h3": r"test_h3\.|test_quic\.",
 }
 LACKS = os.environ.get("TAKO_LACKS", "").split()
 
