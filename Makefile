@@ -126,7 +126,7 @@ UNIT_PROGS := $(UNIT_SRCS:%.c=$(B)/%)
 # Servers that the integration tests drive, each with knobs that no example has.
 TEST_PROGS := $(PROGRAM_SRCS:%.c=$(B)/%)
 # Written against somebody else's library, where that is there.
-WITH_GRPC := $(shell pkg-config --exists grpc++ && echo yes)
+WITH_GRPC := $(shell pkg-config --exists grpc++ 2>/dev/null && echo yes)
 PEER_PROGS := $(if $(WITH_GRPC),$(B)/tests/programs/grpc_client)
 PEER_BENCH := $(if $(WITH_GRPC),$(B)/bench/grpc_cpp)
 FUZZ_PROGS := $(FUZZ_SRCS:%.c=$(B)/%)

@@ -520,8 +520,10 @@ void tako__exchange_check(struct tako__exchange *x)
 		/* Answered before the body was read: the protocol decides what to do with the
 		 * rest, and comes back here. */
 		if (!(x->flags & TAKO__X_BODY_DROPPED)) {
-			/* A pause of somebody who has answered holds nothing back any more. */
-			x->flags = (x->flags | TAKO__X_BODY_DROPPED) & ~TAKO__X_BODY_PAUSED;
+			/* A pause of somebody who has answered holds nothing back any more, and a
+			 * conversation that is over is a body like any other. */
+			x->flags = (x->flags | TAKO__X_BODY_DROPPED) &
+			           ~(TAKO__X_BODY_PAUSED | TAKO__X_LASTING);
 			x->proto->read_more(x);
 		}
 		if (!(x->flags & TAKO__X_BODY_DONE))

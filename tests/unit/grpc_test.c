@@ -89,10 +89,12 @@ static int start(uint32_t drain_ms)
 
 	tako_grpc_method(router, "/s/m", TAKO_GRPC_UNARY, &cfg, &seen);
 	tako_grpc_method(router, "/s/both", TAKO_GRPC_BIDI, &cfg, &seen);
+	tako_grpc_method(router, "/s/feed", TAKO_GRPC_SERVER_STREAM, &cfg, &seen);
 	cfg.max_timeout_ms = 50;
 	tako_grpc_method(router, "/s/short", TAKO_GRPC_BIDI, &cfg, &seen);
-	return grpc_rig_start_router(
-		&rig, router, TAKO_SERVER_CONFIG(.worker_count = 1, .drain_timeout_ms = drain_ms));
+	return grpc_rig_start_router(&rig, router,
+	                             TAKO_SERVER_CONFIG(.worker_count = 1, .body_timeout_ms = 200,
+	                                                .drain_timeout_ms = drain_ms));
 }
 
 static int set_up(void **state)
@@ -206,6 +208,32 @@ static void finished_from_outside(void **state)
 	grpc_rig_end(&rig);
 	until(&seen.closes, 1);
 	assert_int_equal(seen.cancels, 0);
+}
+
+/* Nothing comes that could have it looked at; its connection is the next one's. */
+static void finished_behind_a_whole_request(void **state)
+{
+	(void)state;
+	for (unsigned i = 1; i <= 2; i++) {
+		grpc_rig_send(&rig, "/s/feed", NULL, "\0\0\0\0\2hi", 7);
+		until(&seen.messages, i);
+		grpc_rig_turns(&rig, 3);
+		assert_true(tako_grpc_send(seen.call, TAKO_STR("one")) >= 0);
+		assert_int_equal(tako_grpc_finish(seen.call, TAKO_GRPC_ABORTED, "enough"), 0);
+		assert_int_equal(grpc_rig_reply(&rig), TAKO_GRPC_ABORTED);
+		assert_int_equal(rig.count, 1);
+		until(&seen.closes, i);
+	}
+}
+
+/* A conversation may be silent; what is left of it when it is over may not. */
+static void silent_behind_its_end(void **state)
+{
+	(void)state;
+	open_stream("/s/both", NULL);
+	assert_int_equal(tako_grpc_finish(seen.call, TAKO_GRPC_ABORTED, "enough"), 0);
+	assert_int_equal(grpc_rig_reply(&rig), TAKO_GRPC_ABORTED);
+	until(&seen.closes, 1);
 }
 
 static void ends_with_the_client(void **state)
@@ -398,6 +426,8 @@ int main(void)
 		TEST(returned),
 		TEST(deferred),
 		TEST(finished_from_outside),
+		TEST(finished_behind_a_whole_request),
+		TEST(silent_behind_its_end),
 		TEST(ends_with_the_client),
 		TEST(deadline),
 		TEST(deadline_of_a_stream),

@@ -332,8 +332,9 @@ int tako__grpc_end(tako_grpc *call, int status, tako_str message)
 		rc = tako__grpc_only(x, status, message, call->details, call->type);
 	if (rc < 0)
 		tako__exchange_stop(x, rc);
-	tako__grpc_over(call, status);
 	leave(x, was);
+	/* Whether it runs is now as it was: from elsewhere the timer gives the reference back. */
+	tako__grpc_over(call, status);
 	return rc;
 }
 

@@ -60,7 +60,9 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
 			begin_head(h, s, true);
 		return 0;
 	}
-	if (TAKO__UNLIKELY(h->stream_count >= h->c->worker->srv->cfg.h2_max_concurrent_streams))
+	/* Nor while too many whose time has passed are still worked on, whoever chose that time. */
+	if (TAKO__UNLIKELY(h->stream_count >= h->c->worker->srv->cfg.h2_max_concurrent_streams ||
+	                   h->reset_count > h->c->worker->srv->cfg.h2_max_pending_reset_count))
 		return refuse_stream(h, frame->hd.stream_id);
 	s = tako__h2_stream_new(h, frame->hd.stream_id);
 	/* RST_STREAM with INTERNAL_ERROR. */

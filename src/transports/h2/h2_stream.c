@@ -140,10 +140,11 @@ static void keep_closed(struct tako__h2_stream *s, bool reset)
 	tako__list_remove(&s->link);
 	tako__list_push_back(&h->closed, &s->link);
 	s->flags |= TAKO__H2S_KEPT;
-	if (!reset)
+	/* Its time has passed, by the peer's deadline or ours: as good as given up. */
+	if (!reset && !(s->x->flags & TAKO__X_TIMED_OUT))
 		return;
 	s->flags |= TAKO__H2S_COUNTED;
-	if (++h->reset_count > config(s)->h2_max_pending_reset_count)
+	if (++h->reset_count > config(s)->h2_max_pending_reset_count && reset)
 		h->why = "too many requests were reset while they were answered";
 }
 

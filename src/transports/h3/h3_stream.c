@@ -446,7 +446,7 @@ void tako__h3_stream_check(struct tako__h3_stream *s, uint64_t now_ns)
 			tako__exchange_break(x, 0, TAKO_ETIMEDOUT);
 		return;
 	}
-	if (!x || (x->flags & (TAKO__X_BODY_DONE | TAKO__X_TAKEN)) ||
+	if (!x || (x->flags & (TAKO__X_BODY_DONE | TAKO__X_TAKEN | TAKO__X_LASTING)) ||
 	    (s->flags & TAKO__H3S_RECEIVED) || !tako__h3_body_taken(s) || !body_too_slow(s, now_ns))
 		return;
 	time_out(s);

@@ -291,11 +291,12 @@ static void proxy_tick(struct tako__conn *c)
 		refuse(c);
 }
 
-/* One that has said nothing is idle; one whose header is coming has a request behind it. */
+/* One that has said nothing is idle; one whose header is coming, or has come and was not looked at yet, has
+ * a request behind it. */
 static void proxy_drain(struct tako__conn *c)
 {
 	c->flags |= TAKO__CONN_DRAINING;
-	if (!start_of(c)->n)
+	if (!start_of(c)->n && !c->sock.loop->rt->waiting(&c->sock))
 		tako__conn_finish(c, false);
 }
 
