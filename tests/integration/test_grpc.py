@@ -4,10 +4,12 @@ TLS; then what that list leaves out: limits, interceptors, the server's drain.""
 import os
 import queue
 import signal
+import struct
 import subprocess
 
 import pytest
 
+import h2wire
 import servers
 from wire import PATIENCE, Wire, eventually
 
@@ -381,3 +383,21 @@ def test_drain_cancels_at_last():
         requests.end()
         s.wait()
         s.assert_clean()
+
+
+def test_deadlines_are_no_way_past_the_limits():
+    """A call whose time has passed may still be worked on; of such there are no more than of those that were reset."""
+    message = f"defer={3000 * PATIENCE}".encode()
+    fields = [("content-type", "application/grpc"), ("te", "trailers"), ("grpc-timeout", "1m")]
+
+    def ask(c, stream):
+        c.ask(stream, S + "Unary", *fields, method="POST", body=b"\0" + struct.pack(">I", len(message)) + message)
+        return c.response(stream)
+
+    with servers.launch("grpc", "h2_max_pending_reset_count=3", "worker_count=1", tls=False) as s, h2wire.H2(s.addr) as c:
+        for stream in (1, 3, 5, 7):
+            assert ask(c, stream).get("grpc-status") == str(Code.DEADLINE_EXCEEDED.value[0])
+        assert ask(c, 9).reset == h2wire.REFUSED_STREAM
+        # The connection is as good as before, and serves on when they are done.
+        streams = iter(range(11, 100001, 2))
+        eventually(lambda: ask(c, next(streams)).reset is None, timeout=TIMEOUT, every=0.2)
