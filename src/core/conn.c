@@ -261,8 +261,12 @@ void tako__conn_written(struct tako__conn *c)
 {
 	bool nested = c->flags & TAKO__CONN_ENTERED;
 
-	if (c->flags & TAKO__CONN_CLOSING)
+	if (TAKO__UNLIKELY(c->flags & (TAKO__CONN_CLOSING | TAKO__CONN_CARRIED))) {
+		/* A carried one may be inside its library now, and is looked at afterwards. */
+		if (!(c->flags & TAKO__CONN_CLOSING))
+			tako__conn_touch(c);
 		return;
+	}
 	c->progress_ns = tako__now_ns(c->worker);
 	count_sent(c);
 	if (tako__conn_unsent(c) == 0)
@@ -509,6 +513,7 @@ struct tako__conn *tako__conn_carry(struct tako__listener *ls, struct tako_loop 
 	struct tako__conn *c = conn_enter(ls, from, from_len);
 
 	if (c) {
+		c->flags |= TAKO__CONN_CARRIED;
 		c->sock.loop = carrier;
 		c->sock.fd = ls->sock.fd;
 	}

@@ -53,6 +53,8 @@ enum {
 #define TAKO__CONN_GIVEN 8192u
 /* The peer has not been told yet that there is HTTP/3 as well. */
 #define TAKO__CONN_ALT_SVC 16384u
+/* Its transport carries it by itself: nothing is sent on its sock. */
+#define TAKO__CONN_CARRIED 32768u
 
 enum { TAKO__PROTO_STATE_BYTES = 96 };
 

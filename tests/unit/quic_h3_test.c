@@ -11,13 +11,15 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <nghttp3/nghttp3.h>
 
 #include "unit/failalloc.h"
 #include "unit/quic_rig.h"
 
-enum { BODY_BYTES = 60000, ASKED_MAX = 64, SEEDS = 5 };
+enum { BODY_BYTES = 60000, FILE_BYTES = 10000, ASKED_MAX = 64, SEEDS = 5 };
 
 struct asked {
 	int64_t id;
@@ -37,6 +39,7 @@ static unsigned asked_count;
 static nghttp3_conn *h3;
 static int client_error;
 static bool has_goaway;
+static int lent; /* bodies that the server has not given back */
 
 /* ---- Server -------------------------------------------------------------------------------- */
 
@@ -46,10 +49,29 @@ static int small(tako_req *req, tako_res *res, void *arg)
 	return tako_res_text(res, 200, "small");
 }
 
+static void given_back(void *arg)
+{
+	(void)arg;
+	lent--;
+}
+
 static int large(tako_req *req, tako_res *res, void *arg)
 {
 	(void)req, (void)arg;
-	return tako_res_send_ref(res, 200, "text/plain", (tako_str){body, sizeof body}, NULL, NULL);
+	lent++;
+	return tako_res_send_ref(res, 200, "text/plain", (tako_str){body, sizeof body}, given_back,
+	                         NULL);
+}
+
+/* Read by pieces, the last of which ends inside of a packet that is being written. */
+static int file(tako_req *req, tako_res *res, void *arg)
+{
+	int fd = memfd_create("body", MFD_CLOEXEC);
+
+	(void)req, (void)arg;
+	if (fd < 0 || write(fd, body, FILE_BYTES) != FILE_BYTES)
+		return TAKO_ESYS;
+	return tako_res_send_fd(res, fd, 0, FILE_BYTES);
 }
 
 static int echo_body(tako_req *req, tako_res *res, tako_str data, bool end, void *arg)
@@ -94,6 +116,7 @@ static void start(const tako_server_config *cfg)
 
 	tako_get(r, "/small", small, NULL);
 	tako_get(r, "/large", large, NULL);
+	tako_get(r, "/file", file, NULL);
 	tako_post(r, "/echo", echo, NULL);
 	tako_get(r, "/fail", fail_late, NULL);
 	tako_get(r, "/late", late, NULL);
@@ -294,7 +317,7 @@ static int tear_down(void **state)
 	quic_rig_stop();
 	nghttp3_conn_del(h3);
 	h3 = NULL;
-	return failalloc_live() || failalloc_wrong();
+	return lent || failalloc_live() || failalloc_wrong();
 }
 
 static void check(const struct asked *a, int status, size_t n, uint64_t sum)
@@ -312,17 +335,20 @@ static void talk(struct quic_client *c)
 		(void)ask(c, "GET", "/large", NULL, 0);
 		(void)ask(c, "POST", "/echo", body, BODY_BYTES);
 		(void)ask(c, "GET", "/fail", NULL, 0);
+		(void)ask(c, "GET", "/file", NULL, 0);
 	}
 	assert_true(quic_rig_until(all_closed, c, 120 * QUIC_RIG_SECOND));
 	assert_false(c->closed);
 	assert_int_equal(client_error, 0);
-	for (unsigned i = 0; i < asked_count; i += 4) {
+	for (unsigned i = 0; i < asked_count; i += 5) {
 		check(&asked[i], 200, 5, sum_of("small", 5));
 		check(&asked[i + 1], 200, BODY_BYTES, sum_of(body, BODY_BYTES));
 		check(&asked[i + 2], 200, BODY_BYTES, sum_of(body, BODY_BYTES));
 		/* What a handler broke off does not look complete. */
 		assert_false(asked[i + 3].complete);
 		assert_int_equal(asked[i + 3].code, NGHTTP3_H3_INTERNAL_ERROR);
+		check(&asked[i + 4], 200, FILE_BYTES, sum_of(body, FILE_BYTES));
+		assert_int_equal(asked[i + 4].code, 0);
 	}
 }
 

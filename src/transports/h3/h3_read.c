@@ -81,8 +81,11 @@ void tako__h3_read_free(struct tako__h3_stream *s)
 	if (s->section)
 		section_put(s->h, s->section);
 	s->section = NULL;
-	while ((b = tako__h3_stash_pop(&s->raw)))
+	/* Nobody else gives back the room that they have in the connection's window. */
+	while ((b = tako__h3_stash_pop(&s->raw))) {
+		tako__quic_forgotten(s->h->c, b->n - b->from);
 		tako__h3_stash_free(b);
+	}
 }
 
 int tako__h3_read_abandon(struct tako__h3_stream *s)

@@ -104,7 +104,8 @@ static int fill_decoder(struct tako__h3 *h)
 	nghttp3_buf buf;
 	uint8_t *to;
 
-	if (h->decoder_out.id < 0 || h->spoiled)
+	/* What the peer does not take stays with the decoder, which has a limit. */
+	if (h->decoder_out.id < 0 || h->spoiled || h->decoder_out.blocked)
 		return 0;
 	n = nghttp3_qpack_decoder_get_decoder_streamlen(h->decoder);
 	if (!n)
@@ -124,7 +125,8 @@ static int fill_decoder(struct tako__h3 *h)
 
 static bool offer(struct tako__h3_stream *s, struct tako__quic_piece *piece)
 {
-	bool ended = s->flags & TAKO__H3S_ENDED;
+	/* The end is said once, whatever came of it in between. */
+	bool ended = (s->flags & (TAKO__H3S_ENDED | TAKO__H3S_FINAL)) == TAKO__H3S_ENDED;
 	uint64_t n;
 
 	while (tako__h3_queue_is_file(&s->out)) {

@@ -77,6 +77,7 @@ struct tako__quic_worker {
 	struct tako__timer tomb_timer;
 	unsigned tomb_count;
 	unsigned stateless_left; /* in this second */
+	unsigned shaking;        /* handshakes that are not through */
 	uint64_t stateless_ns;   /* which began then */
 	bool draining;
 };

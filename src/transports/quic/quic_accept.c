@@ -8,7 +8,11 @@
 
 #include "core/random.h"
 
-enum { RESET_BYTES_MAX = 43, RESET_BYTES_MIN = 21 }; /* RFC 9000 section 10.3 */
+enum {
+	RESET_BYTES_MAX = 43, /* RFC 9000 section 10.3 */
+	RESET_BYTES_MIN = 21,
+	SHAKING_MAX = 256, /* handshakes of a worker; who comes then has to prove its address */
+};
 
 /* Who would answer everybody could be made to do nothing else, or to hit somebody with it. */
 static bool may_answer(struct tako__quic_worker *qw)
@@ -139,7 +143,8 @@ static void admit(struct tako__quic_worker *qw, const struct tako__quic_arrival 
 		refuse(qw, a, hd, NGTCP2_INVALID_TOKEN);
 		return;
 	case TAKO__QUIC_UNPROVEN:
-		if (qw->worker->srv->cfg.h3_retry) {
+		/* Addresses that are made up would have all the places there are. */
+		if (qw->worker->srv->cfg.h3_retry || qw->shaking >= SHAKING_MAX) {
 			retry(qw, a, hd);
 			return;
 		}

@@ -61,6 +61,7 @@ static int on_handshake_completed(ngtcp2_conn *conn, void *arg)
 
 	(void)conn;
 	q->flags |= TAKO__QUIC_SHAKEN;
+	q->qw->shaking--;
 	tako__tls_ready(&q->tls);
 	give_token(q);
 	if (open_app(q) != 0)

@@ -183,8 +183,10 @@ static void say_goodbye(struct tako__quic *q)
 
 static void count_failure(struct tako__quic *q)
 {
-	if (!(q->flags & TAKO__QUIC_SHAKEN))
-		tako__add(&q->qw->worker->stats.tls_failures, 1);
+	if (q->flags & TAKO__QUIC_SHAKEN)
+		return;
+	q->qw->shaking--;
+	tako__add(&q->qw->worker->stats.tls_failures, 1);
 }
 
 void tako__quic_fini(struct tako__conn *c)
@@ -285,6 +287,9 @@ void tako__quic_tick(struct tako__conn *c)
 		return;
 	if (q->app && q->app->tick)
 		q->app->tick(c);
+	/* What was asked for within a look waits for the next one, for which there may be no other reason. */
+	if (!tako__quic_ended(q) && q->app && q->app->look)
+		q->app->look(c);
 	if (!tako__quic_ended(q))
 		tako__quic_write(q);
 }
@@ -434,6 +439,7 @@ struct tako__quic *tako__quic_new(struct tako__quic_worker *qw, const struct tak
 		return give_up(q);
 	memcpy(q->c->proto_state, &q, sizeof(void *));
 	tako__list_push_back(&qw->live, &q->link);
+	qw->shaking++;
 	tako__quic_tls_init(q);
 	return q;
 }

@@ -70,7 +70,8 @@ static void on_mail(struct tako__mail *m)
 
 	pthread_mutex_lock(&box->lock);
 	all = take_all(box);
-	qw = box->worker ? box->ls->state : NULL;
+	/* Once the socket is closed nothing can be answered. */
+	qw = box->worker && !(box->ls->sock.flags & TAKO_SOCK_CLOSING) ? box->ls->state : NULL;
 	box->posted = false;
 	pthread_mutex_unlock(&box->lock);
 	deliver(all, qw);
