@@ -112,9 +112,10 @@ def test_head_is_get_without_body(wire, path, fields):
     plain = tuple(f for f in fields if not f.startswith("Range"))
     got = wire.get(f"/files/{path}", *plain)
     assert head.body == b"" and head.status == got.status == 200
-    drop = ("Date",)
-    assert [f for f in head.fields if f[0] not in drop] == \
-        [f for f in got.fields if f[0] not in drop]
+    # Later versions have their names in lower case.
+    drop = ("date",)
+    assert [f for f in head.fields if f[0].lower() not in drop] == \
+        [f for f in got.fields if f[0].lower() not in drop]
     assert int(head.get("Content-Length")) == len(got.body)
 
 

@@ -10,7 +10,7 @@
 
 #include "core/server.h"
 
-struct quic_echo quic_echo;
+_Thread_local struct quic_echo quic_echo;
 
 struct chunk {
 	struct chunk *next;

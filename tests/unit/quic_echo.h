@@ -38,7 +38,8 @@ struct quic_echo {
 	bool fail_open;
 };
 
-extern struct quic_echo quic_echo;
+/* Of this thread: a test with several workers looks at none. */
+extern _Thread_local struct quic_echo quic_echo;
 extern const struct tako__quic_app quic_echo_app;
 
 /* It with ALPN "echo", and as "h3", so that a client that knows no other comes so far. */
