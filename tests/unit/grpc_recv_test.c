@@ -267,7 +267,7 @@ static void text_bodies(void **state)
 		grpc_rig_open(&rig, "/s/m", TEXT);
 		grpc_rig_chunk(&rig, "AAAAAAJoaQ==", cut);
 		grpc_rig_turns(&rig, 1);
-		grpc_rig_chunk(&rig, "AAAAAAJoaQ==" + cut, 12 - cut);
+		grpc_rig_chunk(&rig, &"AAAAAAJoaQ=="[cut], 12 - cut);
 		grpc_rig_end(&rig);
 		(void)grpc_rig_reply(&rig);
 		assert_int_equal(rig.http, 200);

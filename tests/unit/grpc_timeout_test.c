@@ -68,8 +68,7 @@ static void no_durations(void **state)
 		"1SS",
 		"1mS",
 		"1,S",
-		"\xff"
-		"1S",
+		"\3771S",
 		"1S1",
 		"1e3m",
 		"99999999999999999999S",
