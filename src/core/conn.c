@@ -12,6 +12,7 @@
 
 #include "core/proxied.h"
 #include "core/server.h"
+#include "core/slow.h"
 #include "core/spool.h"
 #include "core/worker.h"
 
@@ -419,10 +420,7 @@ bool tako__conn_too_slow(struct tako__conn *c, uint64_t now_ns)
 		c->progress_ns = now_ns;
 	}
 	return now_ns - c->progress_ns >= tako__ms_ns(cfg->write_timeout_ms) ||
-	       (cfg->min_rate_bytes != TAKO_OFF &&
-	        now_ns - c->stall_ns > tako__ms_ns(cfg->min_rate_grace_ms) &&
-	        tako__per_second(sent - c->stall_bytes, now_ns - c->stall_ns) <
-	                cfg->min_rate_bytes);
+	       tako__below_rate(cfg, sent - c->stall_bytes, now_ns - c->stall_ns);
 }
 
 /* ---- Beginning -------------------------------------------------------------------------- */

@@ -6,6 +6,7 @@
 #include "transports/h1/h1.h"
 
 #include "core/server.h"
+#include "core/slow.h"
 #include "core/worker.h"
 
 enum {
@@ -381,12 +382,9 @@ static bool check_write(struct tako__conn *c, uint64_t now)
 static bool body_too_slow(const struct tako__conn *c, const struct tako__h1 *h, uint64_t now)
 {
 	const tako_server_config *cfg = &c->worker->srv->cfg;
-	uint64_t elapsed = now - h->body_ns;
 
-	if (now - h->since_ns >= tako__ms_ns(cfg->body_timeout_ms))
-		return true;
-	return cfg->min_rate_bytes != TAKO_OFF && elapsed > tako__ms_ns(cfg->min_rate_grace_ms) &&
-	       tako__per_second(h->x->received_bytes, elapsed) < cfg->min_rate_bytes;
+	return now - h->since_ns >= tako__ms_ns(cfg->body_timeout_ms) ||
+	       tako__below_rate(cfg, h->x->received_bytes, now - h->body_ns);
 }
 
 /* The kernel may still hold megabytes of our last answer: a peer that is taking them is not

@@ -11,6 +11,7 @@
 
 #include "core/conn.h"
 #include "core/exchange.h"
+#include "core/slow.h"
 #include "core/worker.h"
 #include "transports/h2/h2_head.h"
 #include "transports/h2/h2_limits.h"
@@ -84,7 +85,7 @@ struct tako__h2_trailers {
 #define TAKO__H2S_HAS_LENGTH 0x200u
 #define TAKO__H2S_FINAL 0x400u /* END_STREAM is on its way */
 #define TAKO__H2S_INLINE 0x800u
-#define TAKO__H2S_BLOCKED 0x1000u   /* by the peer's window, since blocked_ns */
+#define TAKO__H2S_BLOCKED 0x1000u   /* by the peer's window, see stall */
 #define TAKO__H2S_KEPT 0x2000u      /* CLOSED, and on the list of those */
 #define TAKO__H2S_COUNTED 0x4000u   /* in the connection's reset_count */
 #define TAKO__H2S_INFORMED 0x8000u  /* an interim response is on its way */
@@ -114,11 +115,8 @@ struct tako__h2_stream {
 	struct tako_send *tail;
 	uint64_t queued_bytes;
 	uint64_t sent_bytes;
-	uint64_t out_at; /* of the connection's output: behind what was sent last */
-	uint64_t blocked_ns;
-	uint64_t blocked_bytes; /* sent_bytes then */
-	uint64_t progress_ns;
-	uint64_t progress_bytes;
+	uint64_t out_at;          /* of the connection's output: behind what was sent last */
+	struct tako__stall stall; /* while BLOCKED, of sent_bytes */
 	struct tako__h2_trailers *trailers;
 	struct tako_send inline_op;
 	char inline_data[TAKO__H2_INLINE_BYTES];

@@ -37,12 +37,9 @@ static void time_out(struct tako__h2_stream *s)
 static bool body_too_slow(const struct tako__h2_stream *s, uint64_t now_ns)
 {
 	const tako_server_config *cfg = config(s);
-	uint64_t elapsed = now_ns - s->body_ns;
 
-	if (now_ns - s->since_ns >= tako__ms_ns(cfg->body_timeout_ms))
-		return true;
-	return cfg->min_rate_bytes != TAKO_OFF && elapsed > tako__ms_ns(cfg->min_rate_grace_ms) &&
-	       tako__per_second(s->received_bytes, elapsed) < cfg->min_rate_bytes;
+	return now_ns - s->since_ns >= tako__ms_ns(cfg->body_timeout_ms) ||
+	       tako__below_rate(cfg, s->received_bytes, now_ns - s->body_ns);
 }
 
 /* The peer's window, not the others' turn, keeps our bytes here.  As long as those that filled it have
@@ -57,32 +54,18 @@ static bool is_blocked(const struct tako__h2_stream *s)
 	        tako__h2_window(s->h) <= 0);
 }
 
-/* A window that opens by a byte at a time holds memory as one that does not open. */
 static bool write_too_slow(struct tako__h2_stream *s, uint64_t now_ns)
 {
-	const tako_server_config *cfg = config(s);
-	uint64_t elapsed;
-
 	if (!is_blocked(s)) {
 		s->flags &= ~TAKO__H2S_BLOCKED;
 		return false;
 	}
 	if (!(s->flags & TAKO__H2S_BLOCKED)) {
 		s->flags |= TAKO__H2S_BLOCKED;
-		s->blocked_ns = now_ns;
-		s->blocked_bytes = s->sent_bytes;
-		s->progress_bytes = s->sent_bytes;
-		s->progress_ns = now_ns;
+		tako__stall_begin(&s->stall, s->sent_bytes, now_ns);
 		return false;
 	}
-	if (s->sent_bytes != s->progress_bytes) {
-		s->progress_bytes = s->sent_bytes;
-		s->progress_ns = now_ns;
-	}
-	elapsed = now_ns - s->blocked_ns;
-	return now_ns - s->progress_ns >= tako__ms_ns(cfg->write_timeout_ms) ||
-	       (cfg->min_rate_bytes != TAKO_OFF && elapsed > tako__ms_ns(cfg->min_rate_grace_ms) &&
-	        tako__per_second(s->sent_bytes - s->blocked_bytes, elapsed) < cfg->min_rate_bytes);
+	return tako__stall_too_long(&s->stall, config(s), s->sent_bytes, now_ns);
 }
 
 void tako__h2_stream_check(struct tako__h2_stream *s, uint64_t now_ns)

@@ -14,6 +14,7 @@
 #include "core/conn.h"
 #include "core/exchange.h"
 #include "core/server.h"
+#include "core/slow.h"
 #include "core/worker.h"
 #include "transports/h2/h2_head.h"
 #include "transports/h2/h2_limits.h"
@@ -106,7 +107,7 @@ struct tako__h3_section {
 #define TAKO__H3S_SHRUNK 0x100u
 #define TAKO__H3S_HAS_LENGTH 0x200u
 #define TAKO__H3S_BLOCKED 0x400u /* by the peer's window */
-#define TAKO__H3S_STALLED 0x800u /* … or the connection's, since stall_ns */
+#define TAKO__H3S_STALLED 0x800u /* … or the connection's, see stall */
 #define TAKO__H3S_COLD 0x1000u   /* waits for a disk */
 #define TAKO__H3S_STUCK 0x2000u  /* its field section waits for the table */
 #define TAKO__H3S_RESET 0x4000u  /* by the peer, either half */
@@ -145,10 +146,7 @@ struct tako__h3_stream {
 
 	/* What is sent. */
 	uint64_t sent_bytes;
-	uint64_t stall_ns;
-	uint64_t stall_bytes;
-	uint64_t progress_ns;
-	uint64_t progress_bytes;
+	struct tako__stall stall; /* while STALLED, of sent_bytes */
 	struct tako__h3_queue out;
 };
 

@@ -382,12 +382,9 @@ static void time_out(struct tako__h3_stream *s)
 static bool body_too_slow(const struct tako__h3_stream *s, uint64_t now_ns)
 {
 	const tako_server_config *cfg = tako__h3_config(s->h);
-	uint64_t elapsed = now_ns - s->body_ns;
 
-	if (now_ns - s->since_ns >= tako__ms_ns(cfg->body_timeout_ms))
-		return true;
-	return cfg->min_rate_bytes != TAKO_OFF && elapsed > tako__ms_ns(cfg->min_rate_grace_ms) &&
-	       tako__per_second(s->received_bytes, elapsed) < cfg->min_rate_bytes;
+	return now_ns - s->since_ns >= tako__ms_ns(cfg->body_timeout_ms) ||
+	       tako__below_rate(cfg, s->received_bytes, now_ns - s->body_ns);
 }
 
 /* The peer's windows, not the others' turn, keep our bytes here. */
@@ -398,32 +395,18 @@ static bool is_stalled(const struct tako__h3_stream *s)
 	return (s->flags & TAKO__H3S_BLOCKED) || s->h->wrote_bytes == s->h->ticked_bytes;
 }
 
-/* A window that opens by a byte at a time holds memory as one that does not open. */
 static bool write_too_slow(struct tako__h3_stream *s, uint64_t now_ns)
 {
-	const tako_server_config *cfg = tako__h3_config(s->h);
-	uint64_t elapsed;
-
 	if (!is_stalled(s)) {
 		s->flags &= ~TAKO__H3S_STALLED;
 		return false;
 	}
 	if (!(s->flags & TAKO__H3S_STALLED)) {
 		s->flags |= TAKO__H3S_STALLED;
-		s->stall_ns = now_ns;
-		s->stall_bytes = s->sent_bytes;
-		s->progress_bytes = s->sent_bytes;
-		s->progress_ns = now_ns;
+		tako__stall_begin(&s->stall, s->sent_bytes, now_ns);
 		return false;
 	}
-	if (s->sent_bytes != s->progress_bytes) {
-		s->progress_bytes = s->sent_bytes;
-		s->progress_ns = now_ns;
-	}
-	elapsed = now_ns - s->stall_ns;
-	return now_ns - s->progress_ns >= tako__ms_ns(cfg->write_timeout_ms) ||
-	       (cfg->min_rate_bytes != TAKO_OFF && elapsed > tako__ms_ns(cfg->min_rate_grace_ms) &&
-	        tako__per_second(s->sent_bytes - s->stall_bytes, elapsed) < cfg->min_rate_bytes);
+	return tako__stall_too_long(&s->stall, tako__h3_config(s->h), s->sent_bytes, now_ns);
 }
 
 /* Of the head, or what there is of it. */
