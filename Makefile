@@ -312,7 +312,7 @@ fuzz:
 	@$(MAKE) --no-print-directory FUZZ=1 SAN= LTO= run-fuzz
 fuzz-smoke:
 	@$(FUZZ_DEPS)
-	@$(MAKE) --no-print-directory FUZZ=1 SAN= LTO= FUZZ_SECONDS=3 run-fuzz
+	@TAKO_FUZZ_SEED=1 $(MAKE) --no-print-directory FUZZ=1 SAN= LTO= FUZZ_SECONDS=3 run-fuzz
 run-fuzz: fuzz-programs
 	@SAN=address scripts/run-fuzz.sh $(FUZZ_SECONDS) $(FUZZ_PROGS)
 

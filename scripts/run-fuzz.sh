@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # run-fuzz.sh SECONDS PROGRAM...: first the inputs that once failed, then SECONDS of fuzzing each,
 # one target per CPU.  What it finds is written beside the program, never into the tree: a
-# new failure goes into tests/fuzz/regression/<name>/ by hand, with its fix.
+# new failure goes into tests/fuzz/regression/<name>/ by hand, with its fix.  TAKO_FUZZ_SEED makes it
+# try the same inputs each time, so that a change is not blamed for what chance found.
 set -u
 cd "$(dirname "$0")/.." || exit
 . scripts/san-env.sh
@@ -20,7 +21,8 @@ one() {
     [[ -d tests/fuzz/regression/$name ]] && mapfile -t old < <(find "tests/fuzz/regression/$name" -type f)
     {
         if ((${#old[@]})); then "$prog" -timeout=10 -rss_limit_mb=2048 "${old[@]}"; fi &&
-            timeout -k 5 $((seconds * 2 + 60)) "$prog" -max_total_time="$seconds" -timeout=10 \
+            timeout -k 5 $((seconds * 2 + 60)) "$prog" -seed="${TAKO_FUZZ_SEED:-0}" \
+                -max_total_time="$seconds" -timeout=10 \
                 -rss_limit_mb=2048 -print_final_stats=1 -artifact_prefix="$dir/" \
                 "$dir/corpus" "${seeds[@]}"
     } </dev/null >"$logs/$name" 2>&1

@@ -262,6 +262,30 @@ static void test_limit(void **state)
 	}
 }
 
+/* Too long, and wrong just behind that: refused for what comes first, whole or byte by byte. */
+static void test_limit_before_nonsense(void **state)
+{
+	struct tako__ws_deflate_params params = usual();
+
+	(void)state;
+	memset(text, 'b', sizeof(text));
+	for (size_t piece = 1; piece < 5000; piece += 4998) {
+		struct tako__ws_deflate d;
+
+		tako__ws_deflate_init(&d, &pool, &params);
+		assert_int_equal(pack(&d, text, 60000), 0);
+		/* A block of the reserved type. */
+		out_basket.bytes[out_basket.n++] = 6;
+		assert_int_equal(unpack(&d, out_basket.bytes, out_basket.n, piece, 59999),
+		                 TAKO_ETOOBIG);
+		tako__ws_deflate_fini(&d);
+		tako__ws_deflate_init(&d, &pool, &params);
+		assert_int_equal(unpack(&d, out_basket.bytes, out_basket.n, piece, 60000),
+		                 TAKO_EPROTO);
+		tako__ws_deflate_fini(&d);
+	}
+}
+
 /* 60 MB out of 60 KB: it ends at the limit, and nobody was asked for room beyond it. */
 static void test_bomb(void **state)
 {
@@ -473,6 +497,7 @@ int main(void)
 		WITH(test_every_agreement),
 		WITH(test_every_cut),
 		WITH(test_limit),
+		WITH(test_limit_before_nonsense),
 		WITH(test_bomb),
 		WITH(test_wrong),
 		WITH(test_cut),

@@ -146,7 +146,9 @@ static int judge(z_stream *z, int rc)
 	return rc == Z_MEM_ERROR ? TAKO_ENOMEM : TAKO_EPROTO;
 }
 
-/* Full, and there may be more: room for one byte that nobody wants, to see whether it comes. */
+/* Full, and there may be more: room for one byte that nobody wants, to see whether it comes.  If it
+ * does it came before whatever is wrong behind it, and is what the message is refused for however it
+ * was cut. */
 static int inflate_beyond(z_stream *z)
 {
 	unsigned char beyond;
@@ -154,8 +156,8 @@ static int inflate_beyond(z_stream *z)
 
 	z->next_out = &beyond;
 	z->avail_out = 1;
-	rc = judge(z, inflate(z, Z_SYNC_FLUSH));
-	return rc == 0 && !z->avail_out ? TAKO_ETOOBIG : rc;
+	rc = inflate(z, Z_SYNC_FLUSH);
+	return z->avail_out ? judge(z, rc) : TAKO_ETOOBIG;
 }
 
 /* One call of inflate(), within what the message may still become. */
