@@ -224,10 +224,10 @@ class Load:
 class H2load:
     """nghttp2's generator: one thread, any number of streams on each connection."""
 
-    def __init__(self, port, workload, cpu):
+    def __init__(self, port, workload, cpu, tls):
         self.argv = ["h2load", *workload.args]
         self.connections = workload.connections
-        self.url = f"{'http' if workload.kind in ('h2', 'grpc') else 'https'}://127.0.0.1:{port}{workload.path}"
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{port}{workload.path}"
         self.cpu = cpu
 
     def run(self, requests):

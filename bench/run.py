@@ -32,7 +32,8 @@ class Workload:
                  connections=64, args=(), layout=None, bar=None, beats=(), against=None):
         self.name = name
         self.title = title
-        # plain, close, file, post, idle, ws; or h2load's: h2, grpc, tls (requests), tls-new (handshakes), tls-file
+        # plain, close, file, post, idle, ws; or h2load's: h2, grpc, tls (requests), tls-h2, tls-new (handshakes),
+        # tls-file
         self.kind = kind
         self.websocket = kind == "ws" or name == "ws-idle"
         self.path = path
@@ -76,6 +77,9 @@ WORKLOADS = [
              beats=("h2o", "haproxy")),
     Workload("https", "13 bytes over TLS 1.3, keep-alive, 64 connections", kind="tls", requests=100000,
              warmup=6400, args=["--h1"], bar=1.08, beats=("nginx", "haproxy")),
+    # Over h2c: what encrypting costs.
+    Workload("h2", "13 bytes over HTTP/2 in TLS 1.3, 100 streams on each of 8 connections", kind="tls-h2",
+             requests=800000, warmup=8000, connections=8, args=["-m", "100"], bar=1.12),
     # Over a plain POST of the same bytes.
     Workload("grpc", "unary gRPC of 16 bytes over h2c, 100 streams on each of 8 connections", kind="grpc",
              path="/bench.Echo/Unary", requests=400000, warmup=8000, connections=8, args=["-m", "100"],
@@ -139,9 +143,9 @@ class Bench:
         if workload.websocket:
             return  # the generator compares every byte
         if workload.grpc:
-            measure.H2load(port, workload, self.opts.load_cpu).run(1)
+            measure.H2load(port, workload, self.opts.load_cpu, False).run(1)
             return
-        if workload.kind == "h2":
+        if workload.h2load and not server.over_tls(workload):
             measure.H2load.verify(port, workload.path, servers.HELLO)
             return
         if workload.h2load:
@@ -176,7 +180,7 @@ class Bench:
         port = measure.free_port()
         process = self.start(server, workload, port)
         if workload.h2load:
-            return self.h2_sample(process, workload, port, cpu)
+            return self.h2_sample(process, workload, port, cpu, server.over_tls(workload))
         try:
             before_memory = process.memory_bytes()
             program = self.load_ws if workload.websocket else self.load
@@ -193,11 +197,11 @@ class Bench:
         finally:
             process.stop()
 
-    def h2_sample(self, process, workload, port, cpu):
+    def h2_sample(self, process, workload, port, cpu, tls):
         """Its generator has no signal for the end of its preparations, so a short run is the warm-up and
         connecting is counted, once in many thousand requests."""
         try:
-            load = measure.H2load(port, workload, cpu)
+            load = measure.H2load(port, workload, cpu, tls)
             load.run(workload.warmup)
             before = process.cpu_ns()
             sample = load.run(self.opts.requests or workload.requests)
@@ -295,7 +299,7 @@ def latency(result, key):
 
 
 def base_of(results):
-    return next((results[n] for n in ("ceiling", "ceiling-h2", "ceiling-ws", "ceiling-tls", "tako-post") if n in results), None)
+    return next((results[n] for n in ("ceiling", "ceiling-h2", "ceiling-ws", "ceiling-tls", "tako-post", "tako-h2c") if n in results), None)
 
 
 def ratios(result, base):

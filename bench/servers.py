@@ -40,8 +40,11 @@ class Server:
     def missing(self):
         return None if self.find() else f"{self.program} is not installed"
 
+    def over_tls(self, workload):
+        return is_tls(workload)
+
     def skip(self, workload):
-        return None
+        return "is compared over h2c" if workload.kind == "tls-h2" else None
 
     def write(self, name, text):
         path = os.path.join(self.tmp, name)
@@ -171,6 +174,9 @@ class Tako(Built):
     websocket = True
     grpc = True
 
+    def skip(self, workload):
+        return None
+
     def command(self, workload, port):
         if workload.websocket:
             return ["env", f"TAKO_RUNTIME={self.runtime}", os.path.join(self.build, "examples/ws"),
@@ -178,10 +184,21 @@ class Tako(Built):
         if workload.grpc:
             return ["env", f"TAKO_RUNTIME={self.runtime}", os.path.join(self.build, "bench/grpc"), str(port)]
         where = ["--http", f"127.0.0.1:{port}"]
-        if is_tls(workload):
+        if self.over_tls(workload):
             where = ["--tls", f"127.0.0.1:{port}", "--cert", self.cert, "--key", self.key]
         return [self.find(), "--runtime", self.runtime, *where,
                 "--workers", "1", "--quiet", "--files", os.path.join(self.www, "files")]
+
+
+class TakoH2c(Tako):
+    """The yardstick of HTTP/2 in TLS: the same without."""
+    name = "tako-h2c"
+
+    def over_tls(self, workload):
+        return False
+
+    def skip(self, workload):
+        return None if workload.kind == "tls-h2" else ""
 
 
 class TakoUring(Tako):
@@ -299,7 +316,7 @@ class Haproxy(Server):
     program = "haproxy"
 
     def skip(self, workload):
-        return "is not a file server" if workload.kind in ("file", "tls-file") else None
+        return "is not a file server" if workload.kind in ("file", "tls-file") else super().skip(workload)
 
     def command(self, workload, port):
         # The body is waited for in the request's buffer, so that one must hold it.
@@ -407,7 +424,7 @@ class NodeWs(EchoPeer):
                 os.path.join(os.path.dirname(os.path.abspath(__file__)), "ws.js"), str(port)]
 
 
-ALL = [Ceiling, CeilingFin, CeilingUring, CeilingH2, CeilingWs, CeilingTls, TakoPost, Tako, TakoUring, Nginx, H2o, Haproxy,
+ALL = [Ceiling, CeilingFin, CeilingUring, CeilingH2, CeilingWs, CeilingTls, TakoPost, TakoH2c, Tako, TakoUring, Nginx, H2o, Haproxy,
        Lighttpd, Mhd, Lws, NodeWs, GrpcCpp]
 
 
