@@ -230,7 +230,10 @@ stop() {
 trap 'stop; exit 130' INT TERM
 trap stop EXIT
 
-if [[ ${DEPS-} != no ]]; then scripts/deps.sh check || exit; fi
+if [[ ${DEPS-} != no ]]; then
+    scripts/deps.sh check || exit
+    scripts/npm.sh "$build/npm"
+fi
 
 if [[ -n ${SAN-} ]]; then
     if programs "$SAN"; then

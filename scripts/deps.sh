@@ -42,6 +42,7 @@ check   python3-grpcio      integration tests: a gRPC client
 check   python3-protobuf    … and its messages
 check  ?libgrpc++-dev       … and another one
 check  ?nodejs              integration tests: another HTTP/2 client
+check  ?npm                 … and what scripts/npm.sh installs: another gRPC client
 check  ?node-ws             integration tests: a WebSocket client
 check   redis-server        integration tests: topics between processes
 check   openssl             integration tests: certificates, and a TLS client that is not ours
@@ -179,6 +180,8 @@ done
 update || say "the package lists could not all be refreshed"
 available=()
 for p in "${missing_optional[@]}"; do
+    # A Node that is not Debian's brings its own, and Debian's would not go with it.
+    [[ $p == npm ]] && command -v npm >/dev/null && continue
     apt-cache show "$p" >/dev/null 2>&1 && available+=("$p")
 done
 log=$(mktemp)

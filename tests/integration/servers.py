@@ -21,6 +21,7 @@ from wire import PATIENCE, SAN, Wire
 BUILD = os.environ.get(
     "TAKO_BUILD",
     os.path.join(os.path.dirname(__file__), "..", "..", "build"))
+ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 #: What a server that is told nothing may run on: the whole suite runs on either.
 RUNTIMES = [os.environ["TAKO_RUNTIME"]] if os.environ.get("TAKO_RUNTIME") else ["io_uring", "epoll"]
 #: The programs of launch() and the showcase over TLS instead of plain TCP: TAKO_TEST_OVER=tls.
@@ -86,6 +87,15 @@ def shared_certificate():
         _folder = tempfile.TemporaryDirectory()
         certificate(_folder.name)
     return os.path.join(_folder.name, "own.pem"), os.path.join(_folder.name, "own.key")
+
+
+def node_modules(name):
+    """Where scripts/npm.sh has put that package, for NODE_PATH; None: it has not."""
+    for folder in (BUILD, os.path.dirname(BUILD)):
+        modules = os.path.join(folder, "npm", "node_modules")
+        if os.path.isdir(os.path.join(modules, name)):
+            return modules
+    return None
 
 
 def program(name):

@@ -1,8 +1,32 @@
 # SPDX-License-Identifier: MIT
 """gRPC with clients that are not ours: the cases of the gRPC project's interoperability list, over h2c and
-TLS; then what that list leaves out: limits, interceptors, the server's drain."""
+TLS; then what that list leaves out: limits, interceptors, the server's drain.
+
+Which case runs with which client (over HTTP/3, which none of them speaks, tests/unit/h3_grpc_test.c does):
+
+    case                          grpcio   libgrpc++   grpc-js   gRPC-Web in Chromium
+    empty_unary                     x          x          x        x
+    large_unary                     x          x          x        x
+    client_compressed_unary         x          x          x        no: it has no grpc-encoding
+    server_compressed_unary         x          x          x        no: as above
+    client_streaming                x          x          x        no: its requests are one message
+    server_streaming                x          x          x        x
+    ping_pong                       x          x          x        no: one message
+    empty_stream                    x          x          x        no: one message
+    custom_metadata                 x          x          x        x
+    status_code_and_message         x          x          x        x
+    special_status_message          x          x          x        x
+    unimplemented_method            x          x          x        x
+    unimplemented_service           x          x          x        x
+    cancel_after_begin              x          x          x        x, of a unary call
+    cancel_after_first_response     x          x          x        x, of a server's stream
+    timeout_on_sleeping_server      x          x          x        x, of a unary call
+
+grpcio: below; libgrpc++ and grpc-js: tests/programs/grpc_client.cc and .js; Chromium: test_grpc_web.py.
+"""
 import os
 import queue
+import shutil
 import signal
 import struct
 import subprocess
@@ -215,6 +239,18 @@ def test_list_with_libgrpc(server):
     r = subprocess.run([path, f"localhost:{server.addr[1]}", *certificate], capture_output=True, text=True,
                        timeout=60 * PATIENCE, check=False)
     assert r.stdout == "all good\n" and r.returncode == 0, r.stdout + r.stderr
+
+
+def test_list_with_grpc_js(server):
+    """The same cases, by tests/programs/grpc_client.js."""
+    modules = servers.node_modules("@grpc/grpc-js")
+    if not modules or not shutil.which("node"):
+        pytest.skip("@grpc/grpc-js is not installed: scripts/npm.sh does that")
+    certificate = [servers.shared_certificate()[0]] if server.scheme == "https" else []
+    r = subprocess.run(["node", os.path.join(servers.ROOT, "tests/programs/grpc_client.js"),
+                        f"localhost:{server.addr[1]}", *certificate], env={**os.environ, "NODE_PATH": modules},
+                       capture_output=True, text=True, timeout=60 * PATIENCE, check=False)
+    assert r.stdout == "16 good\n" and r.returncode == 0, r.stdout + r.stderr
 
 
 # ---- Late answers -----------------------------------------------------------------------------------------

@@ -1,24 +1,32 @@
 # SPDX-License-Identifier: MIT
 """gRPC-Web from a browser: binary and text, over HTTP/1.1 and HTTP/2, from a page of the same host and from
 another's, which has to be allowed."""
+import json
+from urllib.parse import unquote
+
 import pytest
 
 import servers
 from test_page import Browser
-from wire import SAN, eventually
+from wire import SAN, Wire, eventually
 
 pytestmark = pytest.mark.skipif(bool(SAN), reason="the browser is the slow part, and is the same")
 
 #: A client as small as it can be: one message out, frames and trailers in.
 CLIENT = """
-const call = async (url, text, type, metadata = {}) => {
+const call = async (url, text, type, metadata = {}, ends = {}) => {
   const message = new TextEncoder().encode(text);
   const frame = new Uint8Array(5 + message.length);
   new DataView(frame.buffer).setUint32(1, message.length);
   frame.set(message, 5);
   const isText = type.includes("-text");
-  const response = await fetch(url, {method: "POST", body: isText ? btoa(String.fromCharCode(...frame)) : frame,
+  const response = await fetch(url, {method: "POST", signal: ends.signal, body: isText ? btoa(String.fromCharCode(...frame)) : frame,
     headers: {"content-type": type, "x-grpc-web": "1", "x-user-agent": "test", ...metadata}});
+  if (ends.atFirst) {
+    const first = await response.body.getReader().read();
+    ends.atFirst();
+    return first.value.length;
+  }
   let bytes = new Uint8Array(await response.arrayBuffer());
   if (isText) {
     // Each piece has its own padding.
@@ -83,6 +91,48 @@ def test_same_host(browser, transport):
             assert got["none"]["sizes"] == [] and got["none"]["status"] == "5" and got["none"]["message"] == "not here"
             assert got["late"]["sizes"] == [1] and got["late"]["status"] == "7"
             assert got["other"]["status"] == "12"
+
+
+def said(server, path="/said"):
+    with Wire(server.addr) as w:
+        return w.get(path, "Connection: close").body.decode().splitlines()
+
+
+@pytest.mark.parametrize("transport", ["tcp", "tls"])
+def test_list(browser, transport):
+    """Of the interoperability list, what the test above has not."""
+    special = "\t\ntest with whitespace\r\nand Unicode BMP ☺ and non-BMP 😈\t\n"
+    with servers.launch("grpc", tls=transport == "tls" or servers.OVER_TLS) as s:
+        visit(browser, s)
+        for kind in ("application/grpc-web+proto", "application/grpc-web-text"):
+            got = evaluate(browser, """
+                const S = "/tako.test.Interop/";
+                return {empty: await call(S + "Empty", "", "%(kind)s"),
+                        special: await call(S + "Unary", %(special)s, "%(kind)s"),
+                        service: await call("/tako.test.Other/Unary", "", "%(kind)s"),
+                        timeout: await call(S + "Unary", "n=1;sleep=500", "%(kind)s", {"grpc-timeout": "100m"})};
+                """ % {"kind": kind, "special": json.dumps("code=2;message=" + special)})
+            assert got["empty"]["sizes"] == [0] and got["empty"]["status"] == "0"
+            assert got["special"]["status"] == "2"
+            assert unquote(got["special"]["message"]) == special
+            assert got["service"]["status"] == "12"
+            assert got["timeout"]["status"] == "4" and got["timeout"]["sizes"] == []
+            # The one that was given up is over when its method has let go.
+            eventually(lambda: any(line.startswith("over") and "DEADLINE" in line for line in said(s)))
+            said(s, "/forget")
+            got = evaluate(browser, """
+                const S = "/tako.test.Interop/", begun = new AbortController(), first = new AbortController();
+                const given_up = call(S + "Unary", "n=1;sleep=500", "%(kind)s", {}, {signal: begun.signal});
+                begun.abort();
+                const told = await given_up.catch((e) => e.name);
+                return [told, await call(S + "Flood", "n=100000000", "%(kind)s", {},
+                                         {signal: first.signal, atFirst: () => first.abort()})];
+                """ % {"kind": kind})
+            assert got[0] == "AbortError" and got[1] >= 69
+            # The first may have been cancelled before anything was sent.
+            eventually(lambda: {"cancelled /tako.test.Interop/Flood CANCELLED", "over /tako.test.Interop/Flood CANCELLED"}
+                       <= set(said(s)))
+            assert all(line.endswith("CANCELLED") for line in said(s))
 
 
 def test_other_hosts(browser):

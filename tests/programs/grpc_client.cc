@@ -162,19 +162,26 @@ bool is(const Result &r, grpc::StatusCode code, const std::vector<size_t> &sizes
 
 void unaries(grpc::GenericStub &stub)
 {
-	Options gzip;
 	Result r = run(stub, "Empty", {""});
 
 	must(is(r, grpc::OK, {0}), "empty_unary", r);
 	r = run(stub, "Unary", {with_payload("n=314159;squeeze=0", 271828)});
 	must(is(r, grpc::OK, {314159}), "large_unary", r);
-	gzip.compression = GRPC_COMPRESS_GZIP;
-	r = run(stub, "Unary", {with_payload("n=314159;compressed=1", 271828)}, gzip);
-	must(is(r, grpc::OK, {314159}), "client_compressed_unary", r);
+	for (auto algorithm : {GRPC_COMPRESS_GZIP, GRPC_COMPRESS_DEFLATE}) {
+		Options o;
+
+		o.compression = algorithm;
+		r = run(stub, "Unary", {with_payload("n=314159;compressed=1", 271828)}, o);
+		must(is(r, grpc::OK, {314159}), "client_compressed_unary", r);
+	}
 	r = run(stub, "Unary", {with_payload("n=1;compressed=1", 271828)});
 	must(is(r, grpc::INVALID_ARGUMENT, {}), "client_compressed_unary: without", r);
-	r = run(stub, "Unary", {"n=314159;squeeze=1"});
-	must(is(r, grpc::OK, {314159}), "server_compressed_unary", r);
+	r = run(stub, "Unary", {with_payload("n=314159;compressed=0", 271828)});
+	must(is(r, grpc::OK, {314159}), "client_compressed_unary: not asked for", r);
+	for (const char *squeeze : {"n=314159;squeeze=1", "n=314159;squeeze=0"}) {
+		r = run(stub, "Unary", {squeeze});
+		must(is(r, grpc::OK, {314159}), "server_compressed_unary", r);
+	}
 }
 
 void streams(grpc::GenericStub &stub)
