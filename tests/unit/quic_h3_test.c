@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include <nghttp3/nghttp3.h>
+#include <tako/grpc.h>
 
 #include "unit/failalloc.h"
 #include "unit/quic_rig.h"
@@ -24,6 +25,7 @@ enum { BODY_BYTES = 60000, FILE_BYTES = 10000, ASKED_MAX = 64, SEEDS = 5 };
 struct asked {
 	int64_t id;
 	int status;
+	int grpc_status; /* of its trailers; -1: they have none */
 	size_t body_n;
 	uint64_t body_sum;
 	const char *up;
@@ -110,10 +112,38 @@ static int late(tako_req *req, tako_res *res, void *arg)
 	return tako_res_after(res, 500, answer_late, NULL);
 }
 
+#ifdef TAKO__WITH_GRPC
+static char call_body[BODY_BYTES]; /* messages, with their prefixes */
+
+static int echo_each(tako_grpc *call, tako_str msg, void *arg)
+{
+	int64_t rc = tako_grpc_send(call, msg);
+
+	(void)arg;
+	return rc < 0 ? (int)rc : 0;
+}
+
+/* As many as fit, of 1,000 bytes. */
+static size_t make_calls(void)
+{
+	size_t n = 0;
+
+	for (; n + 1005 <= sizeof call_body; n += 1005) {
+		memcpy(call_body + n, "\0\0\0\x03\xe8", 5);
+		memcpy(call_body + n + 5, body, 1000);
+	}
+	return n;
+}
+#endif
+
 static void start(const tako_server_config *cfg)
 {
 	tako_router *r = tako_router_new();
 
+#ifdef TAKO__WITH_GRPC
+	tako_grpc_method(r, "/s/each", TAKO_GRPC_BIDI, TAKO_GRPC_CONFIG(.on_message = echo_each),
+	                 NULL);
+#endif
 	tako_get(r, "/small", small, NULL);
 	tako_get(r, "/large", large, NULL);
 	tako_get(r, "/file", file, NULL);
@@ -145,6 +175,18 @@ static int on_data(nghttp3_conn *conn, int64_t id, const uint8_t *p, size_t n, v
 	for (size_t i = 0; i < n; i++)
 		a->body_sum = a->body_sum * 31 + p[i];
 	a->body_n += n;
+	return 0;
+}
+
+static int on_trailer(nghttp3_conn *conn, int64_t id, int32_t token, nghttp3_rcbuf *name,
+                      nghttp3_rcbuf *value, uint8_t flags, void *arg, void *stream)
+{
+	nghttp3_vec n = nghttp3_rcbuf_get_buf(name);
+
+	(void)conn, (void)id, (void)token, (void)flags, (void)arg;
+	if (n.len == 11 && memcmp(n.base, "grpc-status", 11) == 0)
+		((struct asked *)stream)->grpc_status = atoi(
+			(char *)nghttp3_rcbuf_get_buf(value).base);
 	return 0;
 }
 
@@ -245,6 +287,7 @@ static struct quic_client *connect_it(void)
 	                                           .wrote = wrote,
 	                                           .blocked = is_blocked};
 	const nghttp3_callbacks cb = {.recv_header = on_header,
+	                              .recv_trailer = on_trailer,
 	                              .recv_data = on_data,
 	                              .end_stream = on_end,
 	                              .shutdown = on_goaway};
@@ -275,12 +318,14 @@ static struct asked *ask(struct quic_client *c, const char *method, const char *
 			strlen(value), NGHTTP3_NV_FLAG_NONE                                        \
 	}
 	const nghttp3_data_reader reader = {.read_data = read_up};
-	const nghttp3_nv nva[] = {NV(":method", method), NV(":scheme", "https"), NV(":path", path),
-	                          NV(":authority", "localhost"), NV("cookie", "a=b")};
+	const nghttp3_nv nva[] = {NV(":method", method), NV(":scheme", "https"),
+	                          NV(":path", path),     NV(":authority", "localhost"),
+	                          NV("cookie", "a=b"),   NV("content-type", "application/grpc")};
 	struct asked *a = &asked[asked_count++];
 
 	a->id = quic_client_open(c, false);
 	assert_true(a->id >= 0);
+	a->grpc_status = -1;
 	a->up = up;
 	a->up_left = up_n;
 	assert_int_equal(nghttp3_conn_submit_request(h3, a->id, nva, sizeof nva / sizeof nva[0],
@@ -359,6 +404,41 @@ static void test_requests(void **state)
 	talk(connect_it());
 }
 
+#ifdef TAKO__WITH_GRPC
+/* Streams of messages both ways, which end in trailers. */
+static void talk_grpc(struct quic_client *c)
+{
+	size_t n = make_calls();
+
+	for (int i = 0; i < 6; i++)
+		(void)ask(c, "POST", "/s/each", call_body, n);
+	assert_true(quic_rig_until(all_closed, c, 120 * QUIC_RIG_SECOND));
+	assert_false(c->closed);
+	assert_int_equal(client_error, 0);
+	for (unsigned i = 0; i < asked_count; i++) {
+		check(&asked[i], 200, n, sum_of(call_body, n));
+		assert_int_equal(asked[i].grpc_status, TAKO_GRPC_OK);
+		assert_int_equal(asked[i].code, 0);
+	}
+}
+
+static void test_grpc(void **state)
+{
+	(void)state;
+	start(TAKO_SERVER_CONFIG(.h3_stream_window_bytes = 3000,
+	                         .h3_connection_window_bytes = 10000, .write_high_bytes = 4096));
+	talk_grpc(connect_it());
+	assert_int_equal(tear_down(NULL), 0);
+	start(NULL);
+	quic_net.seed = 7;
+	quic_net.delay_ns = 5 * QUIC_RIG_MS;
+	quic_net.jitter_ns = 3 * QUIC_RIG_MS;
+	quic_net.loss = 30;
+	quic_net.twice = 20;
+	talk_grpc(connect_it());
+}
+#endif
+
 /* Windows so small that everything waits for everything. */
 static void test_small_windows(void **state)
 {
@@ -424,6 +504,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(test_requests, tear_down),
+#ifdef TAKO__WITH_GRPC
+		cmocka_unit_test_teardown(test_grpc, tear_down),
+#endif
 		cmocka_unit_test_teardown(test_small_windows, tear_down),
 		cmocka_unit_test_teardown(test_bad_network, tear_down),
 		cmocka_unit_test_teardown(test_drain, tear_down),
