@@ -96,8 +96,10 @@ typedef struct tako_grpc_config {
 	/* Exactly once, the last of all: free what you kept for the call. */
 	tako_grpc_event_fn on_close;
 	/* Whose pages may call it by gRPC-Web: "https://a.example", "*" for any; NULL ends them.  Pages
-	 * of the request's own host, and clients that are no browsers, always may.  NULL: gRPC-Web is
-	 * not spoken (415).  Copied. */
+	 * of the request's own host, and clients that are no browsers, always may.  Those that are named
+	 * may send cookies too.  Browsers' questions are answered, and other pages refused, by middleware
+	 * of TAKO_PHASE_EARLY: that of later phases sees neither.  NULL: gRPC-Web is not spoken (415).
+	 * Copied. */
 	const char *const *web_origins;
 	uint64_t
 		max_receive_bytes; /* of one message, before and after it is decompressed; 0: 4 MiB;
@@ -190,7 +192,8 @@ TAKO_API int tako_grpc_on_drain(tako_grpc *call, tako_grpc_event_fn fn, void *ar
  * memory.  Lives as long as the exchange.  Also for middleware, before there is a call.  [loop] */
 TAKO_API tako_str tako_grpc_metadata(tako_req *req, const char *name);
 /* Call `fn` for each of them, in order, without HTTP's and gRPC's own; a non-zero return ends the walk
- * and is returned.  What is malformed is left out.  TAKO_ENOMEM.  [loop] */
+ * and is returned.  Names are in lower case, binary values that were joined by commas come one by one, and
+ * what is malformed is left out: all of it can be sent with tako_grpc_header().  TAKO_ENOMEM.  [loop] */
 TAKO_API int tako_grpc_metadata_each(tako_req *req, tako_pair_fn fn, void *arg);
 /* Add metadata before the first message, or behind the last.  Copied.  TAKO_EINVAL: not such a name or
  * value; TAKO_ETOOBIG: over 64; TAKO_ESTATE: the head is sent; TAKO_ECLOSED: the call is over;

@@ -31,6 +31,10 @@ static void forms(void **state)
 		{"application/grpc-web+proto", TAKO__GRPC_WEB},
 		{"application/grpc-web-text", TAKO__GRPC_WEB_TEXT},
 		{"application/grpc-web-text+proto", TAKO__GRPC_WEB_TEXT},
+		{"application/grpc-web-text-base64", TAKO__GRPC_WEB_TEXT},
+		{"application/grpc-web-text-base64+proto", TAKO__GRPC_WEB_TEXT},
+		{"application/grpc-web-base64", TAKO__GRPC_NOT},
+		{"application/grpc-web-text-base", TAKO__GRPC_NOT},
 		{"", TAKO__GRPC_NOT},
 		{"application/grp", TAKO__GRPC_NOT},
 		{"application/grpcx", TAKO__GRPC_NOT},
@@ -97,6 +101,39 @@ static void wrong_ones(void **state)
 	assert_non_null(READ({"grpc-timeout", "5"}).bad);
 	assert_non_null(READ({"grpc-timeout", "1S"}, {"grpc-timeout", "1S"}).bad);
 	assert_non_null(READ({"grpc-encoding", "gzip"}, {"grpc-encoding", "gzip"}).bad);
+	assert_non_null(READ({"grpc-encoding", "identity"}, {"grpc-encoding", "gzip"}).bad);
+}
+
+/* What a client of gRPC-Web takes need not be what it sends. */
+static void answers(void **state)
+{
+	static const struct {
+		const char *type;
+		const char *accept;
+		enum tako__grpc_form answer;
+		const char *answer_type;
+	} rows[] = {
+		{"application/grpc", "application/grpc-web-text", TAKO__GRPC_PLAIN,
+	         "application/grpc"},
+		{"application/grpc-web+proto", "*/*", TAKO__GRPC_WEB, "application/grpc-web+proto"},
+		{"application/grpc-web", "", TAKO__GRPC_WEB, "application/grpc-web"},
+		{"application/grpc-web", "application/grpc-web-text", TAKO__GRPC_WEB_TEXT,
+	         "application/grpc-web-text"},
+		{"application/grpc-web-text", "text/plain, application/grpc-web+proto;q=1, */*",
+	         TAKO__GRPC_WEB, "application/grpc-web+proto"},
+		{"application/grpc-web-text", "application/grpc", TAKO__GRPC_WEB_TEXT,
+	         "application/grpc-web-text"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+		struct tako__grpc_request r = READ({"accept", rows[i].accept},
+		                                   {"content-type", rows[i].type});
+
+		assert_int_equal(r.form, tako__grpc_form(tako_str_z(rows[i].type)));
+		assert_int_equal(r.answer, rows[i].answer);
+		assert_true(tako_str_eq(r.type, tako_str_z(rows[i].answer_type)));
+	}
 }
 
 int main(void)
@@ -105,6 +142,7 @@ int main(void)
 		cmocka_unit_test(forms),
 		cmocka_unit_test(fields),
 		cmocka_unit_test(wrong_ones),
+		cmocka_unit_test(answers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -112,7 +112,64 @@ static void each_of_them(void **state)
 	                        "Connection: keep-alive\r\norigin: null\r\nend: stop\r\nc: 4\r\n",
 	                     TAKO_STR("x")),
 		0);
-	assert_string_equal(list, "b=2;a=1;B=3;x-bin=foo;end=stop;");
+	assert_string_equal(list, "b=2;a=1;b=3;x-bin=foo;end=stop;");
+}
+
+/* "Implementations must split Binary-Headers on ',' before decoding." */
+static void joined(void **state)
+{
+	(void)state;
+	assert_int_equal(grpc_rig_say(&rig,
+	                              CT "x-bin: Zm9v,YmE=, !,Yg\r\ny-bin:\r\ntext: a, b\r\n"
+	                                 "end: stop\r\n",
+	                              TAKO_STR("x")),
+	                 0);
+	assert_string_equal(list, "x-bin=foo;x-bin=ba;x-bin=b;y-bin=;text=a, b;end=stop;");
+}
+
+static int send_back(tako_str name, tako_str value, void *arg)
+{
+	char text[64];
+
+	snprintf(text, sizeof text, "%.*s", TAKO_FMT(name));
+	assert_int_equal(tako_grpc_header(arg, text, value), 0);
+	/* HTTP has names that no trailer may have (RFC 9110 section 6.5.1). */
+	if (!tako_str_eq(name, TAKO_STR("authorization")))
+		assert_int_equal(tako_grpc_trailer(arg, text, value), 0);
+	return 0;
+}
+
+static int echo(tako_grpc *call, tako_str msg, void *arg)
+{
+	(void)arg;
+	assert_null(tako_grpc_metadata(tako_grpc_req(call), "latin").p);
+	assert_int_equal(tako_grpc_metadata_each(tako_grpc_req(call), send_back, call), 0);
+	return tako_grpc_reply(call, msg);
+}
+
+/* Whatever HTTP lets through: what was handed up can be sent back. */
+static void what_comes_can_be_sent(void **state)
+{
+	(void)state;
+	(void)grpc_rig_stop(&rig);
+	assert_int_equal(
+		grpc_rig_start(&rig, TAKO_GRPC_UNARY, TAKO_GRPC_CONFIG(.on_message = echo), NULL),
+		0);
+	assert_int_equal(grpc_rig_say(&rig,
+	                              CT
+	                              "X-Upper: 1\r\nlatin: caf\xe9\r\ntab: a\tb\r\nodd!name: 2\r\n"
+	                              "empty:\r\nplain: a b\r\nraw-bin: /wD/\r\nbad-bin: !\r\n"
+	                              "user-agent: u\r\naccept: */*\r\ncookie: a=b\r\n"
+	                              "authorization: Bearer x\r\n",
+	                              TAKO_STR("x")),
+	                 0);
+	assert_string_equal(grpc_rig_field(&rig, "x-upper"), "1");
+	assert_string_equal(grpc_rig_field(&rig, "plain"), "a b");
+	assert_string_equal(grpc_rig_trailer(&rig, "raw-bin"), "/wD/");
+	assert_null(grpc_rig_field(&rig, "latin"));
+	assert_null(grpc_rig_field(&rig, "tab"));
+	assert_null(grpc_rig_field(&rig, "odd!name"));
+	assert_null(grpc_rig_field(&rig, "bad-bin"));
 }
 
 int main(void)
@@ -120,6 +177,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(both_ways, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(each_of_them, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(joined, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(what_comes_can_be_sent, set_up, tear_down),
 	};
 
 	failalloc_install();

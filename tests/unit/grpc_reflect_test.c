@@ -203,7 +203,25 @@ static void malformed_question(void **state)
 	(void)state;
 	grpc_rig_send(&rig, "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", NULL,
 	              "\0\0\0\0\1\x80", 6);
-	assert_int_equal(grpc_rig_reply(&rig), TAKO_GRPC_INVALID_ARGUMENT);
+	assert_int_equal(grpc_rig_reply(&rig), TAKO_GRPC_INTERNAL);
+}
+
+/* What a later version of the question has is not for us, wherever it is. */
+static void unknown_fields(void **state)
+{
+	tako_str in;
+	struct tako__pb_field f;
+
+	(void)state;
+	grpc_rig_send(&rig, "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", NULL,
+	              "\0\0\0\0\x0a\x12\0\x22\x03p.M\x7a\x01?", 15);
+	assert_int_equal(grpc_rig_reply(&rig), 0);
+	assert_int_equal(rig.count, 1);
+	in = rig.messages[0];
+	assert_int_equal(tako__pb_next(&in, &f), 1);
+	assert_int_equal(f.number, 2);
+	assert_int_equal(tako__pb_next(&in, &f), 1);
+	assert_int_equal(f.number, 4);
 }
 
 /* ---- What is registered --------------------------------------------------------------------- */
@@ -287,6 +305,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(extensions_of, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(services, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(malformed_question, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(unknown_fields, set_up, tear_down),
 		cmocka_unit_test(refused),
 		cmocka_unit_test(nested_too_deeply),
 		cmocka_unit_test(without_memory),

@@ -214,6 +214,35 @@ static void compression(void **state)
 	assert_int_equal(rig.flags[3], 0);
 }
 
+static int plain(tako_grpc *call)
+{
+	return tako_grpc_reply(call, TAKO_STR("x"));
+}
+
+static int refusing(tako_grpc *call)
+{
+	return tako_grpc_finish(call, TAKO_GRPC_ABORTED, NULL);
+}
+
+/* Who compresses is told what may be compressed with, also by a refusal (compression.md). */
+static void disclosure(void **state)
+{
+	static const char *const rows[] = {"gzip", "deflate", "snappy"};
+	int (*const answers[])(tako_grpc * call) = {plain, many, refusing};
+
+	(void)state;
+	for (size_t i = 0; i < 9; i++) {
+		char fields[128];
+
+		snprintf(fields, sizeof fields, CT "grpc-encoding: %s\r\n", rows[i % 3]);
+		(void)run(i / 3 == 1 ? "/s/out" : "/s/m", fields, answers[i / 3]);
+		assert_string_equal(grpc_rig_field(&rig, "grpc-accept-encoding"),
+		                    "identity,deflate,gzip");
+	}
+	(void)run("/s/m", CT "grpc-encoding: identity\r\n", plain);
+	assert_null(grpc_rig_field(&rig, "grpc-accept-encoding"));
+}
+
 /* ---- gRPC-Web ---------------------------------------------------------------------------------- */
 
 static void web(void **state)
@@ -258,6 +287,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(trailers, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(details, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(compression, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(disclosure, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(web, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(web_text, set_up, tear_down),
 	};

@@ -20,6 +20,8 @@ static int on_message(tako_grpc *call, tako_str msg, void *arg)
 {
 	(void)arg;
 	(void)tako_grpc_header(call, "x-mine", TAKO_STR("1"));
+	(void)tako_grpc_header(call, "status", TAKO_STR("fine"));
+	(void)tako_res_trailer(tako_grpc_res(call), "X-Last", "yes");
 	return msg.n ? tako_grpc_reply(call, msg) : TAKO_GRPC_ABORTED;
 }
 
@@ -93,6 +95,12 @@ static void who_may(void **state)
 		assert_int_equal(rig.count, 2);
 		assert_string_equal(grpc_rig_field(&rig, "access-control-allow-origin"), may[i]);
 		assert_string_equal(grpc_rig_field(&rig, "vary"), "Origin");
+		/* Cookies, of those that were named. */
+		if (i < 3)
+			assert_string_equal(
+				grpc_rig_field(&rig, "access-control-allow-credentials"), "true");
+		else
+			assert_null(grpc_rig_field(&rig, "access-control-allow-credentials"));
 	}
 	for (size_t i = 0; i < sizeof may_not / sizeof may_not[0]; i++) {
 		assert_int_equal(from(may_not[i], "x"), TAKO_GRPC_PERMISSION_DENIED);
@@ -106,7 +114,7 @@ static void who_may(void **state)
 
 static void what_they_see(void **state)
 {
-	static const char gist[] = "grpc-status,grpc-message,grpc-status-details-bin,x-mine";
+	static const char gist[] = "grpc-status,grpc-message,grpc-status-details-bin,x-mine,status";
 
 	(void)state;
 	assert_int_equal(from("https://app.example", "x"), -1);
@@ -158,6 +166,76 @@ static void from_anywhere(void **state)
 	assert_int_equal(from("https://whoever.example", "x"), -1);
 	assert_string_equal(grpc_rig_field(&rig, "access-control-allow-origin"), "*");
 	assert_null(grpc_rig_field(&rig, "vary"));
+	assert_null(grpc_rig_field(&rig, "access-control-allow-credentials"));
+}
+
+static int authenticate(tako_req *req, tako_res *res, void *arg)
+{
+	(void)arg;
+	return tako_grpc_metadata(req, "token").p
+	               ? TAKO_NEXT
+	               : tako_grpc_refuse(req, res, TAKO_GRPC_UNAUTHENTICATED, "who are you?");
+}
+
+static int set_up_guarded(void **state)
+{
+	static const char *const origins[] = {"https://app.example", NULL};
+	tako_router *router = tako_router_new();
+
+	(void)state;
+	tako_before(router, TAKO_PHASE_AUTH, authenticate, NULL);
+	tako_grpc_method(router, "/s/m", TAKO_GRPC_UNARY,
+	                 TAKO_GRPC_CONFIG(.on_message = on_message, .web_origins = origins), NULL);
+	return grpc_rig_start_router(&rig, router, NULL);
+}
+
+/* A browser asks without a token, and its script is told that it needs one. */
+static void guarded(void **state)
+{
+	(void)state;
+	assert_string_equal(preflight("Origin: https://app.example\r\n"
+	                              "Access-Control-Request-Method: POST\r\n"
+	                              "Access-Control-Request-Headers: token\r\n"),
+	                    "https://app.example");
+	assert_string_equal(grpc_rig_field(&rig, "access-control-allow-headers"), "token");
+	assert_int_equal(from("https://app.example", "x"), TAKO_GRPC_UNAUTHENTICATED);
+	assert_string_equal(grpc_rig_field(&rig, "access-control-allow-origin"),
+	                    "https://app.example");
+	assert_non_null(
+		strstr(grpc_rig_field(&rig, "access-control-expose-headers"), "grpc-status"));
+	/* Who may not call learns no more than that. */
+	assert_int_equal(from("https://evil.example", "x"), TAKO_GRPC_PERMISSION_DENIED);
+	assert_int_equal(grpc_rig_say(&rig, WEB "origin: https://app.example\r\ntoken: t\r\n",
+	                              TAKO_STR("x")),
+	                 -1);
+	assert_int_equal(rig.count, 2);
+}
+
+/* PROTOCOL-WEB.md: "use lower-case header/trailer names". */
+static void trailers_in_lower_case(void **state)
+{
+	(void)state;
+	assert_int_equal(grpc_rig_say(&rig, WEB, TAKO_STR("x")), -1);
+	assert_int_equal(rig.count, 2);
+	assert_memory_equal(rig.messages[1].p, "x-last: yes\r\ngrpc-status: 0\r\n", 29);
+}
+
+/* Text where bytes were sent, and the other way round. */
+static void by_accept(void **state)
+{
+	(void)state;
+	assert_int_equal(
+		grpc_rig_say(&rig, WEB "accept: application/grpc-web-text\r\n", TAKO_STR("x")), -1);
+	assert_string_equal(grpc_rig_field(&rig, "content-type"), "application/grpc-web-text");
+	assert_memory_equal(rig.reply.body, "AAAAAAF4", 8);
+	assert_int_equal(grpc_rig_call(&rig,
+	                               "content-type: application/grpc-web-text\r\n"
+	                               "accept: application/grpc-web+proto\r\n",
+	                               "AAAAAAF4", 8),
+	                 -1);
+	assert_string_equal(grpc_rig_field(&rig, "content-type"), "application/grpc-web+proto");
+	assert_int_equal(rig.count, 2);
+	assert_memory_equal(rig.messages[0].p, "x", 1);
 }
 
 /* Off unless it is asked for. */
@@ -179,6 +257,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_they_see, set_up_some, tear_down),
 		cmocka_unit_test_setup_teardown(asking_first, set_up_some, tear_down),
 		cmocka_unit_test_setup_teardown(from_anywhere, set_up_any, tear_down),
+		cmocka_unit_test_setup_teardown(guarded, set_up_guarded, tear_down),
+		cmocka_unit_test_setup_teardown(trailers_in_lower_case, set_up_some, tear_down),
+		cmocka_unit_test_setup_teardown(by_accept, set_up_some, tear_down),
 		cmocka_unit_test_setup_teardown(not_at_all, set_up_none, tear_down),
 	};
 

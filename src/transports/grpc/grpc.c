@@ -227,7 +227,8 @@ static tako_grpc *new_call(struct tako__exchange *x, const struct tako__grpc_met
 	call->x = x;
 	call->m = m;
 	call->status = -1;
-	call->form = (uint8_t)r->form;
+	call->form_in = (uint8_t)r->form;
+	call->form_out = (uint8_t)r->answer;
 	call->coding_in = r->coding;
 	call->coding_out = m->cfg.compress ? choose_coding(m, r->accepts) : 0;
 	call->type = response_type(x, r->type);
@@ -255,18 +256,6 @@ static int set_deadline(tako_grpc *call, const struct tako__grpc_request *r)
 	return rc;
 }
 
-/* What a client should know before it calls again. */
-static int unknown_coding(struct tako__exchange *x)
-{
-	int rc = tako__exchange_add_field(x, TAKO_STR("grpc-accept-encoding"),
-	                                  TAKO_STR(TAKO__GRPC_CODINGS));
-
-	return rc < 0 ? rc
-	              : tako__grpc_only(x, TAKO_GRPC_UNIMPLEMENTED,
-	                                TAKO_STR("unknown grpc-encoding"), (tako_str){NULL, 0},
-	                                (tako_str){NULL, 0});
-}
-
 static int refuse(struct tako__exchange *x, int status, const char *why)
 {
 	return tako__grpc_only(x, status, tako_str_z(why), (tako_str){NULL, 0},
@@ -283,21 +272,12 @@ static int check(struct tako__exchange *x, const struct tako__grpc_method *m,
 		rc = tako_res_error(tako__res(x), 415);
 		return rc < 0 ? rc : 1;
 	}
-	if (TAKO__UNLIKELY(m->web && r->origin.p)) {
-		if (!tako__grpc_origin_ok(m, x, r->origin))
-			rc = refuse(x, TAKO_GRPC_PERMISSION_DENIED,
-			            "calls from there are not allowed");
-		else
-			rc = tako__grpc_allow_origin(x, m, r->origin);
-		if (rc < 0 || (x->flags & TAKO__X_ENDED))
-			return rc < 0 ? rc : 1;
-	}
 	if (TAKO__UNLIKELY(x->version < 11))
 		rc = refuse(x, TAKO_GRPC_UNIMPLEMENTED, "HTTP/1.0 has no trailers");
 	else if (TAKO__UNLIKELY(r->bad != NULL))
 		rc = refuse(x, TAKO_GRPC_INTERNAL, r->bad);
 	else if (TAKO__UNLIKELY(r->coding == TAKO__GRPC_UNKNOWN_CODING))
-		rc = unknown_coding(x);
+		rc = refuse(x, TAKO_GRPC_UNIMPLEMENTED, "unknown grpc-encoding");
 	else if (TAKO__UNLIKELY(r->has_timeout && !r->timeout_ns))
 		rc = refuse(x, TAKO_GRPC_DEADLINE_EXCEEDED, "the deadline has passed");
 	else

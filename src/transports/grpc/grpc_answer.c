@@ -7,6 +7,7 @@
 #include "core/str.h"
 #include "transports/grpc/grpc_int.h"
 #include "transports/grpc/grpc_status.h"
+#include "transports/grpc/grpc_zip.h"
 
 static void request_of(struct tako__grpc_request *r, const struct tako__exchange *x)
 {
@@ -42,6 +43,12 @@ static int add_fields(struct tako__exchange *x, const struct tako__field *f, uin
 	return rc;
 }
 
+int tako__grpc_disclose(struct tako__exchange *x)
+{
+	return tako__exchange_add_field(x, TAKO_STR("grpc-accept-encoding"),
+	                                TAKO_STR(TAKO__GRPC_CODINGS));
+}
+
 int tako__grpc_only(struct tako__exchange *x, int status, tako_str message, tako_str details,
                     tako_str type)
 {
@@ -63,6 +70,8 @@ int tako__grpc_only(struct tako__exchange *x, int status, tako_str message, tako
 	x->res_trailer_count = 0;
 	if (rc == 0)
 		rc = add_fields(x, f, (uint32_t)n);
+	if (rc == 0 && r.coding)
+		rc = tako__grpc_disclose(x);
 	if (rc == 0 && r.form > TAKO__GRPC_PLAIN)
 		rc = tako__grpc_expose(x);
 	return rc < 0 ? rc : tako_res_send(tako__res(x), 200, type.p, (tako_str){"", 0});

@@ -51,6 +51,8 @@ enum tako__grpc_form tako__grpc_form(tako_str type)
 	if (has_prefix(rest, "-web-text", 9)) {
 		form = TAKO__GRPC_WEB_TEXT;
 		rest = from(rest, 9);
+		if (has_prefix(rest, "-base64", 7))
+			rest = from(rest, 7);
 	} else if (has_prefix(rest, "-web", 4)) {
 		form = TAKO__GRPC_WEB;
 		rest = from(rest, 4);
@@ -90,15 +92,38 @@ static void take_timeout(struct tako__grpc_request *r, tako_str value)
 
 static void take_coding(struct tako__grpc_request *r, tako_str value)
 {
-	if (r->coding)
+	if (r->has_coding)
 		r->bad = "more than one grpc-encoding";
+	r->has_coding = true;
 	r->coding = (uint8_t)tako__grpc_coding(value);
+}
+
+/* PROTOCOL-WEB.md, "Text-encoded (response) streams": the client says by Accept whether it takes bytes or
+ * text, which need not be what it sends. */
+static void choose_answer(struct tako__grpc_request *r, tako_str accept)
+{
+	tako_str item;
+
+	r->answer = r->form;
+	if (r->form <= TAKO__GRPC_PLAIN)
+		return;
+	while (tako__element_next(&accept, &item)) {
+		enum tako__grpc_form form = tako__grpc_form(item);
+
+		if (form <= TAKO__GRPC_PLAIN)
+			continue;
+		r->answer = form;
+		r->type = bare(item);
+		return;
+	}
 }
 
 /* Most names differ in their lengths already. */
 void tako__grpc_request(struct tako__grpc_request *ret, const struct tako__field *fields,
                         unsigned count)
 {
+	tako_str accept = {NULL, 0};
+
 	*ret = (struct tako__grpc_request){.form = TAKO__GRPC_NOT};
 	for (unsigned i = 0; i < count; i++) {
 		const struct tako__field *f = &fields[i];
@@ -108,6 +133,8 @@ void tako__grpc_request(struct tako__grpc_request *ret, const struct tako__field
 		case 6:
 			if (is(f, "origin"))
 				ret->origin = value;
+			else if (is(f, "accept"))
+				accept = value;
 			break;
 		case 12:
 			if (is(f, "content-type")) {
@@ -129,4 +156,5 @@ void tako__grpc_request(struct tako__grpc_request *ret, const struct tako__field
 			break;
 		}
 	}
+	choose_answer(ret, accept);
 }

@@ -20,17 +20,19 @@ enum tako__grpc_form {
 
 struct tako__grpc_request {
 	enum tako__grpc_form form;
-	uint8_t coding;  /* of its messages, or TAKO__GRPC_UNKNOWN_CODING */
-	uint8_t accepts; /* bits of TAKO_GRPC_GZIP, TAKO_GRPC_DEFLATE */
+	enum tako__grpc_form answer; /* the form of the response */
+	uint8_t coding;              /* of its messages, or TAKO__GRPC_UNKNOWN_CODING */
+	uint8_t accepts;             /* bits of TAKO_GRPC_GZIP, TAKO_GRPC_DEFLATE */
+	bool has_coding;
 	bool has_timeout;
 	const char *bad; /* why it cannot be answered, or NULL */
 	uint64_t timeout_ns;
-	tako_str type; /* without parameters */
+	tako_str type; /* of the response, without parameters */
 	tako_str origin;
 };
 
-/* "application/grpc", with "-web" or "-web-text" or without, and "+proto" or any other format behind
- * it. */
+/* "application/grpc", with "-web", "-web-text" (or "-web-text-base64", which is the same) or without, and
+ * "+proto" or any other format behind it. */
 enum tako__grpc_form tako__grpc_form(tako_str type);
 void tako__grpc_request(struct tako__grpc_request *ret, const struct tako__field *fields,
                         unsigned count);

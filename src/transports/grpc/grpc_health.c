@@ -165,7 +165,7 @@ static void drop(void *arg)
 
 /* ---- Messages ------------------------------------------------------------------------------------ */
 
-/* HealthCheckRequest: service = 1. */
+/* HealthCheckRequest: service = 1.  What cannot be parsed is INTERNAL (statuscodes.md). */
 static int parse(tako_str msg, tako_str *service)
 {
 	struct tako__pb_field f;
@@ -176,7 +176,7 @@ static int parse(tako_str msg, tako_str *service)
 		if (f.number == 1 && f.type == TAKO__PB_BYTES)
 			*service = f.bytes;
 	}
-	return rc < 0 ? TAKO_EINVAL : 0;
+	return rc < 0 ? TAKO_GRPC_INTERNAL : 0;
 }
 
 /* HealthCheckResponse: status = 1, which is small, and absent if it is 0. */
@@ -206,7 +206,7 @@ static int on_check(tako_grpc *call, tako_str msg, void *arg)
 	int status;
 	int rc = parse(msg, &name);
 
-	if (rc < 0)
+	if (rc)
 		return rc;
 	status = status_of(arg, name);
 	if (status == SERVICE_UNKNOWN)
@@ -257,7 +257,9 @@ static int on_watch(tako_grpc *call, tako_str msg, void *arg)
 	tako_str name;
 	int rc = parse(msg, &name);
 
-	if (rc < 0 || name.n > NAME_BYTES_MAX)
+	if (rc)
+		return rc;
+	if (name.n > NAME_BYTES_MAX)
 		return TAKO_GRPC_INVALID_ARGUMENT;
 	w = tako__zalloc(sizeof *w);
 	if (!w)

@@ -44,10 +44,10 @@ struct tako_grpc {
 	const struct tako__grpc_method *m;
 	uint32_t flags;
 	int32_t status; /* -1 until it is known */
-	uint8_t form;
+	uint8_t form_in;
+	uint8_t form_out;
 	uint8_t coding_in;
 	uint8_t coding_out;
-	uint8_t unused;
 	struct tako__base64 base64; /* of a text body */
 	uint64_t deadline_ns;       /* TAKO__NEVER: none */
 	uint64_t cut_ns;            /* the server's drain ends */
@@ -83,6 +83,10 @@ static inline bool tako__grpc_takes_one(const tako_grpc *call)
 {
 	return !(call->m->kind & TAKO_GRPC_CLIENT_STREAM);
 }
+static inline char tako__grpc_lower(char c)
+{
+	return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
+}
 static inline bool tako__grpc_gives_one(const tako_grpc *call)
 {
 	return !(call->m->kind & TAKO_GRPC_SERVER_STREAM);
@@ -113,21 +117,20 @@ enum { TAKO__GRPC_STATUS_FIELDS = 3 };
 /* Write grpc-status and grpc-message as fields into the exchange's arena.  How many; TAKO_ENOMEM. */
 int tako__grpc_status_fields(struct tako__exchange *x, struct tako__field *to, int status,
                              tako_str message);
+/* Tell a client that compresses what may be compressed with: "if it receives a message compressed in an
+ * undisclosed but supported encoding, it MUST include said encoding in the response's
+ * grpc-accept-encoding header" (compression.md). */
+int tako__grpc_disclose(struct tako__exchange *x);
 /* A response that is a status and nothing else. */
 int tako__grpc_only(struct tako__exchange *x, int status, tako_str message, tako_str details,
                     tako_str type);
 
 /* ---- grpc_web.c: what browsers need ----------------------------------------------------------- */
 
-/* May pages of that origin call it? */
-bool tako__grpc_origin_ok(const struct tako__grpc_method *m, const struct tako__exchange *x,
-                          tako_str origin);
-/* Say so on the response. */
-int tako__grpc_allow_origin(struct tako__exchange *x, const struct tako__grpc_method *m,
-                            tako_str origin);
+/* Middleware of a method's routes: answers a browser that asks before it calls, and refuses pages that may
+ * not call. */
+int tako__grpc_web(tako_req *req, tako_res *res, void *arg);
 /* Let scripts see the fields that are set by now. */
 int tako__grpc_expose(struct tako__exchange *x);
-/* The answer to a browser that asks before it calls. */
-int tako__grpc_preflight(tako_req *req, tako_res *res, void *arg);
 
 #endif /* TAKO_GRPC_INT_H */

@@ -263,7 +263,7 @@ int tako__grpc_on_body(tako_req *req, tako_res *res, tako_str data, bool end, vo
 		return 0;
 	if (end)
 		call->flags |= TAKO__GRPC_BODY_END;
-	if (TAKO__UNLIKELY(call->form == TAKO__GRPC_WEB_TEXT))
+	if (TAKO__UNLIKELY(call->form_in == TAKO__GRPC_WEB_TEXT))
 		take_text(call, data);
 	else
 		take(call, data);

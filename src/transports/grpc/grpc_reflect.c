@@ -145,6 +145,12 @@ static void answer(struct tako__pb_out *o, const struct tako__desc *d,
 
 /* ---- Questions ----------------------------------------------------------------------------------- */
 
+/* Fields of later versions are nobody's. */
+static bool is_question(const struct tako__pb_field *f)
+{
+	return f->type == TAKO__PB_BYTES && f->number >= ASK_FILE && f->number <= ASK_SERVICES;
+}
+
 static int on_question(tako_grpc *call, tako_str msg, void *arg)
 {
 	const struct reflection *r = arg;
@@ -157,17 +163,16 @@ static int on_question(tako_grpc *call, tako_str msg, void *arg)
 	while ((rc = tako__pb_next(&rest, &f)) > 0) {
 		if (f.number == ASK_HOST && f.type == TAKO__PB_BYTES)
 			tako__pb_bytes(&o, TELL_HOST, f.bytes);
-		else if (f.type == TAKO__PB_BYTES)
+		else if (is_question(&f)) /* of a oneof the last counts */
 			question = f;
 	}
 	if (rc == 0) {
 		tako__pb_bytes(&o, TELL_QUESTION, msg);
 		answer(&o, &r->desc, &question);
 		rc = o.failed ? TAKO_ENOMEM : tako_grpc_send(call, (tako_str){o.p, o.n});
-	} else {
-		rc = TAKO_EINVAL;
 	}
 	tako__pb_fini(&o);
+	/* What cannot be parsed is INTERNAL (statuscodes.md), as TAKO_EPROTO is. */
 	return rc < 0 ? (int)rc : 0;
 }
 

@@ -107,8 +107,12 @@ static void mount(tako_router *router, const char *path, struct tako__grpc_metho
 	tako_body_limit(group, TAKO_OFF64);
 	tako_on_error(group, tako_grpc_error, NULL);
 	tako_post(group, path, tako__grpc_serve, m);
-	if (m->web)
-		tako_route(group, "OPTIONS", path, tako__grpc_preflight, m);
+	if (!m->web)
+		return;
+	/* Before the program's own middleware of later phases: a browser asks without credentials, and a page
+	 * has to see what they refuse. */
+	tako_before(group, TAKO_PHASE_EARLY, tako__grpc_web, m);
+	tako_route(group, "OPTIONS", path, tako__grpc_web, m);
 }
 
 void tako_grpc_method(tako_router *router, const char *path, int kind, const tako_grpc_config *cfg,

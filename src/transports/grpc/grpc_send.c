@@ -50,7 +50,9 @@ static int add_head(tako_grpc *call)
 	if (rc == 0 && call->coding_out)
 		rc = tako__exchange_add_field(x, TAKO_STR("grpc-encoding"),
 		                              tako_str_z(tako__grpc_coding_name(call->coding_out)));
-	if (rc == 0 && call->form != TAKO__GRPC_PLAIN)
+	if (rc == 0 && call->coding_in)
+		rc = tako__grpc_disclose(x);
+	if (rc == 0 && call->form_out != TAKO__GRPC_PLAIN)
 		rc = tako__grpc_expose(x);
 	x->status = 200;
 	return rc;
@@ -117,7 +119,7 @@ static int64_t write_frame(tako_grpc *call, unsigned flags, tako_str msg)
 	int64_t rc;
 
 	tako__grpc_head(small, flags, (uint32_t)msg.n);
-	if (TAKO__UNLIKELY(call->form == TAKO__GRPC_WEB_TEXT))
+	if (TAKO__UNLIKELY(call->form_out == TAKO__GRPC_WEB_TEXT))
 		return write_text(call, small, msg);
 	if (TAKO__LIKELY(msg.n <= sizeof small - TAKO__GRPC_HEAD_BYTES)) {
 		if (msg.n)
@@ -194,9 +196,10 @@ static bool is_simple(const tako_grpc *call, tako_str msg)
 {
 	const struct tako__exchange *x = call->x;
 
-	return call->m->kind == TAKO_GRPC_UNARY && call->form == TAKO__GRPC_PLAIN &&
-	       !(call->flags & TAKO__GRPC_HEAD) && !call->coding_out && !call->details.n &&
-	       !x->res_trailer_count && msg.n <= SMALL_BYTES - TAKO__GRPC_HEAD_BYTES;
+	return call->m->kind == TAKO_GRPC_UNARY && call->form_out == TAKO__GRPC_PLAIN &&
+	       !(call->flags & TAKO__GRPC_HEAD) && !call->coding_out && !call->coding_in &&
+	       !call->details.n && !x->res_trailer_count &&
+	       msg.n <= SMALL_BYTES - TAKO__GRPC_HEAD_BYTES;
 }
 
 static int answer_simply(tako_grpc *call, tako_str msg)
@@ -269,8 +272,9 @@ static int add_status(tako_grpc *call, int status, tako_str message)
 
 static char *put_line(char *to, const struct tako__field *f)
 {
-	memcpy(to, f->name, f->name_n);
-	to += f->name_n;
+	/* "Use lower-case header/trailer names." */
+	for (uint32_t i = 0; i < f->name_n; i++)
+		*to++ = tako__grpc_lower(f->name[i]);
 	*to++ = ':';
 	*to++ = ' ';
 	if (f->value_n)
@@ -308,7 +312,7 @@ static int put_trailers(tako_grpc *call, int status, tako_str message)
 {
 	int rc = add_status(call, status, message);
 
-	if (rc == 0 && call->form != TAKO__GRPC_PLAIN)
+	if (rc == 0 && call->form_out != TAKO__GRPC_PLAIN)
 		rc = put_web_trailers(call);
 	return rc < 0 ? rc : tako_res_end(tako__res(call->x));
 }

@@ -23,34 +23,58 @@ static bool is_same_host(const struct tako__exchange *x, tako_str origin)
 	       tako_str_ieq((tako_str){origin.p + skip, origin.n - skip}, x->host);
 }
 
-bool tako__grpc_origin_ok(const struct tako__grpc_method *m, const struct tako__exchange *x,
-                          tako_str origin)
+enum who {
+	NOBODY,
+	ANYBODY,
+	SAME_HOST,
+	NAMED,
+};
+
+static enum who who_is(const struct tako__grpc_method *m, const struct tako__exchange *x,
+                       tako_str origin)
 {
-	if (m->any_origin || is_same_host(x, origin))
-		return true;
 	for (const char *o = m->origins; o && *o; o += strlen(o) + 1) {
 		if (tako_str_ieq(origin, tako_str_z(o)))
-			return true;
+			return NAMED;
 	}
-	return false;
+	if (m->any_origin)
+		return ANYBODY;
+	return is_same_host(x, origin) ? SAME_HOST : NOBODY;
 }
 
-int tako__grpc_allow_origin(struct tako__exchange *x, const struct tako__grpc_method *m,
-                            tako_str origin)
+static int add(struct tako__exchange *x, const char *name, tako_str value)
 {
-	static const tako_str name = {"Access-Control-Allow-Origin", 27};
+	return tako__exchange_add_field(x, tako_str_z(name), value);
+}
+
+/* Cookies too, but only of those that were named: whoever may do anything need not be trusted with
+ * what a user is logged in for. */
+static int allow(struct tako__exchange *x, enum who who, tako_str origin)
+{
+	static const char name[] = "Access-Control-Allow-Origin";
 	int rc;
 
-	if (m->any_origin)
-		return tako__exchange_add_field(x, name, TAKO_STR("*"));
-	rc = tako__exchange_add_field(x, name, origin);
-	return rc < 0 ? rc : tako__exchange_add_field(x, TAKO_STR("Vary"), TAKO_STR("Origin"));
+	if (who == ANYBODY)
+		return add(x, name, TAKO_STR("*"));
+	rc = add(x, name, origin);
+	if (rc == 0)
+		rc = add(x, "Vary", TAKO_STR("Origin"));
+	if (rc == 0 && who == NAMED)
+		rc = add(x, "Access-Control-Allow-Credentials", TAKO_STR("true"));
+	return rc;
 }
 
 /* ---- What they see ----------------------------------------------------------------------------- */
 
 static bool is_exposed(const struct tako__field *f)
 {
+	static const char *const first[] = {"grpc-status", "grpc-message",
+	                                    "grpc-status-details-bin"};
+
+	for (size_t i = 0; i < TAKO__COUNT(first); i++) {
+		if (tako_str_eq((tako_str){f->name, f->name_n}, tako_str_z(first[i])))
+			return false;
+	}
 	return f->name_n > 0 && f->name[0] >= 'a' && f->name[0] <= 'z';
 }
 
@@ -75,7 +99,7 @@ int tako__grpc_expose(struct tako__exchange *x)
 	for (uint32_t i = 0; i < x->res_field_count; i++) {
 		const struct tako__field *f = &x->res_fields[i];
 
-		if (!is_exposed(f) || memmem(first, sizeof first - 1, f->name, f->name_n))
+		if (!is_exposed(f))
 			continue;
 		*to++ = ',';
 		memcpy(to, f->name, f->name_n);
@@ -99,26 +123,38 @@ static bool is_list_of_names(tako_str list)
 	return true;
 }
 
-int tako__grpc_preflight(tako_req *req, tako_res *res, void *arg)
+static int preflight(struct tako__exchange *x, enum who who, tako_str origin)
 {
-	const struct tako__grpc_method *m = arg;
-	struct tako__exchange *x = tako__x(res);
-	tako_str origin = tako_req_header(req, "origin");
-	tako_str wanted = tako_req_header(req, "access-control-request-headers");
-	int rc = tako__exchange_add_field(x, TAKO_STR("Allow"), TAKO_STR("POST, OPTIONS"));
+	tako_str wanted = tako_req_header(tako__req(x), "access-control-request-headers");
+	int rc = add(x, "Allow", TAKO_STR("POST, OPTIONS"));
 
-	if (rc == 0 && origin.p && tako__grpc_origin_ok(m, x, origin)) {
-		rc = tako__grpc_allow_origin(x, m, origin);
+	if (rc == 0 && who != NOBODY) {
+		rc = allow(x, who, origin);
 		if (rc == 0)
-			rc = tako__exchange_add_field(x, TAKO_STR("Access-Control-Allow-Methods"),
-			                              TAKO_STR("POST"));
+			rc = add(x, "Access-Control-Allow-Methods", TAKO_STR("POST"));
 		/* Metadata may have any name, so what is asked for is what is allowed. */
 		if (rc == 0 && wanted.n && is_list_of_names(wanted))
-			rc = tako__exchange_add_field(x, TAKO_STR("Access-Control-Allow-Headers"),
-			                              wanted);
+			rc = add(x, "Access-Control-Allow-Headers", wanted);
 		if (rc == 0)
-			rc = tako__exchange_add_field(x, TAKO_STR("Access-Control-Max-Age"),
-			                              TAKO_STR(MAX_AGE));
+			rc = add(x, "Access-Control-Max-Age", TAKO_STR(MAX_AGE));
 	}
-	return rc < 0 ? rc : tako_res_send(res, 204, NULL, (tako_str){NULL, 0});
+	return rc < 0 ? rc : tako_res_send(tako__res(x), 204, NULL, (tako_str){NULL, 0});
+}
+
+int tako__grpc_web(tako_req *req, tako_res *res, void *arg)
+{
+	struct tako__exchange *x = tako__x(res);
+	tako_str origin = tako_req_header(req, "origin");
+	enum who who = origin.p ? who_is(arg, x, origin) : NOBODY;
+	int rc;
+
+	if (tako_str_eq(tako_req_method(req), TAKO_STR("OPTIONS")))
+		return preflight(x, who, origin);
+	if (!origin.p || !tako_grpc_is(req))
+		return TAKO_NEXT;
+	if (who == NOBODY)
+		return tako_grpc_refuse(req, res, TAKO_GRPC_PERMISSION_DENIED,
+		                        "calls from there are not allowed");
+	rc = allow(x, who, origin);
+	return rc < 0 ? rc : TAKO_NEXT;
 }
