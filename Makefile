@@ -113,7 +113,7 @@ LIB_CFLAGS = $(call pkg_cflags,$(LIB_LIBS))
 LIB_SRCS := $(filter-out $(LIB_SKIP),$(sort $(wildcard src/*.c src/*/*.c src/*/*/*.c)))
 UNIT_SRCS := $(filter-out $(UNIT_SKIP),$(sort $(wildcard tests/unit/*_test.c)))
 # Fakes and helpers shared by tests: an archive, so that each test links only what it names.
-SUPPORT_SRCS := $(filter-out $(UNIT_SRCS) $(UNIT_SKIP) $(STAND_INS),$(sort $(wildcard tests/unit/*.c tests/sim/*.c)))
+SUPPORT_SRCS := $(filter-out $(UNIT_SRCS) $(UNIT_SKIP) $(STAND_INS),$(sort $(wildcard tests/unit/*.c tests/sim/*.c tests/peer/*.c)))
 PROGRAM_SRCS := $(filter-out $(PROGRAM_SKIP),$(sort $(wildcard tests/programs/*.c)))
 FUZZ_SRCS := $(filter-out $(FUZZ_SKIP),$(sort $(wildcard tests/fuzz/*.c)))
 BENCH_SRCS := $(filter-out $(BENCH_SKIP),$(sort $(wildcard bench/*.c)))

@@ -13,7 +13,7 @@ NEEDS = {
     "ws": r"test_ws_.*::|::test_.*websockets|test_card\[(chat|ticks)\]",
     "redis": r"test_redis\.",
     "grpc": r"test_grpc.*::",
-    "h3": r"test_h3\.|test_quic\.",
+    "h3": r"test_h3.*::|test_quic\.",
 }
 LACKS = os.environ.get("TAKO_LACKS", "").split()
 

@@ -11,8 +11,8 @@ import time
 
 import hpack
 
+from aswire import AsWire, instead
 from wire import TIMEOUT_S, readable, tls_context
-from wire import Response as Response1
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
@@ -355,122 +355,37 @@ class H2:
 # ---- As wire.Wire ------------------------------------------------------------------------------------
 
 
-def _unchunk(data):
-    """The body and trailer lines of a chunked message, and what follows it."""
-    body, trailers = b"", []
-    while True:
-        line, _, data = data.partition(b"\r\n")
-        n = int(line, 16)
-        if not n:
-            break
-        body, data = body + data[:n], data[n + 2:]
-    while True:
-        line, _, data = data.partition(b"\r\n")
-        if not line:
-            return body, trailers, data
-        trailers.append(line)
-
-
-class H2Wire:
-    """What tests of semantics use of wire.Wire, over HTTP/2: the same requests in, whole responses out.
-    A test that looks at HTTP/1.1 itself has no use for it."""
+class H2Wire(AsWire):
+    """What tests of semantics use of wire.Wire, over HTTP/2."""
 
     version = 2
+    scheme = "http"
 
     def __init__(self, addr, **kw):
+        super().__init__()
         self.h2 = H2(addr, **kw)
+        self.authority = self.h2.authority
         self.stream = 1
-        self.asked = []
-        self.partial = None
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exc):
-        self.close()
 
     def close(self):
         self.h2.close()
 
-    def _ask(self, method, path, lines, body=None, trailers=(), host=None, end=True):
-        fields = [(":method", method), (":scheme", "http"), (":path", path),
-                  (":authority", host or self.h2.authority)]
-        for line in lines:
-            name, _, value = line.partition(":")
-            if name.lower() not in ("connection", "host", "transfer-encoding", "keep-alive"):
-                fields.append((name.lower(), value.strip()))
-        self.asked.append((self.stream, method))
-        self.h2.headers(self.stream, fields, END_HEADERS | (END_STREAM if body is None else 0))
-        if body is not None and end:
-            self._body(body, trailers)
-        self.stream += 2
-
-    def _body(self, body, trailers):
-        self.h2.body(self.stream, body, end=not trailers)
-        if trailers:
-            self.h2.headers(self.stream, [tuple(p.strip().decode() for p in t.lower().split(b":", 1))
-                                          for t in trailers])
-
-    def send(self, data):
-        """Whole requests as wire.request() makes them; of the last one's body, drip() may send the rest."""
-        while data:
-            head, _, data = data.partition(b"\r\n\r\n")
-            first, *lines = head.decode("latin-1").split("\r\n")
-            method, path, _ = first.split(" ", 2)
-            named = {line.partition(":")[0].lower(): line.partition(":")[2].strip() for line in lines}
-            if path.startswith("http://"):
-                named["host"], slash, path = path[7:].partition("/")
-                path = slash + path
-            body, trailers = None, ()
-            if "transfer-encoding" in named:
-                body, trailers, data = _unchunk(data)
-            elif "content-length" in named:
-                n = int(named["content-length"])
-                if len(data) < n:
-                    self.partial = (method, path, lines, named.get("host"), n, data)
-                    return self
-                body, data = data[:n], data[n:]
-            self._ask(method, path, lines, body, trailers, named.get("host"))
-        return self
-
-    def drip(self, data, size=1):
-        """The body of the request whose head was sent, in pieces of that size."""
-        method, path, lines, host, n, before = self.partial
+    def start(self, fields, end):
         stream = self.stream
-        self._ask(method, path, lines, b"", (), host, end=False)
-        data = before + data
-        assert len(data) == n
-        for i in range(0, n, size):
-            self.h2.body(stream, data[i:i + size], end=i + size >= n)
-        return self
+        self.h2.headers(stream, fields, END_HEADERS | (END_STREAM if end else 0))
+        self.stream += 2
+        return stream
 
-    def get(self, path, *fields, method="GET"):
-        self._ask(method, path, fields)
-        return self.response(method)
+    def more(self, stream, data, end):
+        self.h2.body(stream, data, end=end)
 
-    def response(self, method="GET", timeout=None):
-        stream, asked = self.asked.pop(0)
-        r = self.h2.response(stream)
-        assert r.ended, r
-        made = Response1(r.status, "", r.fields)
-        made.body = r.body
-        made.trailers = r.trailers
-        made.interim = [Response1(status, "", fields) for status, fields in r.interim]
-        # What HTTP/1.1 would have needed for it.
-        made.framing = ("length" if r.get("content-length") is not None
-                        else "chunked" if r.body or r.trailers else "none")
-        if asked == "HEAD" or r.status in (204, 304):
-            assert r.body == b"", r
-        elif r.get("content-length") is not None:
-            assert len(r.body) == int(r.get("content-length")), r
-        return made
+    def trailers(self, stream, fields):
+        self.h2.headers(stream, fields)
 
-    def assert_open(self, path="/healthz"):
-        assert self.get(path).status == 200
+    def whole(self, stream):
+        return self.h2.response(stream)
 
 
 def instead_of_wire(monkeypatch, module):
     """Whatever a module's tests connect with, it is HTTP/2."""
-    monkeypatch.setattr("servers.Server.connect", lambda self, **kw: H2Wire(self.addr, **kw))
-    if hasattr(module, "Wire"):
-        monkeypatch.setattr(module, "Wire", H2Wire)
+    instead(monkeypatch, module, H2Wire)

@@ -26,6 +26,8 @@ ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 RUNTIMES = [os.environ["TAKO_RUNTIME"]] if os.environ.get("TAKO_RUNTIME") else ["io_uring", "epoll"]
 #: The programs of launch() and the showcase over TLS instead of plain TCP: TAKO_TEST_OVER=tls.
 OVER_TLS = os.environ.get("TAKO_TEST_OVER") == "tls"
+#: They listen for QUIC too, beside plain TCP: h3wire.py says when.
+WITH_H3 = False
 START_S = 20 * PATIENCE
 STOP_S = 15 * PATIENCE
 #: The exit status of a program whose drain was cut (tests/programs/program.h).
@@ -57,6 +59,8 @@ def free_port(host="127.0.0.1"):
             s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 s.bind((host, _next_port))
+                with socket.socket(family, socket.SOCK_DGRAM) as u:
+                    u.bind((host, _next_port))
             except OSError:
                 continue
             return _next_port
@@ -244,6 +248,9 @@ def showcase(files, *args, **kw):
         cert, key = shared_certificate()
         listen = ["--tls", f"127.0.0.1:{port}", "--cert", cert, "--key", key]
         addr += ("tls",)
+    elif WITH_H3:
+        cert, key = shared_certificate()
+        listen += ["--h3", f"127.0.0.1:{port}", "--cert", cert, "--key", key]
     cut = (kw.get("env") or {}).get("TAKO_TEST_KNOBS", os.environ.get("TAKO_TEST_KNOBS", ""))
     cut = [f"--{knob.replace('_', '-')}" for knob in cut.split()]
     return Server([program("examples/showcase"), *listen, *cut, "--workers", "2",
@@ -260,6 +267,9 @@ def launch(name, *args, host="127.0.0.1", tls=OVER_TLS, **kw):
         cert, key = shared_certificate()
         kw["env"] = {"TAKO_TEST_CERT": cert, "TAKO_TEST_KEY": key}
         addr += ("tls",)
+    elif WITH_H3:
+        cert, key = shared_certificate()
+        kw["env"] = {**kw.get("env", {}), "TAKO_TEST_H3": "1", "TAKO_TEST_CERT": cert, "TAKO_TEST_KEY": key}
     return Server([program(f"tests/programs/{name}"), f"listen={shown}:{port}", *args], addr, **kw)
 
 

@@ -179,20 +179,25 @@ static inline uint64_t program_number(tako_req *req, const char *name, uint64_t 
 	return strtoull(text, NULL, 10);
 }
 
-/* Listen as the tests want it: with TLS, if TAKO_TEST_CERT and TAKO_TEST_KEY name a certificate. */
+/* Listen as the tests want it: with TLS, if TAKO_TEST_CERT and TAKO_TEST_KEY name a certificate; with
+ * TAKO_TEST_H3 without, and for HTTP/3 on the same port. */
 static inline int program_listen_on(tako_server *srv, const tako_transport *t, const char *addr,
                                     const tako_listen_config *cfg)
 {
 	tako_listen_config c = {.size = sizeof(c)};
 	const char *cert = getenv("TAKO_TEST_CERT");
+	bool h3 = getenv("TAKO_TEST_H3") != NULL;
+	int rc = 0;
 
-	if (!cert)
-		return tako_server_listen(srv, t, addr, cfg);
+	if (!cert || h3)
+		rc = tako_server_listen(srv, t, addr, cfg);
+	if (!cert || rc < 0)
+		return rc;
 	if (cfg)
 		c = *cfg;
 	c.cert_file = cert;
 	c.key_file = getenv("TAKO_TEST_KEY");
-	return tako_server_listen(srv, tako_tls(), addr, &c);
+	return tako_server_listen(srv, h3 ? tako_h3() : tako_tls(), addr, &c);
 }
 
 static inline int program_listen(tako_server *srv, const char *addr, const tako_listen_config *cfg)

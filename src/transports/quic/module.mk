@@ -3,9 +3,9 @@
 H3 := $(if $(filter 0,$(TLS)),0,$(H3))
 ifeq ($(H3),0)
 LIB_SKIP += src/transports/quic/%
-UNIT_SKIP += tests/unit/quic_%
+UNIT_SKIP += tests/unit/quic_% tests/peer/%
 FUZZ_SKIP += tests/fuzz/quic_%
-PROGRAM_SKIP += tests/programs/quic.c
+PROGRAM_SKIP += tests/programs/quic.c tests/programs/h3_client.c
 else
 LIB_DEFINES += -DTAKO__WITH_QUIC
 LIB_LIBS += libngtcp2
@@ -22,5 +22,6 @@ LIB_LIBS += $(NGTCP2_HELPER_LIBS)
 LIB_ARCHIVES += $(NGTCP2_HELPER_ARCHIVE)
 LIB_OBJECTS += $(NGTCP2_HELPER_OBJECTS)
 # What sees the names that were changed: see RENAMES in the Makefile.
-RENAMED_SRCS += $(wildcard src/transports/quic/*.c tests/unit/quic_*.c tests/fuzz/quic_*.c)
+RENAMED_SRCS += $(wildcard src/transports/quic/*.c tests/unit/quic_*.c tests/peer/*.c tests/fuzz/quic_*.c \
+	tests/programs/h3_client.c bench/load_h3.c)
 endif
