@@ -76,6 +76,17 @@ static int file(tako_req *req, tako_res *res, void *arg)
 	return tako_res_send_fd(res, fd, 0, FILE_BYTES);
 }
 
+/* It has become shorter since its length was asked for. */
+static int short_file(tako_req *req, tako_res *res, void *arg)
+{
+	int fd = memfd_create("body", MFD_CLOEXEC);
+
+	(void)req, (void)arg;
+	if (fd < 0 || write(fd, body, 4) != 4)
+		return TAKO_ESYS;
+	return tako_res_send_fd(res, fd, 0, FILE_BYTES);
+}
+
 static int echo_body(tako_req *req, tako_res *res, tako_str data, bool end, void *arg)
 {
 	int64_t rc = data.n ? tako_res_write(res, data, NULL, NULL) : 0;
@@ -147,6 +158,7 @@ static void start(const tako_server_config *cfg)
 	tako_get(r, "/small", small, NULL);
 	tako_get(r, "/large", large, NULL);
 	tako_get(r, "/file", file, NULL);
+	tako_get(r, "/short", short_file, NULL);
 	tako_post(r, "/echo", echo, NULL);
 	tako_get(r, "/fail", fail_late, NULL);
 	tako_get(r, "/late", late, NULL);
@@ -438,6 +450,25 @@ static void test_grpc(void **state)
 	talk_grpc(connect_it());
 }
 #endif
+/* That its file ends is found within a packet, in which the first of it is. */
+static void test_file_that_is_too_short(void **state)
+{
+	struct quic_client *c;
+	struct asked *a;
+
+	(void)state;
+	start(NULL);
+	c = connect_it();
+	a = ask(c, "GET", "/short", NULL, 0);
+	assert_true(quic_rig_until(all_closed, c, 10 * QUIC_RIG_SECOND));
+	assert_int_equal(a->body_n, 4);
+	assert_false(a->complete);
+	assert_int_equal(a->code, NGHTTP3_H3_INTERNAL_ERROR);
+	assert_int_equal(client_error, 0);
+	a = ask(c, "GET", "/small", NULL, 0);
+	assert_true(quic_rig_until(all_closed, c, 10 * QUIC_RIG_SECOND));
+	check(a, 200, 5, sum_of("small", 5));
+}
 
 /* Windows so small that everything waits for everything. */
 static void test_small_windows(void **state)
@@ -507,6 +538,7 @@ int main(void)
 #ifdef TAKO__WITH_GRPC
 		cmocka_unit_test_teardown(test_grpc, tear_down),
 #endif
+		cmocka_unit_test_teardown(test_file_that_is_too_short, tear_down),
 		cmocka_unit_test_teardown(test_small_windows, tear_down),
 		cmocka_unit_test_teardown(test_bad_network, tear_down),
 		cmocka_unit_test_teardown(test_drain, tear_down),

@@ -109,6 +109,7 @@ struct tako__quic {
 	struct tako__quic_wait wait; /* for room to send */
 	struct tako__quic_dgram_out *dgrams;
 	struct tako__quic_dgram_out **dgrams_last;
+	struct tako__quic_packet *packet; /* begun, and not finished; NULL: none is */
 	unsigned dgram_count;
 	uint32_t flags;
 	uint8_t keys; /* a bit for each key that is installed */
@@ -195,6 +196,8 @@ extern const ngtcp2_callbacks tako__quic_callbacks;
 
 /* Write what there is to say, as far as it may be said now, and set the alarm. */
 void tako__quic_write(struct tako__quic *q);
+/* Called where the library is asked for something while a packet may be half written. */
+void tako__quic_finish_packet(struct tako__quic *q);
 void tako__quic_drop_dgrams(struct tako__quic *q);
 
 /* ---- quic_tls.c: handshakes ------------------------------------------------------------------------- */

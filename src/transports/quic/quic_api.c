@@ -95,6 +95,7 @@ int tako__quic_reset(struct tako__conn *c, int64_t id, uint64_t code)
 
 	if (gone(q))
 		return TAKO_ECLOSED;
+	tako__quic_finish_packet(q);
 	rc = tako__ngtcp2_shutdown_write(q->conn, id, code);
 	if (rc == NGTCP2_ERR_NOMEM)
 		return broken(q, rc);
@@ -109,6 +110,7 @@ int tako__quic_stop(struct tako__conn *c, int64_t id, uint64_t code)
 
 	if (gone(q))
 		return TAKO_ECLOSED;
+	tako__quic_finish_packet(q);
 	rc = tako__ngtcp2_shutdown_read(q->conn, id, code);
 	if (rc == NGTCP2_ERR_NOMEM)
 		return broken(q, rc);

@@ -30,18 +30,26 @@ void tako__quic_drop_dgrams(struct tako__quic *q)
 
 /* ---- One packet ------------------------------------------------------------------------------------- */
 
-struct packet {
+struct tako__quic_packet {
 	uint8_t *p;
 	size_t room;
+	uint64_t now;
 	ngtcp2_path_storage ps;
 	ngtcp2_pkt_info pi;
+	ngtcp2_ssize n; /* finished with that; NGTCP2_ERR_WRITE_MORE: not yet */
 };
 
-/* The library wants a packet finished before anything else is asked of it. */
-static void finish_packet(struct tako__quic *q, struct packet *k, uint64_t now)
+/* The library wants a packet finished before anything else is asked of it: a RESET_STREAM that comes
+ * in between joins the frames that the packet has already, and is never written. */
+void tako__quic_finish_packet(struct tako__quic *q)
 {
-	(void)ngtcp2_conn_writev_stream(q->conn, &k->ps.path, &k->pi, k->p, k->room, NULL,
-	                                NGTCP2_WRITE_STREAM_FLAG_NONE, -1, NULL, 0, now);
+	struct tako__quic_packet *k = q->packet;
+
+	if (!k)
+		return;
+	q->packet = NULL;
+	k->n = ngtcp2_conn_writev_stream(q->conn, &k->ps.path, &k->pi, k->p, k->room, NULL,
+	                                 NGTCP2_WRITE_STREAM_FLAG_NONE, -1, NULL, 0, k->now);
 }
 
 static void app_failed(struct tako__quic *q, int rc)
@@ -51,7 +59,7 @@ static void app_failed(struct tako__quic *q, int rc)
 }
 
 /* As many of them as fit.  NGTCP2_ERR_WRITE_MORE: there is room left; else as write_packet(). */
-static ngtcp2_ssize write_dgrams(struct tako__quic *q, struct packet *k, uint64_t now)
+static ngtcp2_ssize write_dgrams(struct tako__quic *q, struct tako__quic_packet *k)
 {
 	ngtcp2_ssize n = NGTCP2_ERR_WRITE_MORE;
 
@@ -61,14 +69,16 @@ static ngtcp2_ssize write_dgrams(struct tako__quic *q, struct packet *k, uint64_
 
 		n = ngtcp2_conn_writev_datagram(q->conn, &k->ps.path, &k->pi, k->p, k->room,
 		                                &accepted, NGTCP2_WRITE_DATAGRAM_FLAG_MORE, 0, &vec,
-		                                1, now);
+		                                1, k->now);
 		/* The path may have become narrower than it was when this one was taken. */
 		if (n == NGTCP2_ERR_INVALID_ARGUMENT || n == NGTCP2_ERR_INVALID_STATE) {
 			accepted = 1;
 			n = NGTCP2_ERR_WRITE_MORE;
 		}
-		if (accepted)
+		if (accepted) {
 			pop_dgram(q);
+			q->packet = n == NGTCP2_ERR_WRITE_MORE ? k : NULL;
+		}
 	}
 	return n;
 }
@@ -98,9 +108,8 @@ static bool goes_on(ngtcp2_ssize n)
 	       n == NGTCP2_ERR_STREAM_SHUT_WR || n == NGTCP2_ERR_STREAM_NOT_FOUND;
 }
 
-static ngtcp2_ssize write_piece(struct tako__quic *q, struct packet *k,
-                                const struct tako__quic_piece *piece, ngtcp2_ssize *taken,
-                                uint64_t now)
+static ngtcp2_ssize write_piece(struct tako__quic *q, struct tako__quic_packet *k,
+                                const struct tako__quic_piece *piece, ngtcp2_ssize *taken)
 {
 	uint32_t flags = NGTCP2_WRITE_STREAM_FLAG_MORE |
 	                 (piece->fin ? NGTCP2_WRITE_STREAM_FLAG_FIN : 0);
@@ -110,33 +119,45 @@ static ngtcp2_ssize write_piece(struct tako__quic *q, struct packet *k,
 	               "one is the other");
 	return ngtcp2_conn_writev_stream(q->conn, &k->ps.path, &k->pi, k->p, k->room, taken, flags,
 	                                 piece->id, (const ngtcp2_vec *)(const void *)piece->vec,
-	                                 piece->count, now);
+	                                 piece->count, k->now);
+}
+
+/* One piece of what the application has, or nothing of it.  As write_packet(), or goes_on(). */
+static ngtcp2_ssize add_piece(struct tako__quic *q, struct tako__quic_packet *k)
+{
+	struct tako__quic_piece piece = {.id = -1};
+	ngtcp2_ssize taken = -1;
+	ngtcp2_ssize n = NGTCP2_ERR_WRITE_MORE;
+	int rc = 0;
+
+	if (q->app && ngtcp2_conn_get_max_data_left(q->conn))
+		rc = q->app->next(q->c, &piece);
+	/* Who was asked may have had to reset a stream, for which the packet was finished. */
+	if (rc == 0 && !tako__quic_ended(q) && k->n == NGTCP2_ERR_WRITE_MORE) {
+		n = write_piece(q, k, &piece, &taken);
+		if (n == NGTCP2_ERR_WRITE_MORE || !goes_on(n))
+			q->packet = goes_on(n) ? k : NULL;
+		if (piece.id >= 0 && !tako__quic_ended(q))
+			rc = tell(q, &piece, n, taken);
+	}
+	if (TAKO__UNLIKELY(rc < 0))
+		app_failed(q, rc);
+	if (TAKO__UNLIKELY(tako__quic_ended(q))) {
+		tako__quic_finish_packet(q);
+		return n > 0 ? n : 0;
+	}
+	return k->n == NGTCP2_ERR_WRITE_MORE ? n : k->n;
 }
 
 /* Its length; 0: there is nothing to say, or it may not be said now; else NGTCP2_ERR_*. */
-static ngtcp2_ssize write_packet(struct tako__quic *q, struct packet *k, uint64_t now)
+static ngtcp2_ssize write_packet(struct tako__quic *q, struct tako__quic_packet *k)
 {
-	ngtcp2_ssize n = write_dgrams(q, k, now);
+	ngtcp2_ssize n = write_dgrams(q, k);
 
-	while (goes_on(n)) {
-		struct tako__quic_piece piece = {.id = -1};
-		ngtcp2_ssize taken = -1;
-		int rc = 0;
-
-		if (q->app && ngtcp2_conn_get_max_data_left(q->conn))
-			rc = q->app->next(q->c, &piece);
-		if (rc == 0 && !tako__quic_ended(q))
-			n = write_piece(q, k, &piece, &taken, now);
-		if (rc == 0 && piece.id >= 0 && !tako__quic_ended(q))
-			rc = tell(q, &piece, n, taken);
-		if (TAKO__UNLIKELY(rc < 0))
-			app_failed(q, rc);
-		if (TAKO__UNLIKELY(tako__quic_ended(q))) {
-			if (goes_on(n))
-				finish_packet(q, k, now);
-			return n > 0 ? n : 0;
-		}
-	}
+	k->n = NGTCP2_ERR_WRITE_MORE;
+	while (goes_on(n))
+		n = add_piece(q, k);
+	q->packet = NULL;
 	return n;
 }
 
@@ -162,13 +183,13 @@ static void send_train(struct tako__quic *q, struct train *t, size_t n)
 }
 
 /* One that differs from those before it goes by itself: a probe for a longer path, another address. */
-static bool joins(const struct train *t, const struct packet *k, size_t n)
+static bool joins(const struct train *t, const struct tako__quic_packet *k, size_t n)
 {
 	return t->count == 0 ||
 	       (n <= t->segment && k->pi.ecn == t->ecn && ngtcp2_path_eq(&k->ps.path, &t->ps.path));
 }
 
-static void begin_train(struct train *t, const struct packet *k, size_t n)
+static void begin_train(struct train *t, const struct tako__quic_packet *k, size_t n)
 {
 	t->segment = n;
 	t->ecn = k->pi.ecn;
@@ -190,11 +211,12 @@ static ngtcp2_ssize write_train(struct tako__quic *q, uint64_t now)
 	}
 	while (t.room - t.n >= packet_max && t.count < TAKO_DGRAM_SEGMENTS_MAX &&
 	       (t.count == 0 || t.n + packet_max <= quantum)) {
-		struct packet k = {.p = (uint8_t *)t.p + t.n, .room = packet_max};
+		struct tako__quic_packet k = {
+			.p = (uint8_t *)t.p + t.n, .room = packet_max, .now = now};
 		ngtcp2_ssize n;
 
 		ngtcp2_path_storage_zero(&k.ps);
-		n = write_packet(q, &k, now);
+		n = write_packet(q, &k);
 		if (n <= 0) {
 			send_train(q, &t, t.n);
 			return n;
