@@ -113,7 +113,7 @@ typedef struct tako_peer_cert {
 /* Facts of the connection.  Borrowed, as long as the exchange lives. */
 typedef struct tako_conn_info {
 	size_t size;
-	const char *peer;       /* "192.0.2.1:4711", "[2001:db8::1]:4711", "unix:" */
+	const char *peer;       /* "192.0.2.1:4711", "[2001:db8::1]:4711", "unix:", "vsock:3:80" */
 	const char *local;      /* the address the connection came in on */
 	const char *transport;  /* "http/1.1", "h2", "h3" */
 	const char *tls;        /* "TLSv1.3"; NULL without TLS */
@@ -127,6 +127,12 @@ typedef struct tako_conn_info {
 	const char
 		*via; /* who connected to us, where a PROXY header (tako/proxy.h) has named `peer`
 			  * and `local`; NULL: peer did */
+	/* Of the process that connected by a Unix socket, as it was then (SO_PEERCRED, unix(7)); `via`
+	 * where there is one. */
+	uint32_t has_peer_cred; /* 1: these three are known */
+	int32_t peer_pid;       /* 0: one of another PID namespace */
+	uint32_t peer_uid;
+	uint32_t peer_gid;
 } tako_conn_info;
 
 /* Fill `out`, whose size field the caller has set.  TAKO_EINVAL: size not set;

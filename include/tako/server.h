@@ -79,7 +79,8 @@ typedef struct tako_server_config {
 	uint32_t worker_count;    /* 0: one per CPU in the affinity mask; at most 256 */
 	uint32_t max_connections; /* 0: 10000, everything counted; TAKO_OFF: no ceiling.  At the
 				    * ceiling accepting pauses until 90 % of it */
-	uint32_t max_connections_per_ip; /* 0: none; IPv6 counts by /64.  More are closed at once */
+	uint32_t max_connections_per_ip; /* 0: none; IPv6 counts by /64.  More are closed at once.
+					  * Peers on Unix sockets and vsock are not counted */
 	/* How long a peer may take.  Transfers are looked at once a second at most, so these are
 	 * met within a quarter of the shortest or a second.  An idle connection is closed without
 	 * a word. */
@@ -188,7 +189,7 @@ enum {
 };
 
 /* Knobs of one listener; the same rules as above.  Everything but backlog and what begins with
- * proxy_ is TLS's: TAKO_ENOTSUP where there is none. */
+ * proxy_ or unix_ is TLS's: TAKO_ENOTSUP where there is none. */
 typedef struct tako_listen_config {
 	size_t size;
 	const char *cert_file; /* with key_file: as in tako_cert_config, without the rest of it */
@@ -215,11 +216,14 @@ typedef struct tako_listen_config {
 	 * they may be replayed by others, and where their method is not a safe one are answered
 	 * 425 (RFC 8470).  Not with ticket_keys, which other processes may have too. */
 	uint32_t tls_max_early_data_bytes;
-	uint32_t reserved;
+	uint32_t unix_mode; /* of the file of "unix:/path", to 0777; 0: 0777 less the umask */
 	/* Whose PROXY header is believed: addresses and prefixes, "10.0.0.0/8, 2001:db8::1, unix:"
 	 * (peers on Unix sockets).  Others are closed, or with TAKO_PROXY_OPTIONAL served as who they
 	 * are.  NULL with TAKO_PROXY_REQUIRED: everybody's, where nobody else can connect. */
 	const char *proxy_trusted;
+	/* Whose that file is, as names or numbers: who may write to it may connect. */
+	const char *unix_owner; /* NULL: this process's user; another one takes privileges */
+	const char *unix_group; /* NULL: this process's group */
 } tako_listen_config;
 #define TAKO_LISTEN_CONFIG(...)                                                                    \
 	(&(tako_listen_config){.size = sizeof(tako_listen_config), __VA_ARGS__})
@@ -273,8 +277,12 @@ TAKO_API TAKO_CHECK int tako_server_new(tako_server **out, tako_router *router,
 
 /* Bind now, so that errors surface here; serve once started.  addr: "1.2.3.4:80",
  * "[::]:80", ":80" (every IPv4 and IPv6 address), "localhost:80" (127.0.0.1), "name:80" (the
- * first address it has); port 0 lets the kernel choose.  May be called many times.  [setup]
+ * first address it has); port 0 lets the kernel choose.  But for HTTP/3 also "unix:/path" and, without
+ * a file, "unix:@name" (unix(7), abstract; at most 107 bytes either), and "vsock:80" (from everywhere)
+ * or "vsock:2:80" (vsock(7)).  A socket's file that nobody listens on any more is replaced; ours is
+ * removed when the server stops or is freed.  May be called many times.  [setup]
  *   TAKO_EINVAL   malformed address, or cfg
+ *   TAKO_EEXIST   somebody listens on that Unix or vsock address, or what has the path is no socket
  *   TAKO_ESYS     socket, bind or listen: tako_last_error() says which and why
  *   TAKO_ESTATE   started already
  *   TAKO_ETLS     the certificate, its key or the clients' signers are not usable
@@ -284,7 +292,7 @@ TAKO_API TAKO_CHECK int tako_server_listen(tako_server *srv, const tako_transpor
 
 /* Write the address of the `index`th listener, "127.0.0.1:8080", with the port that the
  * kernel chose, to buf; returns its length.  TAKO_ENOENT: no such listener; TAKO_ETOOBIG:
- * it does not fit (64 bytes always do for TCP).  [any] */
+ * it does not fit (64 bytes always do for TCP, 128 for any).  [any] */
 TAKO_API int tako_server_local_addr(const tako_server *srv, size_t index, char *buf,
                                     size_t buf_bytes);
 

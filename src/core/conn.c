@@ -7,6 +7,7 @@
 #include "core/conn.h"
 
 #include <arpa/inet.h>
+#include <linux/vm_sockets.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -457,8 +458,10 @@ static struct tako__conn *conn_new(struct tako__listener *ls, const struct socka
 bool tako__conn_admit(struct tako__conn *c)
 {
 	struct tako_server *srv = c->worker->srv;
+	int family = c->peer.any.sa_family;
 
-	if (!srv->ips)
+	/* One that has no address of the Internet would be counted with all others that have none. */
+	if (!srv->ips || (family != AF_INET && family != AF_INET6))
 		return true;
 	if (!tako__ip_enter(srv->ips, &c->peer.any, srv->cfg.max_connections_per_ip)) {
 		tako__add(&c->worker->stats.refused, 1);
@@ -549,6 +552,12 @@ size_t tako__addr_format(const struct sockaddr *sa, char *buf, size_t n)
 		else
 			inet_ntop(AF_INET6, &in6->sin6_addr, ip, sizeof ip);
 		len = snprintf(buf, n, mapped ? "%s:%u" : "[%s]:%u", ip, ntohs(in6->sin6_port));
+	} else if (sa->sa_family == AF_VSOCK) {
+		const struct sockaddr_vm *vm = (const void *)sa;
+
+		len = vm->svm_cid == VMADDR_CID_ANY
+		              ? snprintf(buf, n, "vsock:%u", vm->svm_port)
+		              : snprintf(buf, n, "vsock:%u:%u", vm->svm_cid, vm->svm_port);
 	} else {
 		len = snprintf(buf, n, "unix:");
 	}

@@ -197,7 +197,7 @@ static inline void tako__conn_deadline(struct tako__conn *c, uint64_t deadline_n
 		tako__conn_arm(c);
 }
 
-/* "192.0.2.1:4711" or "[::1]:4711"; returns the length. */
+/* "192.0.2.1:4711", "[::1]:4711", "vsock:3:80" or "unix:"; returns the length. */
 size_t tako__addr_format(const struct sockaddr *sa, char *buf, size_t n);
 
 #endif /* TAKO_CORE_CONN_H */

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "core/local.h"
 #include "core/proxied.h"
 #include "core/server.h"
 
@@ -194,26 +195,62 @@ static size_t address_bytes(const struct tako_server *srv)
 	return sizeof(struct tako__address) + srv->cfg.worker_count * sizeof(int);
 }
 
-int tako__listen_bind(struct tako__address **out, struct tako_server *srv, const char *addr,
-                      int type, uint32_t backlog)
+/* A socket for each worker. */
+static int bind_port(struct tako__address *a, unsigned count, const char *addr, int type,
+                     const tako_listen_config *cfg)
 {
 	struct addrinfo *ai;
-	struct tako__address *a;
-	int rc = resolve(addr, &ai);
+	int rc = tako__local_refuse(addr, cfg);
 
+	if (rc == 0)
+		rc = resolve(addr, &ai);
 	if (rc < 0)
 		return rc;
-	a = tako__zalloc(address_bytes(srv));
-	if (!a) {
-		freeaddrinfo(ai);
-		return tako__fail(TAKO_ENOMEM, "listener: out of memory");
-	}
-	for (unsigned i = 0; i < srv->cfg.worker_count; i++)
-		a->fds[i] = -1;
 	rc = probe_taken(ai, type, addr);
 	if (rc == 0)
-		rc = bind_all(a, srv->cfg.worker_count, ai, addr, type, (int)backlog);
+		rc = bind_all(a, count, ai, addr, type, (int)cfg->backlog);
 	freeaddrinfo(ai);
+	return rc;
+}
+
+/* One socket, of which each worker has a descriptor: whoever is awake first accepts. */
+static int bind_local(struct tako__address *a, unsigned count, const char *addr, int type,
+                      const tako_listen_config *cfg)
+{
+	struct sockaddr_storage bound;
+	socklen_t n = sizeof bound;
+	int fd;
+
+	if (type == SOCK_DGRAM)
+		return bad_addr(addr, "datagrams need a port");
+	fd = tako__local_listen(&a->local, addr, type, cfg);
+	if (fd < 0)
+		return fd;
+	a->fds[0] = fd;
+	if (getsockname(fd, (struct sockaddr *)&bound, &n) < 0)
+		return tako__fail_errno("listen on %.60s", addr);
+	tako__local_format((struct sockaddr *)&bound, n, a->text, sizeof a->text);
+	for (unsigned i = 1; i < count; i++) {
+		a->fds[i] = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+		if (a->fds[i] < 0)
+			return tako__fail_errno("listen on %.60s", addr);
+	}
+	return 0;
+}
+
+int tako__listen_bind(struct tako__address **out, struct tako_server *srv, const char *addr,
+                      int type, const tako_listen_config *cfg)
+{
+	struct tako__address *a = tako__zalloc(address_bytes(srv));
+	unsigned count = srv->cfg.worker_count;
+	int rc;
+
+	if (!a)
+		return tako__fail(TAKO_ENOMEM, "listener: out of memory");
+	for (unsigned i = 0; i < count; i++)
+		a->fds[i] = -1;
+	rc = tako__local_is(addr) ? bind_local(a, count, addr, type, cfg)
+	                          : bind_port(a, count, addr, type, cfg);
 	if (rc < 0)
 		tako__address_free(srv, a);
 	else
@@ -225,6 +262,7 @@ void tako__address_free(struct tako_server *srv, struct tako__address *a)
 {
 	if (!a)
 		return;
+	tako__local_end(&a->local, a->fds[0]);
 	for (unsigned i = 0; i < srv->cfg.worker_count; i++) {
 		if (a->fds[i] >= 0)
 			close(a->fds[i]);
@@ -287,6 +325,9 @@ static void on_accept(struct tako_sock *s, int fd, const struct sockaddr *from, 
 	struct tako__listener *ls = listener_of(s);
 
 	ls->backoff_ms = 0;
+	/* What a client on a Unix socket calls itself says nothing. */
+	if (TAKO__UNLIKELY(from->sa_family == AF_UNIX))
+		n = sizeof from->sa_family;
 	/* Over the ceiling if need be: who had connected when we stopped will not be told to come
 	 * again. */
 	if (TAKO__UNLIKELY(s->flags & TAKO_SOCK_CLOSING)) {
@@ -419,6 +460,7 @@ int tako__listener_open(struct tako__listener *ls, struct tako__worker *w, struc
 	ls->transport = a->transport;
 	ls->shared = a->shared;
 	ls->proxy = a->proxy;
+	ls->local = &a->local;
 	ls->fd_slot = &a->fds[w->index];
 	tako__timer_init(&ls->backoff, on_backoff);
 	rc = a->transport->open ? a->transport->open(ls) : 0;
@@ -442,6 +484,9 @@ void tako__listener_close(struct tako__listener *ls)
 		atomic_fetch_add(&ls->worker->srv->conn_count, 1);
 		accept_parked(ls);
 	}
+	/* The first worker does it for all: what has connected by then is in the one backlog, which each
+	 * of them empties before it lets go. */
+	tako__local_end(ls->local, *ls->fd_slot);
 	tako__timer_clear(&ls->worker->wheel, &ls->backoff);
 	ls->sock.loop->rt->close(&ls->sock);
 }

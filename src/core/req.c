@@ -232,7 +232,7 @@ int tako_req_conn_info(tako_req *req, tako_conn_info *out)
 	struct tako__exchange *x = tako__x(req);
 	struct sockaddr_storage local;
 	socklen_t n = sizeof local;
-	char text[3][80] = {"", "", ""};
+	char text[3][TAKO__LOCAL_TEXT_BYTES] = {"", "", ""};
 	tako_conn_info info = {.size = sizeof info, .transport = x->proto->name};
 	struct tako__info_query query = {&info, &x->arena};
 	char *peer;
@@ -247,9 +247,11 @@ int tako_req_conn_info(tako_req *req, tako_conn_info *out)
 		if (proxied && !proxied->local)
 			tako__addr_format(&proxied->dst.any, text[1], sizeof text[1]);
 		else if (getsockname(x->conn->sock.fd, (struct sockaddr *)&local, &n) == 0)
-			tako__addr_format((struct sockaddr *)&local, text[1], sizeof text[1]);
+			tako__local_format((struct sockaddr *)&local, n, text[1], sizeof text[1]);
 		if (proxied)
 			tako__addr_format(&proxied->via.any, text[2], sizeof text[2]);
+		if ((proxied ? &proxied->via.any : &x->conn->peer.any)->sa_family == AF_UNIX)
+			tako__local_peer(&info, x->conn->sock.fd);
 		info.id = x->conn->id;
 		info.request_count = x->conn->request_count;
 		if (tako__layer_query(x->conn, TAKO__FACT_CONN_INFO, &query) == TAKO_ENOMEM)

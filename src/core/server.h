@@ -9,6 +9,7 @@
 
 #include <tako/server.h>
 
+#include "core/local.h"
 #include "core/router.h"
 #include "core/worker.h"
 
@@ -46,12 +47,13 @@ struct tako_transport {
 	void (*close)(struct tako__listener *ls);
 };
 
-/* One address: a socket per worker. */
+/* One address: a descriptor per worker. */
 struct tako__address {
 	const struct tako_transport *transport;
 	void *shared;
 	struct tako__proxy_rule *proxy;
-	char text[80];
+	struct tako__local_sock local;
+	char text[TAKO__LOCAL_TEXT_BYTES];
 	int fds[]; /* worker_count of them */
 };
 
@@ -93,9 +95,9 @@ void tako__signals_release(struct tako_server *srv);
 /* Fill in defaults and refuse what cannot apply. */
 int tako__config_import(tako_server_config *out, const tako_server_config *cfg);
 
-/* Bind `addr` once per worker, sockets of this type (SOCK_*). */
+/* Bind `addr` for each worker, by sockets of this type (SOCK_*). */
 int tako__listen_bind(struct tako__address **out, struct tako_server *srv, const char *addr,
-                      int type, uint32_t backlog);
+                      int type, const tako_listen_config *cfg);
 void tako__address_free(struct tako_server *srv, struct tako__address *a);
 
 /* A worker's end of it. */

@@ -23,6 +23,7 @@
 #include "core/stats.h"
 #include "core/wheel.h"
 
+struct tako__local_sock;
 struct tako__log_ring;
 struct tako__proxy_rule;
 
@@ -34,7 +35,8 @@ struct tako__listener {
 	void *shared;                         /* the transport's, for this address */
 	void *state;                          /* … on this worker */
 	const struct tako__proxy_rule *proxy; /* NULL: connections begin with their protocol */
-	int *fd_slot;                         /* where the address keeps our descriptor */
+	struct tako__local_sock *local; /* … and of the address's socket, if it is not TCP's */
+	int *fd_slot;                   /* where the address keeps our descriptor */
 	struct tako__timer backoff;
 	uint32_t backoff_ms;
 	bool open;       /* given to the loop and not yet reaped */

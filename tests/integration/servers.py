@@ -180,7 +180,7 @@ class Server:
             assert time.monotonic() < deadline, f"{self.name} does not listen: {self.stderr}"
             try:
                 w = Wire(self.addr)
-            except ConnectionError:
+            except (ConnectionError, FileNotFoundError):
                 time.sleep(0.005)
                 continue
             with w:

@@ -178,13 +178,15 @@ class Duplex:
 
 
 class Wire:
-    """One connection, which one thread may read while another one writes.  An address may have a third part, "tls"."""
+    """One connection, which one thread may read while another one writes.  An address may have a third part, "tls";
+    one that begins with "unix" has a path second, or "@name"."""
 
     version = 1
 
     def __init__(self, addr, rcvbuf=None, source=None, timeout=TIMEOUT_S, context=None, name="localhost"):
         host, port = addr[:2]
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        unix = host == "unix"
+        family = socket.AF_UNIX if unix else socket.AF_INET6 if ":" in host else socket.AF_INET
         self.sock = socket.socket(family, socket.SOCK_STREAM)
         self.sock.settimeout(timeout)
         if rcvbuf:
@@ -193,8 +195,11 @@ class Wire:
         if source:
             self.sock.bind((source, 0))
         try:
-            self.sock.connect((host, port))
-            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if unix:
+                self.sock.connect(port.replace("@", "\0", 1) if port.startswith("@") else port)
+            else:
+                self.sock.connect((host, port))
+                self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if "tls" in addr[2:]:
                 self.sock = (context or tls_context()).wrap_socket(self.sock, server_hostname=name)
         except BaseException:

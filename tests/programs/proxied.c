@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * A server behind load balancers, for tests/integration/test_proxy.py:
+ * A server behind load balancers, for tests/integration/test_proxy.py, and on addresses that are not the
+ * Internet's, for test_unix.py:
  *
  *   proxied listen=ADDR [transport=http|http1|h2c|tls] [cert_file=F key_file=F] [proxy_protocol=N]
- *           [proxy_trusted=LIST] [FIELD=VALUE]...
+ *           [proxy_trusted=LIST] [unix_owner=U] [unix_group=G] [unix_mode=OCTAL] [FIELD=VALUE]...
  *
  * /info tells what a handler sees of its connection, /later the same after a while.
  */
@@ -62,13 +63,15 @@ static int say(tako_req *req, tako_res *res)
 	print_str(text, sizeof(text), "ssl_sig_alg", p.ssl_sig_alg);
 	print_str(text, sizeof(text), "ssl_key_alg", p.ssl_key_alg);
 	print_raw(text, sizeof(text), p.tlvs);
-	return tako_res_text(res, 200,
-	                     "peer %s\nlocal %s\nvia %s\ntransport %s\ntls %s\nproxy %s\n"
-	                     "version %u\nis_local %u\ndatagram %u\nsource %s\ndestination %s\n"
-	                     "ssl_client %u\nssl_verify %u\n%s",
-	                     i.peer, i.local, or_none(i.via), i.transport, or_none(i.tls),
-	                     program_code(rc), p.version, p.local, p.datagram, or_none(p.source),
-	                     or_none(p.destination), p.ssl_client, p.ssl_verify, text);
+	return tako_res_text(
+		res, 200,
+		"peer %s\nlocal %s\nvia %s\ntransport %s\ntls %s\nproxy %s\n"
+		"version %u\nis_local %u\ndatagram %u\nsource %s\ndestination %s\n"
+		"ssl_client %u\nssl_verify %u\nhas_cred %u\npid %d\nuid %u\ngid %u\n%s",
+		i.peer, i.local, or_none(i.via), i.transport, or_none(i.tls), program_code(rc),
+		p.version, p.local, p.datagram, or_none(p.source), or_none(p.destination),
+		p.ssl_client, p.ssl_verify, i.has_peer_cred, i.peer_pid, i.peer_uid, i.peer_gid,
+		text);
 }
 
 static int info(tako_req *req, tako_res *res, void *arg)
@@ -105,9 +108,9 @@ static int stats(tako_req *req, tako_res *res, void *arg)
 	              : tako_res_text(res, 200,
 	                              "proxy_errors %" PRIu64 "\ntimeouts %" PRIu64 "\n"
 	                              "connections_refused %" PRIu64 "\nconnections_open %" PRIu64
-	                              "\n",
+	                              "\naccept_errors %" PRIu64 "\n",
 	                              s.proxy_errors, s.timeouts, s.connections_refused,
-	                              s.connections_open);
+	                              s.connections_open, s.accept_errors);
 }
 
 static const char *value_of(const char *arg, const char *name)
@@ -142,6 +145,12 @@ static bool parse(struct args *a, const char *arg)
 		a->listen.proxy_protocol = (uint32_t)strtoul(v, NULL, 10);
 	else if ((v = value_of(arg, "proxy_trusted")))
 		a->listen.proxy_trusted = v;
+	else if ((v = value_of(arg, "unix_owner")))
+		a->listen.unix_owner = v;
+	else if ((v = value_of(arg, "unix_group")))
+		a->listen.unix_group = v;
+	else if ((v = value_of(arg, "unix_mode")))
+		a->listen.unix_mode = (uint32_t)strtoul(v, NULL, 8);
 	else
 		return program_set(&a->cfg, arg);
 	return true;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Servers of one process, one after the other on one port, on each runtime that the environment
- * can name: the port is free as soon as the server has stopped, before it is freed.
+ * Servers of one process, one after the other on one port or one Unix socket, on each runtime that the
+ * environment can name: the address is free as soon as the server has stopped, before it is freed.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,6 +14,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <tako/tako.h>
@@ -60,16 +62,22 @@ static uint16_t find_port(void)
 	return 0;
 }
 
+/* Port 0: the Unix socket's path is meant. */
+static char path[64];
+
 static int dial(uint16_t port)
 {
-	struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(port)};
+	struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(port)};
+	struct sockaddr_un un = {.sun_family = AF_UNIX};
+	struct sockaddr *at = port ? (struct sockaddr *)&in : (struct sockaddr *)&un;
 	struct timeval patience = {.tv_sec = 20};
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd = socket(at->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	memcpy(un.sun_path, path, sizeof path);
 	assert_true(fd >= 0);
 	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience), 0);
-	assert_int_equal(connect(fd, (struct sockaddr *)&at, sizeof at), 0);
+	assert_int_equal(connect(fd, at, port ? sizeof in : sizeof un), 0);
 	return fd;
 }
 
@@ -108,10 +116,13 @@ static void one_round(uint16_t port, void *(*thread_fn)(void *), tako_server **b
 	tako_server *srv = make(thread_fn ? 1 : WORKERS);
 	pthread_t thread;
 	void *result;
-	char addr[32];
+	char addr[80];
 	int fds[3];
 
-	snprintf(addr, sizeof addr, "127.0.0.1:%u", port);
+	if (port)
+		snprintf(addr, sizeof addr, "127.0.0.1:%u", port);
+	else
+		snprintf(addr, sizeof addr, "unix:%s", path);
 	assert_int_equal(tako_server_listen(srv, tako_http1(), addr, NULL), 0);
 	tako_server_free(*before);
 	if (thread_fn)
@@ -140,13 +151,10 @@ static void one_round(uint16_t port, void *(*thread_fn)(void *), tako_server **b
 	*before = srv;
 }
 
-static void restart(const char *runtime)
+static void restart_at(uint16_t port)
 {
 	static void *(*const ways[])(void *) = {NULL, run_it, step_it};
-	uint16_t port = find_port();
 
-	assert_int_not_equal(port, 0);
-	print_message("%s\n", runtime);
 	for (size_t way = 0; way < sizeof ways / sizeof ways[0]; way++) {
 		tako_server *before = NULL;
 
@@ -155,6 +163,17 @@ static void restart(const char *runtime)
 		tako_server_free(before);
 		assert_int_equal(failalloc_live(), 0);
 	}
+}
+
+static void restart(const char *runtime)
+{
+	uint16_t port = find_port();
+
+	assert_int_not_equal(port, 0);
+	print_message("%s\n", runtime);
+	restart_at(port);
+	restart_at(0);
+	assert_int_equal(access(path, F_OK), -1);
 }
 
 /* Whether the environment can name it here. */
@@ -168,7 +187,7 @@ static bool runs_on(const char *runtime)
 	return ok;
 }
 
-static void test_one_port_many_times(void **state)
+static void test_one_address_many_times(void **state)
 {
 	static const char *const names[] = {"epoll", "io_uring"};
 	const char *chosen = getenv("TAKO_RUNTIME");
@@ -193,9 +212,14 @@ static void test_one_port_many_times(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_one_port_many_times)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_one_address_many_times)};
+	char folder[] = "/tmp/tako-restart-XXXXXX";
+	int failed;
 
-	if (failalloc_install() < 0)
+	if (failalloc_install() < 0 || !mkdtemp(folder))
 		return 1;
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	snprintf(path, sizeof path, "%s/socket", folder);
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	rmdir(folder);
+	return failed;
 }
