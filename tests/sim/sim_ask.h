@@ -28,6 +28,7 @@ struct sim_ask {
 	const char *body; /* outlives the request; NULL: none */
 	size_t body_n;
 	size_t stops_at; /* … and is said up to here, for ever; 0: all of it */
+	bool waits;      /* nothing of it is said before sim_script_go_on() */
 	bool counted;    /* the length of the body is said before it */
 	bool expects;    /* Expect: 100-continue, without waiting for it */
 	bool trailer;    /* X-Sum: <sum>, after the body */

@@ -138,6 +138,8 @@ void sim_h2_feed(struct sim_h2 *h, const char *p, size_t n);
 uint64_t sim_h2_turn(struct sim_h2 *h, uint64_t now_ns);
 /* Everything was said that can be. */
 bool sim_h2_silent(const struct sim_h2 *h);
+/* Say on, of the body of the ith request, up to here. */
+void sim_h2_go_on(struct sim_h2 *h, unsigned i, size_t to);
 /* RST_STREAM for a request that is not over.  False: it is. */
 bool sim_h2_give_up(struct sim_h2 *h, unsigned i, uint32_t code);
 /* GOAWAY. */

@@ -241,7 +241,7 @@ static bool may_open(const struct sim_h2 *h)
 
 static bool wants_to_say(const struct sim_h2_stream *s)
 {
-	if (s->ask.stops_at && s->said_n >= s->ask.stops_at)
+	if (s->ask.waits || (s->ask.stops_at && s->said_n >= s->ask.stops_at))
 		return false;
 	return s->id && !s->said_all && !s->given_up && s->code == SIM_H2_NO_CODE;
 }
@@ -446,6 +446,13 @@ bool sim_h2_silent(const struct sim_h2 *h)
 			return false;
 	}
 	return true;
+}
+
+void sim_h2_go_on(struct sim_h2 *h, unsigned i, size_t to)
+{
+	h->streams[i].ask.waits = false;
+	h->streams[i].ask.stops_at = to;
+	h->left = true;
 }
 
 /* ---- Ends ------------------------------------------------------------------------------------------------ */

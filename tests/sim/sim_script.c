@@ -154,11 +154,12 @@ static void say_text(struct sim_script *c, const struct sim_ask *a)
 	if (!a->close && a->old)
 		sim_script_sayf(c, "Connection: Keep-Alive\r\n");
 	sim_script_sayf(c, "Host: sim\r\n\r\n");
+	c->stopped_at = a->waits ? 0 : a->stops_at ? a->stops_at : a->body_n;
 	if (a->body && (a->counted || a->protocol))
-		sim_script_say(c, a->body, a->stops_at ? a->stops_at : a->body_n);
+		sim_script_say(c, a->body, c->stopped_at);
 	else if (a->body)
 		say_chunked(c, a);
-	c->ends |= a->protocol && a->body && !a->stops_at;
+	c->ends |= a->protocol && a->body && !a->stops_at && !a->waits;
 }
 
 void sim_script_ask(struct sim_script *c, const struct sim_ask *ask, struct sim_expect e)
@@ -174,6 +175,16 @@ void sim_script_ask(struct sim_script *c, const struct sim_ask *ask, struct sim_
 		say_text(c, ask);
 	}
 	c->expect[c->count++] = e;
+}
+
+void sim_script_go_on(struct sim_script *c, unsigned i, const struct sim_ask *ask, size_t to)
+{
+	if (c->h2) {
+		sim_h2_go_on(c->h2, i, to);
+		return;
+	}
+	sim_script_say(c, ask->body + c->stopped_at, to - c->stopped_at);
+	c->stopped_at = to;
 }
 
 void sim_script_get(struct sim_script *c, const char *path, struct sim_expect e)

@@ -38,9 +38,10 @@ struct sim_script {
 	struct sim_expect expect[SIM_REPLIES_MAX];
 	unsigned count;
 	size_t body_bytes_max; /* of each body; 0: 64 KiB */
-	bool ends;             /* … as soon as all of it was said */
-	bool shuts;            /* the end of our side follows what is to be said */
-	bool leaves;           /* over HTTP/2: it has begun to */
+	size_t stopped_at; /* over HTTP/1: what was said of the body of the last request, which goes on */
+	bool ends;         /* … as soon as all of it was said */
+	bool shuts;        /* the end of our side follows what is to be said */
+	bool leaves;       /* over HTTP/2: it has begun to */
 	bool told_end;
 };
 
@@ -56,6 +57,8 @@ void sim_script_add_last(struct sim_script *c);
 /* Particular ones. */
 void sim_script_get(struct sim_script *c, const char *path, struct sim_expect e);
 void sim_script_ask(struct sim_script *c, const struct sim_ask *ask, struct sim_expect e);
+/* Say more of the body of the ith request, which waits or has stopped: up to here, and not its end. */
+void sim_script_go_on(struct sim_script *c, unsigned i, const struct sim_ask *ask, size_t to);
 /* As it is, in whatever is around it. */
 void sim_script_say(struct sim_script *c, const char *p, size_t n);
 void sim_script_sayf(struct sim_script *c, const char *fmt, ...)

@@ -14,18 +14,9 @@
 #include <zlib.h>
 
 #include "sim/sim_app.h"
+#include "sim/sim_ws_frame.h"
 
-enum {
-	CONTINUED = 0,
-	TEXT = 1,
-	BINARY = 2,
-	CLOSE = 8,
-	PING = 9,
-	PONG = 10,
-	RSV1 = 0x40,
-	FIN = 0x80,
-	TAIL_BYTES = 4,
-};
+enum { TAIL_BYTES = 4 };
 
 static void *must(void *p)
 {
@@ -71,28 +62,16 @@ static void put(struct sim_ws *ws, const void *p, size_t n)
 	ws->said_n += n;
 }
 
-/* RFC 6455 section 5.2, masked. */
 static void say_frame(struct sim_ws *ws, unsigned first, const char *p, size_t n)
 {
-	size_t long_n = n < 126 ? 0 : n < 65536 ? 2 : 8;
+	char head[SIM_WS_HEAD_BYTES];
+	char key[SIM_WS_KEY_BYTES];
 	uint64_t random = sim_rand_u64(ws->rand);
-	char key[4];
-	char *at;
 
-	put(ws, &(unsigned char){(unsigned char)first}, 1);
-	put(ws,
-	    &(unsigned char){(unsigned char)(0x80 | (!long_n       ? n
-	                                             : long_n == 2 ? 126
-	                                                           : 127))},
-	    1);
-	for (size_t i = 0; i < long_n; i++)
-		put(ws, &(unsigned char){(unsigned char)((uint64_t)n >> 8 * (long_n - 1 - i))}, 1);
 	memcpy(key, &random, sizeof key);
-	put(ws, key, sizeof key);
+	put(ws, head, sim_ws_frame_head(head, first, n, key));
 	put(ws, p, n);
-	at = ws->said + ws->said_n - n;
-	for (size_t i = 0; i < n; i++)
-		at[i] = (char)(at[i] ^ key[i % 4]);
+	sim_ws_frame_mask(ws->said + ws->said_n - n, n, key);
 }
 
 static void expect(struct sim_ws *ws, unsigned op, const char *p, size_t n)
@@ -112,8 +91,8 @@ static void maybe_ping(struct sim_ws *ws)
 
 	if (!sim_rand_chance(ws->rand, 200))
 		return;
-	say_frame(ws, FIN | PING, sim_pattern(n), n);
-	expect(ws, PONG, sim_pattern(n), n);
+	say_frame(ws, SIM_WS_FIN | SIM_WS_PING, sim_pattern(n), n);
+	expect(ws, SIM_WS_PONG, sim_pattern(n), n);
 }
 
 /* RFC 7692 section 7.2.1; NULL: this one is said as it is.  The caller frees it. */
@@ -151,30 +130,32 @@ static char *content(struct sim_ws *ws, unsigned op, size_t n)
 	bool dull = sim_rand_chance(ws->rand, 500);
 
 	for (size_t i = 0; i < n; i++)
-		p[i] = op == TEXT ? (char)('a' + i % 26) : dull ? (char)(i * 7) : sim_pattern(n)[i];
+		p[i] = op == SIM_WS_TEXT ? (char)('a' + i % 26)
+		       : dull            ? (char)(i * 7)
+		                         : sim_pattern(n)[i];
 	return p;
 }
 
 void sim_ws_message(struct sim_ws *ws, size_t bytes_max)
 {
 	size_t n = sim_rand_size(ws->rand, bytes_max) - 1;
-	unsigned op = sim_rand_chance(ws->rand, 500) ? TEXT : BINARY;
+	unsigned op = sim_rand_chance(ws->rand, 500) ? SIM_WS_TEXT : SIM_WS_BINARY;
 	char *plain = content(ws, op, n);
 	size_t wire_n = n;
 	char *packed = compressed(ws, plain, n, &wire_n);
 	const char *wire = packed ? packed : plain;
-	unsigned first = op | (packed ? RSV1 : 0);
+	unsigned first = op | (packed ? SIM_WS_RSV1 : 0);
 	size_t at = 0;
 
 	while (ws->want_n < SIM_WS_ITEMS_MAX - 4 && sim_rand_chance(ws->rand, 400)) {
 		size_t some = wire_n - at ? sim_rand_size(ws->rand, wire_n - at) : 0;
 
 		say_frame(ws, first, wire + at, some);
-		first = CONTINUED;
+		first = SIM_WS_CONTINUED;
 		at += some;
 		maybe_ping(ws);
 	}
-	say_frame(ws, FIN | first, wire + at, wire_n - at);
+	say_frame(ws, SIM_WS_FIN | first, wire + at, wire_n - at);
 	expect(ws, op, plain, n);
 	free(packed);
 	free(plain);
@@ -186,48 +167,14 @@ void sim_ws_close(struct sim_ws *ws, unsigned code)
 {
 	char text[2] = {(char)(code >> 8), (char)code};
 
-	say_frame(ws, FIN | CLOSE, text, sizeof text);
-	expect(ws, CLOSE, text, sizeof text);
+	say_frame(ws, SIM_WS_FIN | SIM_WS_CLOSE, text, sizeof text);
+	expect(ws, SIM_WS_CLOSE, text, sizeof text);
 }
 
 /* ---- What came ---------------------------------------------------------------------------- */
 
-struct frame {
-	unsigned first;
-	const char *p;
-	size_t n;
-};
-
-/* One frame of a server; false: it is not whole.  Moves *p and *n behind it. */
-static bool next_frame(const char **p, size_t *n, struct frame *f)
-{
-	const unsigned char *h = (const unsigned char *)*p;
-	size_t long_n;
-	uint64_t len;
-
-	if (*n < 2)
-		return false;
-	assert_false(h[1] & 0x80);
-	f->first = h[0];
-	long_n = h[1] < 126 ? 0 : h[1] == 126 ? 2 : 8;
-	if (*n < 2 + long_n)
-		return false;
-	len = long_n ? 0 : h[1];
-	for (size_t i = 0; i < long_n; i++)
-		len = len << 8 | h[2 + i];
-	/* As short as it can be said. */
-	assert_true(!long_n || len >= (long_n == 2 ? 126u : 65536u));
-	if (*n - 2 - long_n < len)
-		return false;
-	f->p = *p + 2 + long_n;
-	f->n = (size_t)len;
-	*p = f->p + len;
-	*n -= 2 + long_n + (size_t)len;
-	return true;
-}
-
 /* RFC 7692 section 7.2.2, with no more window than was agreed on. */
-static size_t inflated(struct sim_ws *ws, z_stream *z, const struct frame *f, char *out,
+static size_t inflated(struct sim_ws *ws, z_stream *z, const struct sim_ws_frame *f, char *out,
                        size_t room)
 {
 	static const unsigned char tail[TAIL_BYTES] = {0, 0, 0xff, 0xff};
@@ -247,19 +194,19 @@ static size_t inflated(struct sim_ws *ws, z_stream *z, const struct frame *f, ch
 	return room - z->avail_out;
 }
 
-static void check_item(struct sim_ws *ws, z_stream *z, const struct frame *f,
+static void check_item(struct sim_ws *ws, z_stream *z, const struct sim_ws_frame *f,
                        const struct sim_ws_item *want)
 {
 	char *out;
 	size_t n;
 
 	assert_int_equal(f->first & 0x3f, want->op);
-	if (!(f->first & RSV1)) {
+	if (!(f->first & SIM_WS_RSV1)) {
 		assert_int_equal(f->n, want->n);
 		assert_memory_equal(f->p, want->p, want->n);
 		return;
 	}
-	assert_true(ws->deflate.client_bits && want->op <= BINARY);
+	assert_true(ws->deflate.client_bits && want->op <= SIM_WS_BINARY);
 	out = must(malloc(want->n + 1));
 	n = inflated(ws, z, f, out, want->n + 1);
 	assert_int_equal(n, want->n);
@@ -267,29 +214,23 @@ static void check_item(struct sim_ws *ws, z_stream *z, const struct frame *f,
 	free(out);
 }
 
-static unsigned code_of(const struct frame *f)
-{
-	if ((f->first & 0x0f) != CLOSE || f->n < 2)
-		return 0;
-	return (unsigned)(unsigned char)f->p[0] << 8 | (unsigned char)f->p[1];
-}
-
 unsigned sim_ws_check(struct sim_ws *ws, const char *p, size_t n, unsigned *ret_close)
 {
 	z_stream z = {.next_in = NULL};
 	unsigned got = 0;
-	struct frame f;
+	struct sim_ws_frame f;
 
 	*ret_close = 0;
 	if (ws->deflate.client_bits && inflateInit2(&z, -ws->deflate.server_bits) != Z_OK)
 		abort();
-	while (n && next_frame(&p, &n, &f)) {
+	while (n && sim_ws_frame_next(&p, &n, &f)) {
 		const struct sim_ws_item *want = got < ws->want_n ? &ws->want[got] : NULL;
 
 		assert_int_equal(*ret_close, 0);
-		assert_true(f.first & FIN);
-		if (code_of(&f) && (!want || want->op != CLOSE || memcmp(want->p, f.p, 2) != 0)) {
-			*ret_close = code_of(&f);
+		assert_true(f.first & SIM_WS_FIN);
+		if (sim_ws_frame_code(&f) &&
+		    (!want || want->op != SIM_WS_CLOSE || memcmp(want->p, f.p, 2) != 0)) {
+			*ret_close = sim_ws_frame_code(&f);
 			continue;
 		}
 		assert_non_null(want);

@@ -62,6 +62,15 @@ static void give_up(tako_ws *ws)
 	tako__ws_finish(ws, 1006);
 }
 
+/* Also what its connection still holds back, where that is shared: over HTTP/2 a stream's bytes are the
+ * connection's as soon as windows let them go. */
+static bool is_behind(const tako_ws *ws)
+{
+	const struct tako__conn *c = ws->x->conn;
+
+	return tako_ws_unsent(ws) || (c && tako__conn_unsent(c));
+}
+
 /* A peer that is busy taking what waits for it has not got round to our ping: how long it may take
  * for that is the transport's to watch. */
 static void look_at_ping(tako_ws *ws, uint64_t now)
@@ -73,7 +82,7 @@ static void look_at_ping(tako_ws *ws, uint64_t now)
 	if (!ws->ping_ns) {
 		if (tako__ws_control(ws, TAKO__WS_PING, NULL, 0) == 0)
 			ws->ping_ns = now;
-	} else if (tako_ws_unsent(ws)) {
+	} else if (is_behind(ws)) {
 		ws->ping_ns = now;
 	} else {
 		give_up(ws);
