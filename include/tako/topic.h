@@ -115,7 +115,7 @@ TAKO_API int tako_sse_subscribe(tako_sse *sse, tako_topic *topic);
 TAKO_API int tako_sse_unsubscribe(tako_sse *sse, tako_topic *topic);
 /* The same for a WebSocket, whose slow-consumer policy decides about messages that wait together as
  * about one.  Nothing of it is compressed; while a message of its own goes out in parts, it gets none.
- * TAKO_ENOTSUP: not in this build.  [loop] */
+ * Without memory for one, the connection is cut.  TAKO_ENOTSUP: not in this build.  [loop] */
 TAKO_API int tako_ws_subscribe(tako_ws *ws, tako_topic *topic);
 TAKO_API int tako_ws_unsubscribe(tako_ws *ws, tako_topic *topic);
 

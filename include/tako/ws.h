@@ -212,8 +212,8 @@ TAKO_API TAKO_CHECK tako_ws_handle *tako_ws_hold(tako_ws *ws);
 /* Run fn(ws, arg) on the loop of the WebSocket, in the order of the calls, exactly once.
  * TAKO_ENOMEM: it will not run.  [any] */
 TAKO_API int tako_ws_post(tako_ws_handle *h, tako_ws_fn fn, void *arg);
-/* The same for tako_ws_send_msg(), whose result nobody gets; the caller's reference stays its own.
- * TAKO_ENOMEM: it will not be sent.  [any] */
+/* The same for tako_ws_send_msg(), whose result nobody gets: if memory is lacking by then, the connection
+ * is cut.  The caller's reference stays its own.  TAKO_ENOMEM: it will not be sent.  [any] */
 TAKO_API int tako_ws_post_msg(tako_ws_handle *h, tako_ws_msg *msg);
 /* Give the handle back, after what was posted has run.  NULL is fine.  [any] */
 TAKO_API void tako_ws_release(tako_ws_handle *h);

@@ -82,6 +82,8 @@ static struct sim_item *new_item(struct sim_news *news, struct text *t)
 		snprintf(item->id, sizeof item->id, "id %u", news->count);
 	if (sim_rand_chance(r, 300))
 		snprintf(item->event, sizeof item->event, "news");
+	item->raw = t->raw;
+	item->raw_n = t->raw_n;
 	item->data = t->want;
 	item->data_n = t->want_n;
 	return item;
@@ -111,20 +113,40 @@ void sim_news_publish(struct sim_news *news)
 		m.id = tako_str_z(item->id);
 	if (item->event[0])
 		m.event = tako_str_z(item->event);
-	for (unsigned i = 0; i < SIM_STREAMS_MAX && !item->binary; i++)
-		note_due(&news->streams[i], item->topic, news->count);
+	for (unsigned i = 0; i < SIM_STREAMS_MAX; i++) {
+		if (!item->binary || news->streams[i].socket)
+			note_due(&news->streams[i], item->topic, news->count);
+	}
 	news->count++;
 	rc = tako_topic_publish(news->topics[item->topic], &m);
 	assert_true(rc >= 0 || rc == TAKO_ENOMEM || rc == TAKO_EBUSY);
 	item->unsure = rc < 0;
-	free(t.raw);
 }
 
 /* ---- The server's side --------------------------------------------------------------------- */
 
+static int join(struct sim_stream *s, unsigned topic)
+{
+	tako_topic *t = s->news->topics[topic];
+
+	return s->socket ? tako_ws_subscribe(s->ws, t) : tako_sse_subscribe(s->sse, t);
+}
+
+static int leave(struct sim_stream *s, unsigned topic)
+{
+	tako_topic *t = s->news->topics[topic];
+
+	return s->socket ? tako_ws_unsubscribe(s->ws, t) : tako_sse_unsubscribe(s->sse, t);
+}
+
+static bool is_open(const struct sim_stream *s)
+{
+	return s->sse || s->ws;
+}
+
 static void subscribe(struct sim_stream *s, unsigned topic)
 {
-	int rc = tako_sse_subscribe(s->sse, s->news->topics[topic]);
+	int rc = join(s, topic);
 
 	assert_true(rc == 0 || rc == TAKO_ENOMEM || rc == TAKO_ECLOSED);
 	if (rc == 0)
@@ -134,11 +156,11 @@ static void subscribe(struct sim_stream *s, unsigned topic)
 /* What is on its way may have come before, or will not any more. */
 static void unsubscribe(struct sim_stream *s, unsigned topic)
 {
-	int rc = tako_sse_unsubscribe(s->sse, s->news->topics[topic]);
+	int rc = leave(s, topic);
 
 	/* One that has ended, and will be told, has no subscriptions any more. */
 	if (rc == TAKO_ENOENT && s->subscribed[topic])
-		assert_int_equal(tako_sse_subscribe(s->sse, s->news->topics[topic]), TAKO_ECLOSED);
+		assert_int_equal(join(s, topic), TAKO_ECLOSED);
 	else
 		assert_int_equal(rc, s->subscribed[topic] ? 0 : TAKO_ENOENT);
 	s->subscribed[topic] = false;
@@ -146,11 +168,40 @@ static void unsubscribe(struct sim_stream *s, unsigned topic)
 		s->due[topic][i].unsure = true;
 }
 
+void sim_news_opened(struct sim_stream *s)
+{
+	s->opens++;
+	/* From now on, and not before: the first is not for it. */
+	sim_news_publish(s->news);
+	for (unsigned i = 0; i < SIM_TOPICS && is_open(s); i++) {
+		if (s->mask & 1u << i)
+			subscribe(s, i);
+	}
+	sim_news_publish(s->news);
+}
+
+void sim_news_closed(struct sim_stream *s)
+{
+	s->closes++;
+	s->sse = NULL;
+	s->ws = NULL;
+	memset(s->subscribed, 0, sizeof s->subscribed);
+	if (s->opens && sim_rand_chance(&s->news->rand, 200))
+		sim_news_publish(s->news);
+}
+
+void sim_news_close(struct sim_stream *s)
+{
+	if (s->sse)
+		tako_sse_close(s->sse);
+	if (s->ws)
+		(void)tako_ws_close(s->ws, 1000, TAKO_STR(""));
+}
+
 static void on_open(tako_sse *sse, tako_str last_id, void *arg)
 {
 	struct sim_stream *s = arg;
 
-	s->opens++;
 	s->sse = sse;
 	assert_true(last_id.n < sizeof s->last_id);
 	if (last_id.n)
@@ -159,26 +210,16 @@ static void on_open(tako_sse *sse, tako_str last_id, void *arg)
 		s->ref = tako_sse_ref(sse);
 	(void)tako_sse_send(sse, TAKO_SSE_EVENT(.event = TAKO_STR("hello"),
 	                                        .data = last_id.p ? last_id : TAKO_STR("")));
-	/* From now on, and not before: the first is not for it. */
-	sim_news_publish(s->news);
-	for (unsigned i = 0; i < SIM_TOPICS && s->sse; i++) {
-		if (s->mask & 1u << i)
-			subscribe(s, i);
-	}
-	sim_news_publish(s->news);
+	sim_news_opened(s);
 }
 
 static void on_close(tako_sse *sse, int err, void *arg)
 {
 	struct sim_stream *s = arg;
 
-	s->closes++;
 	s->err = err;
 	s->dropped = tako_sse_dropped(sse);
-	s->sse = NULL;
-	memset(s->subscribed, 0, sizeof s->subscribed);
-	if (s->opens && sim_rand_chance(&s->news->rand, 200))
-		sim_news_publish(s->news);
+	sim_news_closed(s);
 }
 
 static void move(tako_res *res, void *arg)
@@ -187,7 +228,7 @@ static void move(tako_res *res, void *arg)
 	unsigned topic = (unsigned)sim_rand_below(&s->news->rand, SIM_TOPICS);
 
 	(void)res;
-	if (!s->sse)
+	if (!is_open(s))
 		return;
 	if (s->subscribed[topic] || sim_rand_chance(&s->news->rand, 100))
 		unsubscribe(s, topic);
@@ -195,9 +236,8 @@ static void move(tako_res *res, void *arg)
 		subscribe(s, topic);
 }
 
-static int events(tako_req *req, tako_res *res, void *arg)
+struct sim_stream *sim_news_asked(struct sim_news *news, tako_req *req, tako_res *res, int *ret_rc)
 {
-	struct sim_news *news = arg;
 	struct sim_stream *s;
 	uint64_t i = 0;
 	int rc = tako_req_param_u64(req, "n", &i);
@@ -205,17 +245,27 @@ static int events(tako_req *req, tako_res *res, void *arg)
 	assert_true(rc == 0 && i < SIM_STREAMS_MAX);
 	s = &news->streams[i];
 	s->news = news;
+	for (unsigned k = 0; k < 5 && s->moves && rc == 0; k++)
+		rc = tako_res_after(res, (uint32_t)sim_rand_size(&news->rand, 500), move, s);
+	*ret_rc = rc;
+	return s;
+}
+
+static int events(tako_req *req, tako_res *res, void *arg)
+{
+	int rc;
+	struct sim_stream *s = sim_news_asked(arg, req, res, &rc);
+
 	s->cfg.size = sizeof s->cfg;
 	s->cfg.on_open = on_open;
 	s->cfg.on_close = on_close;
-	for (unsigned k = 0; k < 5 && s->moves && rc == 0; k++)
-		rc = tako_res_after(res, (uint32_t)sim_rand_size(&news->rand, 500), move, s);
 	return rc < 0 ? rc : tako_sse_start(req, res, &s->cfg, s);
 }
 
 void sim_news_routes(struct sim_news *news, tako_router *r)
 {
 	tako_get(r, "/events/{n:u64}", events, news);
+	tako_get(r, "/sockets/{n:u64}", sim_news_socket, news);
 }
 
 /* ---- From elsewhere -------------------------------------------------------------------------- */
@@ -225,6 +275,10 @@ void sim_news_post(struct sim_stream *s)
 	char text[32];
 	int rc;
 
+	if (s->socket) {
+		sim_news_post_socket(s);
+		return;
+	}
 	snprintf(text, sizeof text, "post %u", s->posts);
 	rc = tako_sse_post(s->ref,
 	                   TAKO_SSE_EVENT(.event = TAKO_STR("post"), .data = tako_str_z(text)));
@@ -232,6 +286,14 @@ void sim_news_post(struct sim_stream *s)
 	assert_true(rc == TAKO_ECLOSED || rc == TAKO_ENOMEM || !s->ended);
 	s->ended |= rc == TAKO_ECLOSED;
 	s->posts += rc == 0;
+}
+
+void sim_news_let_go(struct sim_stream *s)
+{
+	tako_sse_unref(s->ref);
+	tako_ws_release(s->handle);
+	s->ref = NULL;
+	s->handle = NULL;
 }
 
 void sim_news_turn(struct sim_news *news)
@@ -247,13 +309,20 @@ void sim_news_turn(struct sim_news *news)
 	for (unsigned i = 0; i < SIM_STREAMS_MAX; i++) {
 		struct sim_stream *s = &news->streams[i];
 
-		if (!s->ref || news->count >= most || !sim_rand_chance(r, 100))
+		if ((!s->ref && !s->handle) || news->count >= most || !sim_rand_chance(r, 100))
 			continue;
 		sim_news_post(s);
-		if (!sim_rand_chance(r, 50))
-			continue;
-		tako_sse_unref(s->ref);
-		s->ref = NULL;
+		if (sim_rand_chance(r, 50))
+			sim_news_let_go(s);
+	}
+}
+
+void sim_news_hush(struct sim_news *news)
+{
+	news->quiet = true;
+	for (unsigned i = 0; i < SIM_STREAMS_MAX; i++) {
+		if (news->streams[i].closes)
+			sim_news_let_go(&news->streams[i]);
 	}
 }
 
@@ -282,16 +351,15 @@ bool sim_news_settled(struct sim_news *news)
 
 /* ---- Was it right? --------------------------------------------------------------------------- */
 
-static void on_item(struct sim_stream *s, const struct sim_event *e)
+const struct sim_item *sim_news_item(struct sim_stream *s, const char *text)
 {
-	const struct sim_item *item;
 	unsigned topic = 0;
 	unsigned number = 0;
 	unsigned *at;
 
-	if (sscanf(e->data, "%u %u", &topic, &number) != 2 || topic >= SIM_TOPICS ||
+	if (sscanf(text, "%u %u", &topic, &number) != 2 || topic >= SIM_TOPICS ||
 	    number >= s->news->count)
-		fail_msg("an event of nobody: %.40s", e->data);
+		fail_msg("news of nobody: %.40s", text);
 	at = &s->got[topic];
 	while (*at < s->due_n[topic] && s->due[topic][*at].item != number) {
 		unsigned skipped = s->due[topic][(*at)++].item;
@@ -302,7 +370,23 @@ static void on_item(struct sim_stream *s, const struct sim_event *e)
 		fail_msg("item %u was not due, or came twice, or late", number);
 	++*at;
 	s->got_count++;
-	item = &s->news->items[number];
+	return &s->news->items[number];
+}
+
+void sim_news_got_post(struct sim_stream *s, const char *text)
+{
+	unsigned number = 0;
+
+	assert_int_equal(sscanf(text, "post %u", &number), 1);
+	assert_true(number >= s->got_posts && number < s->posts);
+	s->missed += number - s->got_posts;
+	s->got_posts = number + 1;
+}
+
+static void on_item(struct sim_stream *s, const struct sim_event *e)
+{
+	const struct sim_item *item = sim_news_item(s, e->data);
+
 	assert_int_equal(item->data_n, e->data_n);
 	assert_memory_equal(item->data, e->data, e->data_n);
 	assert_string_equal(item->id, e->id);
@@ -313,17 +397,13 @@ static void on_item(struct sim_stream *s, const struct sim_event *e)
 static void on_event(void *arg, const struct sim_event *e)
 {
 	struct sim_stream *s = arg;
-	unsigned number = 0;
 
 	if (!strcmp(e->type, "hello")) {
 		assert_false(s->greeted);
 		s->greeted = true;
 		assert_string_equal(e->data, s->last_id);
 	} else if (!strcmp(e->type, "post")) {
-		assert_int_equal(sscanf(e->data, "post %u", &number), 1);
-		assert_true(number >= s->got_posts && number < s->posts);
-		s->missed += number - s->got_posts;
-		s->got_posts = number + 1;
+		sim_news_got_post(s, e->data);
 	} else {
 		on_item(s, e);
 	}
@@ -347,9 +427,12 @@ void sim_news_check(struct sim_news *news, unsigned i, const char *p, size_t n, 
 	s->got_posts = s->got_count = s->missed = 0;
 	s->greeted = false;
 	memset(s->got, 0, sizeof s->got);
-	bad = sim_events_each(p, n, on_event, NULL, s);
+	s->close_code = 0;
+	bad = s->socket ? NULL : sim_events_each(p, n, on_event, NULL, s);
 	if (bad)
 		fail_msg("stream %u: %s", i, bad);
+	if (s->socket)
+		sim_news_hear_socket(s, p, n);
 	for (unsigned k = 0; k < SIM_TOPICS && whole; k++) {
 		for (; s->got[k] < s->due_n[k]; s->got[k]++)
 			s->missed += !s->due[k][s->got[k]].unsure &&
@@ -375,15 +458,17 @@ void sim_news_end(struct sim_news *news)
 	for (unsigned i = 0; i < SIM_STREAMS_MAX; i++) {
 		struct sim_stream *s = &news->streams[i];
 
-		assert_null(s->sse);
+		assert_false(is_open(s));
+		assert_int_equal(s->pending, 0);
 		assert_int_equal(s->opens, s->closes);
-		tako_sse_unref(s->ref);
-		s->ref = NULL;
+		sim_news_let_go(s);
 	}
 	for (unsigned i = 0; i < SIM_TOPICS; i++) {
 		assert_int_equal(topic_stats(news, i).subscribers, 0);
 		tako_topic_free(news->topics[i]);
 	}
-	for (unsigned i = 0; i < news->count; i++)
+	for (unsigned i = 0; i < news->count; i++) {
+		free(news->items[i].raw);
 		free(news->items[i].data);
+	}
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Streams of events and topics in the simulated world, whatever they are carried by: two workers,
- * publishers in callbacks and beside the loops, clients of any pace.  Each is told what was published
+ * Streams of events, WebSockets and topics in the simulated world, whatever they are carried by: two
+ * workers, publishers in callbacks and beside the loops, clients of any pace.  Each is told what was published
  * while it was subscribed, in order, once, to the byte; less only where a policy, a lost connection or
  * memory that is not there says so.
  */
@@ -17,6 +17,15 @@
 #include "sim/sim_news.h"
 #include "sim/sim_scene.h"
 #include "sim/sim_seeds.h"
+#include "sim/sim_ws_client.h"
+
+enum { CHATTER_MAX = 3, CHATTER_BYTES_MAX = 200, LOTS = 1 << 30 };
+
+#ifdef TAKO__WITH_WS
+static const bool has_sockets = true;
+#else
+static const bool has_sockets = false;
+#endif
 
 static struct sim_scene scene;
 static struct sim_news news;
@@ -26,6 +35,7 @@ static struct {
 	unsigned client;
 	unsigned request;
 } asked[SIM_STREAMS_MAX];
+static struct sim_ws_client sockets[SIM_STREAMS_MAX]; /* its client, if it is a WebSocket */
 static unsigned stream_count;
 
 static struct sim_rand *rand_of(void)
@@ -57,15 +67,47 @@ static void begin(uint64_t seed, const struct sim_options *options, const tako_t
 	sim_news_begin(&news, seed, cfg);
 }
 
-static struct sim_stream *ask(struct sim_script *c, const char *last_id)
+static struct sim_stream *next_stream(struct sim_script *c)
 {
-	struct sim_ask a = {.method = "GET"};
 	struct sim_stream *s = &news.streams[stream_count];
 
 	asked[stream_count].client = (unsigned)(c - scene.clients);
 	asked[stream_count].request = c->count;
 	s->mask = (unsigned)sim_rand_below(rand_of(), 1u << SIM_TOPICS);
 	s->held = sim_rand_chance(rand_of(), 500);
+	return s;
+}
+
+/* What its client says is news, too. */
+static void ask_socket(struct sim_script *c)
+{
+	struct sim_stream *s = next_stream(c);
+	struct sim_ws_client *w = &sockets[stream_count];
+	char path[SIM_PATH_BYTES];
+
+	s->socket = true;
+	s->ws_cfg = (tako_ws_config){.ping_interval_ms = TAKO_OFF,
+	                             .close_timeout_ms = 600000,
+	                             .max_unsent_bytes = TAKO_OFF64};
+	if (sim_rand_chance(rand_of(), 300)) {
+		s->ws_cfg.ping_interval_ms = 50;
+		s->ws_cfg.pong_timeout_ms = TAKO_OFF;
+	}
+	*w = (struct sim_ws_client){.mute = sim_rand_chance(rand_of(), 500)};
+	snprintf(path, sizeof path, "/sockets/%u", stream_count++);
+	sim_ws_client_ask(w, c, path);
+	for (uint64_t i = sim_rand_below(rand_of(), CHATTER_MAX + 1); i; i--) {
+		size_t n = sim_rand_size(rand_of(), CHATTER_BYTES_MAX);
+
+		sim_ws_client_say(w, SIM_WS_FIN | SIM_WS_BINARY, sim_pattern(n), n);
+	}
+}
+
+static struct sim_stream *ask(struct sim_script *c, const char *last_id)
+{
+	struct sim_ask a = {.method = "GET"};
+	struct sim_stream *s = next_stream(c);
+
 	s->cfg.max_queue_bytes = TAKO_OFF64;
 	s->cfg.keepalive_ms = sim_rand_chance(rand_of(), 300) ? 50 : 0;
 	snprintf(a.path, sizeof a.path, "/events/%u", stream_count++);
@@ -77,6 +119,14 @@ static struct sim_stream *ask(struct sim_script *c, const char *last_id)
 	return s;
 }
 
+static void ask_any(struct sim_script *c)
+{
+	if (has_sockets && sim_rand_chance(rand_of(), 500))
+		ask_socket(c);
+	else
+		ask(c, NULL);
+}
+
 /* Some requests, and streams: over HTTP/1 one behind them, over HTTP/2 several among them. */
 static void add_client(void)
 {
@@ -86,7 +136,7 @@ static void add_client(void)
 	for (uint64_t i = sim_rand_below(rand_of(), 3); i; i--)
 		sim_script_add(c);
 	for (uint64_t i = c->h2 ? sim_rand_size(rand_of(), 3) : 1; i; i--) {
-		ask(c, NULL);
+		ask_any(c);
 		if (c->h2 && sim_rand_chance(rand_of(), 300))
 			sim_script_add(c);
 	}
@@ -102,12 +152,37 @@ static void turn(void)
 {
 	sim_scene_turn(&scene);
 	sim_news_turn(&news);
+	for (unsigned i = 0; i < stream_count; i++) {
+		if (news.streams[i].socket)
+			(void)sim_ws_client_turn(&sockets[i]);
+	}
 }
 
 static void turns(size_t n)
 {
 	while (n--)
 		turn();
+}
+
+/* Clients of WebSockets answer to that. */
+static void stop(void)
+{
+	sim_news_hush(&news);
+	sim_server_stop(&scene.server);
+	for (unsigned i = 0; i < SIM_TURNS_MAX && !scene.server.over; i++)
+		turn();
+	assert_true(sim_scene_run_out(&scene));
+}
+
+static void end(void)
+{
+	sim_news_hush(&news);
+	sim_scene_end(&scene);
+}
+
+static bool is_stream(const struct sim_reply *r)
+{
+	return r && (r->status == 200 || r->status == 101);
 }
 
 /* Every stream as far as it came, and every other answer; `whole`: they came to their end, unless a
@@ -121,7 +196,7 @@ static void check(bool whole)
 		struct sim_script *c = &scene.clients[asked[i].client];
 		const struct sim_reply *r = sim_script_heard(c, asked[i].request);
 
-		if (r && r->status == 200)
+		if (is_stream(r))
 			sim_news_check(&news, i, r->body, r->body_n,
 			               whole && sim_script_reply(c, asked[i].request));
 	}
@@ -164,32 +239,90 @@ static void everybody_is_told(uint64_t seed)
 		turn();
 	assert_true(all_open() && others_answered());
 	turns(sim_rand_size(rand_of(), 150));
-	news.quiet = true;
+	sim_news_hush(&news);
 	for (unsigned i = 0; i < SIM_TURNS_MAX && !moved && !sim_news_settled(&news); i++)
 		turn();
 	turns(moved ? 300 : 20);
-	sim_server_stop(&scene.server);
-	assert_true(sim_scene_run_out(&scene));
+	stop();
 	check(true);
-	for (unsigned i = 0; i < stream_count; i++)
+	for (unsigned i = 0; i < stream_count; i++) {
 		assert_int_equal(news.streams[i].err, 0);
-	sim_scene_end(&scene);
+		if (news.streams[i].socket)
+			assert_int_equal(news.streams[i].code, 1001);
+	}
+	end();
 }
 
 /* ---- Slow clients ------------------------------------------------------------------------ */
 
-/* Any decision, and on the way an end for somebody else. */
-static int on_slow(tako_sse *sse, uint64_t queued_bytes, void *arg)
+/* On the way to any decision, an end for somebody else of the same loop. */
+static void distract(void)
 {
-	const struct sim_stream *me = arg;
 	struct sim_stream *other = &news.streams[sim_rand_below(rand_of(), stream_count)];
 
-	assert_ptr_equal(sse, me->sse);
+	if (!scene.two && sim_rand_chance(rand_of(), 100))
+		sim_news_close(other);
+}
+
+static int on_slow(tako_sse *sse, uint64_t queued_bytes, void *arg)
+{
+	assert_ptr_equal(sse, ((struct sim_stream *)arg)->sse);
 	assert_true(queued_bytes > 0);
-	/* Of the same loop. */
-	if (other->sse && !scene.two && sim_rand_chance(rand_of(), 100))
-		tako_sse_close(other->sse);
+	distract();
 	return sim_rand_chance(rand_of(), 900) ? TAKO_SSE_SLOW_DROP : TAKO_SSE_SLOW_CLOSE;
+}
+
+/* How much it is that goes by is nobody's to count: it may be several messages. */
+static int on_slow_socket(tako_ws *ws, uint64_t unsent_bytes, void *arg)
+{
+	struct sim_stream *s = arg;
+
+	assert_ptr_equal(ws, s->ws);
+	assert_true(unsent_bytes > 0);
+	s->dropped = LOTS;
+	distract();
+	return sim_rand_chance(rand_of(), 900) ? TAKO_WS_SLOW_DROP : TAKO_WS_SLOW_CLOSE;
+}
+
+static int drops_socket(tako_ws *ws, uint64_t unsent_bytes, void *arg)
+{
+	(void)ws, (void)unsent_bytes;
+	((struct sim_stream *)arg)->dropped = LOTS;
+	return TAKO_WS_SLOW_DROP;
+}
+
+enum { POLICY_CLOSE, POLICY_DROP, POLICY_ANY, POLICIES };
+
+static void set_policy(struct sim_stream *s, uint64_t policy)
+{
+	uint64_t bytes = 1024 + sim_rand_size(rand_of(), 20000);
+
+	s->cfg.max_queue_bytes = bytes;
+	s->cfg.slow_policy = policy == POLICY_DROP ? TAKO_SSE_SLOW_DROP : TAKO_SSE_SLOW_CLOSE;
+	s->cfg.on_slow = policy == POLICY_ANY ? on_slow : NULL;
+	s->ws_cfg.max_unsent_bytes = bytes;
+	s->ws_cfg.on_slow = policy == POLICY_ANY    ? on_slow_socket
+	                    : policy == POLICY_DROP ? drops_socket
+	                                            : NULL;
+}
+
+/* Deaf for long, or too slow, it was given up: that is no lack of memory.  One that was cut is not whole, and
+ * can tell. */
+static void check_slow(unsigned i, uint64_t policy)
+{
+	const struct sim_stream *s = &news.streams[i];
+
+	if (s->socket) {
+		assert_true(s->code == 1001 || (s->code == 1000 && policy == POLICY_ANY) ||
+		            s->code == 1006 || (s->code == 1008 && policy != POLICY_DROP));
+		if (s->code > 1001)
+			assert_int_equal(s->close_code, 0);
+		return;
+	}
+	assert_true(s->err == 0 || s->err == TAKO_ECLOSED ||
+	            (s->err == TAKO_ETOOBIG && policy != POLICY_DROP));
+	if (s->err)
+		assert_null(sim_script_reply(&scene.clients[asked[i].client], asked[i].request));
 }
 
 /* Little room for who is behind, who is deaf for a while: some of it is left out and counted, or the stream
@@ -202,13 +335,9 @@ static void slow(uint64_t seed)
 
 	begin(seed, NULL, seed % 3 ? NULL : &narrow, seed % 2 ? 1000 : 0);
 	add_clients();
-	policy = sim_rand_below(rand_of(), 3);
-	for (unsigned i = 0; i < stream_count; i++) {
-		news.streams[i].cfg.max_queue_bytes = 1024 + sim_rand_size(rand_of(), 20000);
-		news.streams[i].cfg.slow_policy = policy == 1 ? TAKO_SSE_SLOW_DROP
-		                                              : TAKO_SSE_SLOW_CLOSE;
-		news.streams[i].cfg.on_slow = policy == 2 ? on_slow : NULL;
-	}
+	policy = sim_rand_below(rand_of(), POLICIES);
+	for (unsigned i = 0; i < stream_count; i++)
+		set_policy(&news.streams[i], policy);
 	for (unsigned i = 0; i < SIM_TURNS_MAX && !all_open(); i++)
 		turn();
 	assert_true(all_open());
@@ -217,30 +346,27 @@ static void slow(uint64_t seed)
 	turns(sim_rand_size(rand_of(), 150));
 	for (unsigned i = 0; i < scene.count; i++)
 		scene.clients[i].peer.deaf = false;
-	news.quiet = true;
+	sim_news_hush(&news);
 	turns(100);
-	sim_server_stop(&scene.server);
-	assert_true(sim_scene_run_out(&scene));
+	stop();
 	check(false);
-	for (unsigned i = 0; i < stream_count; i++) {
-		const struct sim_stream *s = &news.streams[i];
-
-		/* Deaf for long, it was given up: that is no lack of memory. */
-		assert_true(s->err == 0 || s->err == TAKO_ECLOSED ||
-		            (s->err == TAKO_ETOOBIG && policy != 1));
-		/* One that was cut is not whole. */
-		if (s->err)
-			assert_null(sim_script_reply(&scene.clients[asked[i].client],
-			                             asked[i].request));
-	}
-	sim_scene_end(&scene);
+	for (unsigned i = 0; i < stream_count; i++)
+		check_slow(i, policy);
+	end();
 }
 
 /* ---- Ends ------------------------------------------------------------------------------------ */
 
-/* Over HTTP/1 an answer of a server that stops may say that it is the last. */
+/* Over HTTP/1 an answer of a server that stops may say that it is the last; no WebSocket begins on it. */
 static void allow_last(struct sim_script *c)
 {
+	for (unsigned i = 0; i < stream_count; i++) {
+		const struct sim_reply *r = sim_script_reply(c, asked[i].request);
+
+		if (&scene.clients[asked[i].client] == c && news.streams[i].socket && r &&
+		    r->status == 503)
+			c->expect[asked[i].request].status = 503;
+	}
 	for (unsigned i = 0; !c->h2 && i < c->http.reply_count; i++) {
 		struct sim_reply *r = &c->http.replies[i];
 
@@ -280,18 +406,22 @@ static void leaving(uint64_t seed)
 	}
 	stops = sim_rand_chance(rand_of(), 500);
 	if (stops) {
+		sim_news_hush(&news);
 		sim_server_stop(&scene.server);
 		turns(sim_rand_size(rand_of(), 100));
 	}
 	for (unsigned i = 0; i < stream_count; i++) {
-		if (news.streams[i].closes)
-			assert_true(news.streams[i].err == 0 ||
-			            news.streams[i].err == TAKO_ECLOSED);
+		const struct sim_stream *s = &news.streams[i];
+
+		if (s->closes && s->socket)
+			assert_true(s->code == 1001 || s->code == 1006);
+		else if (s->closes)
+			assert_true(s->err == 0 || s->err == TAKO_ECLOSED);
 	}
 	for (unsigned i = 0; i < scene.count && stops; i++)
 		allow_last(&scene.clients[i]);
 	check(false);
-	sim_scene_end(&scene);
+	end();
 }
 
 /* A client that was cut off says which event was its last. */
@@ -310,12 +440,11 @@ static void again(uint64_t seed)
 		turn();
 	assert_string_equal(s->last_id, last_id);
 	turns(50);
-	sim_server_stop(&scene.server);
-	assert_true(sim_scene_run_out(&scene));
+	stop();
 	check(false);
 	/* What the stream says to it first. */
 	assert_true(c->peer.link->client_reset || s->greeted);
-	sim_scene_end(&scene);
+	end();
 }
 
 /* ---- Without memory ----------------------------------------------------------------------------- */
@@ -330,20 +459,19 @@ static void without_memory(uint64_t seed)
 	sim_alloc_fail(sim_rand_size(rand_of(), 300), sim_rand_chance(rand_of(), 300));
 	turns(sim_rand_size(rand_of(), 150));
 	sim_alloc_calm();
-	news.quiet = true;
+	sim_news_hush(&news);
 	turns(100);
-	sim_server_stop(&scene.server);
-	assert_true(sim_scene_run_out(&scene));
+	stop();
 	for (unsigned i = 0; i < scene.count; i++)
 		assert_null(sim_script_bad(&scene.clients[i]));
 	for (unsigned i = 0; i < stream_count; i++) {
 		struct sim_script *c = &scene.clients[asked[i].client];
 		const struct sim_reply *r = sim_script_heard(c, asked[i].request);
 
-		if (r && r->status == 200)
+		if (is_stream(r))
 			sim_news_check(&news, i, r->body, r->body_n, false);
 	}
-	sim_scene_end(&scene);
+	end();
 }
 
 /* ---- Silence --------------------------------------------------------------------------------------- */
@@ -407,7 +535,7 @@ static void keeps_alive(uint64_t seed)
 		sim_news_post(&news.streams[0]);
 	}
 	assert_true(before > 0);
-	sim_scene_end(&scene);
+	end();
 }
 
 int main(void)

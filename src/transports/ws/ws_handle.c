@@ -64,8 +64,9 @@ int tako_ws_post(tako_ws_handle *h, tako_ws_fn fn, void *arg)
 
 static void send_posted(tako_ws *ws, void *arg)
 {
-	if (ws)
-		(void)tako__ws_deliver(ws, arg);
+	/* Nobody could be told that it was lost. */
+	if (ws && tako__ws_deliver(ws, arg) == TAKO_ENOMEM)
+		tako__ws_cut(ws, 1006, TAKO_ENOMEM);
 	tako_ws_msg_free(arg);
 }
 

@@ -55,9 +55,13 @@ static void free_made(struct tako__worker *w, void *made)
 
 static unsigned deliver(struct tako__sub *s, const struct tako__batch *b, void *made)
 {
-	struct ws_sub *sub = TAKO__CONTAINER(s, struct ws_sub, sub);
+	tako_ws *ws = TAKO__CONTAINER(s, struct ws_sub, sub)->ws;
+	int64_t rc = tako__ws_deliver(ws, made);
 
-	return tako__ws_deliver(sub->ws, made) >= 0 ? b->count : 0;
+	/* Who is told some of it and not the rest, for no reason of his own, would never know. */
+	if (TAKO__UNLIKELY(rc == TAKO_ENOMEM))
+		tako__ws_cut(ws, 1006, TAKO_ENOMEM);
+	return rc >= 0 ? b->count : 0;
 }
 
 static const struct tako__sub_ops sub_ops = {
