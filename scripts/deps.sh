@@ -16,7 +16,7 @@ build   make                this build
 build   pkgconf             finds libraries, and checks our own tako.pc
 build   libnghttp2-dev      HTTP/2
 build   liburing-dev        the io_uring runtime
-build   libngtcp2-dev       QUIC
+build   ?libngtcp2-dev      QUIC with a wolfSSL of the system'\''s
 build   libnghttp3-dev      HTTP/3
 build   libwslay-dev        WebSocket
 build   zlib1g-dev          compression of WebSocket and gRPC

@@ -133,6 +133,7 @@ typedef struct tako_conn_info {
 	int32_t peer_pid;       /* 0: one of another PID namespace */
 	uint32_t peer_uid;
 	uint32_t peer_gid;
+	uint64_t rtt_us; /* a round trip to whoever connected, smoothed; 0: not known */
 } tako_conn_info;
 
 /* Fill `out`, whose size field the caller has set.  TAKO_EINVAL: size not set;

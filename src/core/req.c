@@ -3,6 +3,9 @@
  * The public view of a request: its line, fields, parameters and connection.  Reads
  * only; what has to be decoded is decoded into the exchange's arena, on demand.
  */
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
 #include "core/conn.h"
 #include "core/exchange.h"
 #include "core/path.h"
@@ -227,11 +230,32 @@ tako_str tako_req_cookie(const tako_req *req, const char *name)
 
 /* ---- Connection --------------------------------------------------------------------------- */
 
+static void local_address(const struct tako__conn *c, char *text, size_t room)
+{
+	struct sockaddr_storage local;
+	socklen_t n = sizeof local;
+
+	if (c->proxied && !c->proxied->local)
+		tako__addr_format(&c->proxied->dst.any, text, room);
+	else if (getsockname(c->sock.fd, (struct sockaddr *)&local, &n) == 0)
+		tako__local_format((struct sockaddr *)&local, n, text, room);
+}
+
+/* What the kernel has measured, where it is the kernel's to measure. */
+static uint64_t rtt_us(const struct tako__conn *c)
+{
+	struct tcp_info info;
+	socklen_t n = sizeof info;
+
+	if (c->peer.any.sa_family == AF_UNIX ||
+	    getsockopt(c->sock.fd, IPPROTO_TCP, TCP_INFO, &info, &n) != 0)
+		return 0;
+	return info.tcpi_rtt;
+}
+
 int tako_req_conn_info(tako_req *req, tako_conn_info *out)
 {
 	struct tako__exchange *x = tako__x(req);
-	struct sockaddr_storage local;
-	socklen_t n = sizeof local;
 	char text[3][TAKO__LOCAL_TEXT_BYTES] = {"", "", ""};
 	tako_conn_info info = {.size = sizeof info, .transport = x->proto->name};
 	struct tako__info_query query = {&info, &x->arena};
@@ -244,14 +268,12 @@ int tako_req_conn_info(tako_req *req, tako_conn_info *out)
 		const struct tako__proxied *proxied = x->conn->proxied;
 
 		tako__addr_format(&x->conn->peer.any, text[0], sizeof text[0]);
-		if (proxied && !proxied->local)
-			tako__addr_format(&proxied->dst.any, text[1], sizeof text[1]);
-		else if (getsockname(x->conn->sock.fd, (struct sockaddr *)&local, &n) == 0)
-			tako__local_format((struct sockaddr *)&local, n, text[1], sizeof text[1]);
+		local_address(x->conn, text[1], sizeof text[1]);
 		if (proxied)
 			tako__addr_format(&proxied->via.any, text[2], sizeof text[2]);
 		if ((proxied ? &proxied->via.any : &x->conn->peer.any)->sa_family == AF_UNIX)
 			tako__local_peer(&info, x->conn->sock.fd);
+		info.rtt_us = rtt_us(x->conn);
 		info.id = x->conn->id;
 		info.request_count = x->conn->request_count;
 		if (tako__layer_query(x->conn, TAKO__FACT_CONN_INFO, &query) == TAKO_ENOMEM)
@@ -264,7 +286,9 @@ int tako_req_conn_info(tako_req *req, tako_conn_info *out)
 	if (!peer || !mine || (text[2][0] && !info.via))
 		return tako__fail(TAKO_ENOMEM, "connection info: out of memory");
 	info.peer = peer;
-	info.local = mine;
+	/* A layer below which there is no socket of its own knows better. */
+	if (!info.local)
+		info.local = mine;
 	info.size = out->size;
 	memcpy(out, &info, out->size);
 	return 0;

@@ -44,12 +44,14 @@ static int info(tako_req *req, tako_res *res, void *arg)
 	return tako_res_text(
 		res, 200,
 		"transport %s\ntls %s\ncipher %s\nalpn %s\nsni %s\nresumed %d\nrequests %d\n"
-		"subject %s\nissuer %s\nsha256 %s\nserial %s\nnames %s\nder %zu\n"
+		"local %s\nrtt_us %d\nsubject %s\nissuer %s\nsha256 %s\nserial %s\nnames %s\nder "
+	        "%zu\n"
 		"not_after %lld\n",
 		i.transport, or_none(i.tls), or_none(i.cipher), or_none(i.alpn),
-		or_none(i.server_name), (int)i.resumed, (int)i.request_count, p ? p->subject : "-",
-		p ? p->issuer : "-", p ? p->sha256 : "-", p ? p->serial : "-", names_text,
-		p ? p->der.n : 0, p ? (long long)p->not_after_s : 0LL);
+		or_none(i.server_name), (int)i.resumed, (int)i.request_count, i.local,
+		(int)i.rtt_us, p ? p->subject : "-", p ? p->issuer : "-", p ? p->sha256 : "-",
+		p ? p->serial : "-", names_text, p ? p->der.n : 0,
+		p ? (long long)p->not_after_s : 0LL);
 }
 
 static int reload(tako_req *req, tako_res *res, void *arg)

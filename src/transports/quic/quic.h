@@ -113,7 +113,10 @@ struct tako__quic {
 	unsigned dgram_count;
 	uint32_t flags;
 	uint8_t keys; /* a bit for each key that is installed */
-	int why;      /* TAKO_E*, for fini() */
+	bool resumed; /* this and the next two: once the TLS session is over */
+	const char *cipher;
+	char *server_name; /* NULL: none, or the session is not over */
+	int why;           /* TAKO_E*, for fini() */
 	ngtcp2_ccerr error;
 	char reason[TAKO__QUIC_REASON_BYTES + 1];
 };
@@ -209,6 +212,10 @@ void tako__quic_tls_fini(struct tako__quic *q);
 /* ngtcp2's callback. */
 int tako__quic_tls_recv(ngtcp2_conn *conn, ngtcp2_encryption_level level, uint64_t offset,
                         const uint8_t *p, size_t n, void *arg);
+/* The handshake is through, and nobody inside of it: the session is let go of, which is a quarter of an
+ * idle connection.  What a handler may ask for of it is kept; where it is a certificate, all of it. */
+void tako__quic_tls_done(struct tako__quic *q);
+int tako__quic_tls_query(struct tako__layer *l, enum tako__fact what, void *out);
 /* The application that was agreed on; NULL: none. */
 const struct tako__quic_app *tako__quic_tls_agreed(struct tako__quic *q);
 extern const struct tako__layer_ops tako__quic_layer_ops;

@@ -223,7 +223,7 @@ static void layer_fini(struct tako__layer *l)
 
 const struct tako__layer_ops tako__quic_layer_ops = {
 	.name = "quic",
-	.query = tako__tls_query,
+	.query = tako__quic_tls_query,
 	.fini = layer_fini,
 };
 
@@ -240,8 +240,10 @@ void tako__quic_read(struct tako__quic *q, const struct tako__quic_arrival *a)
 	if (tako__quic_ended(q))
 		return;
 	rc = ngtcp2_conn_read_pkt(q->conn, &path, &pi, a->p, a->n, tako__now_ns(q->qw->worker));
-	if (rc == 0 && (q->flags & TAKO__QUIC_SHAKEN))
+	if (rc == 0 && (q->flags & (TAKO__QUIC_SHAKEN | TAKO__QUIC_SETTLED)) == TAKO__QUIC_SHAKEN) {
 		q->flags |= TAKO__QUIC_SETTLED;
+		tako__quic_tls_done(q);
+	}
 	if (rc != 0)
 		tako__quic_failed(q, rc);
 	else

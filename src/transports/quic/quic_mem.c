@@ -10,10 +10,14 @@
 
 enum {
 	STEP_BYTES = 64,
-	LARGE_FIRST = 2 << 10, /* bytes; those between are rounded up to it */
-	LARGE_EXTRA = 256,     /* the library asks for powers of two, and a little more */
-	KEPT_SMALL = 512,      /* free blocks of each */
+	KEPT_SMALL = 512, /* free blocks of each */
 	KEPT_LARGE = 32,
+};
+
+/* Close to each other where every connection has one or two of them for as long as it lives; further on
+ * the library asks for powers of two, and a little more. */
+static const uint16_t large_bytes[TAKO__QUIC_MEM_LARGE] = {
+	1152, 1280, 1536, 1792, 2048, 2304, 2560, 3072, 3584, 4352, 6144, 8448, 16640, 33024,
 };
 
 struct head {
@@ -24,11 +28,6 @@ struct head {
 
 _Static_assert(sizeof(struct head) % 16 == 0, "aligned as malloc() aligns");
 
-static size_t large_bytes(size_t i)
-{
-	return ((size_t)LARGE_FIRST << i) + LARGE_EXTRA;
-}
-
 static struct tako__pool *pool_for(struct tako__quic_mem *m, size_t bytes)
 {
 	size_t class = (bytes + STEP_BYTES - 1) / STEP_BYTES;
@@ -36,7 +35,7 @@ static struct tako__pool *pool_for(struct tako__quic_mem *m, size_t bytes)
 
 	if (TAKO__LIKELY(class <= TAKO__QUIC_MEM_SMALL))
 		return &m->small[class - 1];
-	while (i < TAKO__QUIC_MEM_LARGE && large_bytes(i) < bytes)
+	while (i < TAKO__QUIC_MEM_LARGE && large_bytes[i] < bytes)
 		i++;
 	return i < TAKO__QUIC_MEM_LARGE ? &m->large[i] : NULL;
 }
@@ -122,7 +121,7 @@ void tako__quic_mem_init(struct tako__quic_mem *m)
 	for (size_t i = 0; i < TAKO__QUIC_MEM_SMALL; i++)
 		tako__pool_init(&m->small[i], (i + 1) * STEP_BYTES, KEPT_SMALL);
 	for (size_t i = 0; i < TAKO__QUIC_MEM_LARGE; i++)
-		tako__pool_init(&m->large[i], large_bytes(i), KEPT_LARGE);
+		tako__pool_init(&m->large[i], large_bytes[i], KEPT_LARGE);
 }
 
 void tako__quic_mem_fini(struct tako__quic_mem *m)

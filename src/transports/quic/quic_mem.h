@@ -14,7 +14,7 @@
 
 enum {
 	TAKO__QUIC_MEM_SMALL = 16, /* classes of 64 bytes each */
-	TAKO__QUIC_MEM_LARGE = 5,  /* … and of 2, 4, … 32 KiB */
+	TAKO__QUIC_MEM_LARGE = 14, /* … and larger ones, up to 32 KiB */
 };
 
 /* A worker's. */

@@ -109,13 +109,71 @@ void tako__quic_tls_init(struct tako__quic *q)
 	tako__layer_push(q->c, &q->tls.l);
 }
 
-void tako__quic_tls_fini(struct tako__quic *q)
+static void end_session(struct tako__quic *q)
 {
-	tako__cert_drop(q->tls.version);
 	if (q->tls.ssl)
 		wolfSSL_free(q->tls.ssl);
 	q->tls.ssl = NULL;
 	(void)tako__tls_lib_short();
+}
+
+void tako__quic_tls_fini(struct tako__quic *q)
+{
+	tako__cert_drop(q->tls.version);
+	end_session(q);
+	if (q->server_name)
+		tako__free(q->server_name, strlen(q->server_name) + 1);
+}
+
+void tako__quic_tls_done(struct tako__quic *q)
+{
+	const char *name = wolfSSL_get_servername(q->tls.ssl, WOLFSSL_SNI_HOST_NAME);
+
+	if (q->tls.tls->options->client_auth)
+		return;
+	if (name) {
+		q->server_name = tako__strndup(name, strlen(name));
+		if (!q->server_name)
+			return;
+	}
+	/* A name of its tables, which stay. */
+	q->cipher = wolfSSL_get_cipher_name(q->tls.ssl);
+	q->resumed = wolfSSL_session_reused(q->tls.ssl);
+	ngtcp2_conn_set_tls_native_handle(q->conn, NULL);
+	end_session(q);
+}
+
+static int kept_facts(const struct tako__quic *q, const struct tako__info_query *ask)
+{
+	struct tako_conn_info *info = ask->info;
+
+	info->tls = "TLSv1.3";
+	info->cipher = q->cipher;
+	info->resumed = q->resumed;
+	info->alpn = q->app->proto->name;
+	if (!q->server_name)
+		return 0;
+	info->server_name = tako__arena_strndup(ask->arena, q->server_name, strlen(q->server_name));
+	return info->server_name ? 0 : TAKO_ENOMEM;
+}
+
+/* The socket is everybody's, and may be bound to no address: which one of ours it is the datagrams say. */
+int tako__quic_tls_query(struct tako__layer *l, enum tako__fact what, void *out)
+{
+	struct tako__quic *q = TAKO__CONTAINER(tako__tls_of(l), struct tako__quic, tls);
+	const struct tako__info_query *ask = out;
+	struct tako__quic_figures figures;
+	char text[80];
+
+	if (what != TAKO__FACT_CONN_INFO || !q->conn)
+		return TAKO_ENOTSUP;
+	tako__addr_format(ngtcp2_conn_get_path(q->conn)->local.addr, text, sizeof text);
+	ask->info->local = tako__arena_strndup(ask->arena, text, strlen(text));
+	if (!ask->info->local)
+		return TAKO_ENOMEM;
+	tako__quic_figures(q->c, &figures);
+	ask->info->rtt_us = figures.rtt_ns / 1000;
+	return q->tls.ssl ? tako__tls_query(l, what, out) : kept_facts(q, ask);
 }
 
 /* Made when the ClientHello is there, so that its name decides what it is made from.  Who looks for
@@ -161,6 +219,11 @@ int tako__quic_tls_recv(ngtcp2_conn *conn, ngtcp2_encryption_level level, uint64
 	struct tako__quic *q = arg;
 	int rc;
 
+	/* A client has nothing more to say: RFC 9001 sections 4.4, 6 and 8.3. */
+	if (q->flags & TAKO__QUIC_SHAKEN) {
+		ngtcp2_conn_set_tls_alert(conn, ALERT_UNEXPECTED_MESSAGE);
+		return NGTCP2_ERR_CRYPTO;
+	}
 	if (!q->tls.ssl && !begin(q, p, n))
 		return NGTCP2_ERR_NOMEM;
 	rc = ngtcp2_crypto_recv_crypto_data_cb(conn, level, offset, p, n, arg);
