@@ -106,7 +106,7 @@ part() {
         ws_ends events topics redis observability examples soak proxy unix quic h3 h3_exchange)
     case $1 in
         few) files "${few[@]}" ;;
-        some) files "${few[@]}" tls tls_early tls_audit grpc ;;
+        some) files "${few[@]}" tls tls_early h3_early tls_audit grpc ;;
     esac
 }
 

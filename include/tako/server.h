@@ -214,7 +214,8 @@ typedef struct tako_listen_config {
 	/* 0: none; to 65536: of what a client that comes back may send before the handshake is
 	 * through (0-RTT, RFC 8446 section 2.3).  Requests that arrive so carry "Early-Data: 1", as
 	 * they may be replayed by others, and where their method is not a safe one are answered
-	 * 425 (RFC 8470).  Not with ticket_keys, which other processes may have too. */
+	 * 425 (RFC 8470).  Not with ticket_keys, which other processes may have too.  Over QUIC any
+	 * number allows it, and the windows are what bounds it (RFC 9001 section 4.6.1). */
 	uint32_t tls_max_early_data_bytes;
 	uint32_t unix_mode; /* of the file of "unix:/path", to 0777; 0: 0777 less the umask */
 	/* Whose PROXY header is believed: addresses and prefixes, "10.0.0.0/8, 2001:db8::1, unix:"

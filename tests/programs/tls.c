@@ -152,6 +152,7 @@ struct args {
 	char *names[MAX_NAMES];
 	size_t name_count;
 	const char *tickets;
+	const char *h3; /* HTTP/3 there too */
 };
 
 static bool is(const char *arg, const char *name, const char **value)
@@ -206,6 +207,8 @@ static bool parse(struct args *a, char *arg)
 		a->listen.no_h2 = number(v);
 	else if (is(arg, "tickets=", &v))
 		a->tickets = v;
+	else if (is(arg, "h3=", &v))
+		a->h3 = v;
 	else
 		return program_set(&a->cfg, arg);
 	return true;
@@ -263,6 +266,8 @@ static int listen_all(struct args *a)
 	}
 	for (size_t i = 0; rc == 0 && i < a->addr_count; i++)
 		rc = tako_server_listen(server, tako_tls(), a->addrs[i], &a->listen);
+	if (rc == 0 && a->h3)
+		rc = tako_server_listen(server, tako_h3(), a->h3, &a->listen);
 	tako_ticket_keys_free(a->listen.ticket_keys);
 	return rc;
 }

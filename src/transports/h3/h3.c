@@ -409,6 +409,7 @@ const struct tako__quic_app tako__h3_app = {
 	.stream_shut = tako__h3_shut,
 	.stream_unblocked = tako__h3_unblocked,
 	.stream_acked = tako__h3_acked,
+	.early = true,
 };
 
 const struct tako__proto_ops tako__h3_ops = {

@@ -15,14 +15,18 @@ static size_t shared_bytes(unsigned workers)
 	return sizeof(struct tako__quic_shared) + workers * sizeof(struct tako__quic_inbox);
 }
 
-/* What has no meaning here, or not yet. */
-static int refuse(const tako_listen_config *cfg)
+/* What has no meaning here. */
+static int refuse(const tako_listen_config *cfg, const struct tako__quic_app *const *apps)
 {
 	if (cfg->no_h2)
 		return tako__fail(TAKO_ENOTSUP, "no_h2 is set, but there is no HTTP/2 over QUIC");
-	if (cfg->tls_max_early_data_bytes)
-		return tako__fail(TAKO_ENOTSUP,
-		                  "tls_max_early_data_bytes is set, but QUIC is without 0-RTT");
+	for (; cfg->tls_max_early_data_bytes && *apps; apps++) {
+		if (!(*apps)->early)
+			return tako__fail(TAKO_ENOTSUP,
+			                  "tls_max_early_data_bytes is set, but \"%s\" is without "
+			                  "early data",
+			                  (*apps)->proto->name);
+	}
 	if (cfg->tls_min_version && cfg->tls_min_version != 12 && cfg->tls_min_version != 13)
 		return tako__fail(TAKO_EINVAL, "tls_min_version is %u, not 12 or 13",
 		                  cfg->tls_min_version);
@@ -57,7 +61,7 @@ int tako__quic_prepare(void **ret_shared, const struct tako_server *srv,
 	tako_listen_config mine = *cfg;
 	unsigned workers = srv->cfg.worker_count;
 	struct tako__quic_shared *s;
-	int rc = refuse(cfg);
+	int rc = refuse(cfg, apps);
 
 	if (rc < 0)
 		return rc;
@@ -77,6 +81,7 @@ int tako__quic_prepare(void **ret_shared, const struct tako_server *srv,
 		tako__quic_release(s);
 		return rc;
 	}
+	s->tls->no_records = 1;
 	list_names(s);
 	*ret_shared = s;
 	return 0;

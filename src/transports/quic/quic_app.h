@@ -100,7 +100,7 @@ struct tako__quic_app {
 
 	/* The protocol is agreed on and streams may be opened and written.  Where no client
 	 * certificate is asked for this is with our first flight, before the handshake is through
-	 * (0.5-RTT): good for settings; nothing of the peer's arrives before ready().  c's proto is
+	 * (0.5-RTT): good for settings; nothing of the peer's arrives before ready(), but see `early`.  c's proto is
 	 * the application's from here on. */
 	int (*open)(struct tako__conn *c);
 	/* The handshake is complete.  NULL: not interested. */
@@ -165,6 +165,10 @@ struct tako__quic_app {
 	int (*stream_acked)(struct tako__conn *c, int64_t id, void *stream, uint64_t n);
 	/* The peer allows more streams of ours.  NULL: nobody waits for that. */
 	int (*streams_allowed)(struct tako__conn *c, bool uni);
+
+	/* It can do with streams that arrive before the handshake is through, and so before ready(): with
+	 * TAKO__CONN_EARLY set meanwhile, as somebody may be playing them back (RFC 9001 section 9.2). */
+	bool early;
 };
 
 /* ---- For an application's transport ------------------------------------------------------------ */

@@ -6,6 +6,7 @@
 #include "transports/quic/quic.h"
 
 #include "core/random.h"
+#include "transports/tls/tls_early.h"
 
 /* An application's callback has returned `rc`.  The library is not told: it shall finish what it is at,
  * and is asked no more than for the last word afterwards; who is ended is not called meanwhile. */
@@ -29,6 +30,9 @@ static int open_app(struct tako__quic *q)
 		return NGTCP2_ERR_CRYPTO;
 	q->c->proto = q->app->proto;
 	q->flags |= TAKO__QUIC_OPENED;
+	/* Whatever of the client's comes before its Finished is early. */
+	if (q->tls.early)
+		q->c->flags |= TAKO__CONN_EARLY;
 	return result(q, q->app->open(q->c));
 }
 
@@ -63,6 +67,7 @@ static int on_handshake_completed(ngtcp2_conn *conn, void *arg)
 	q->flags |= TAKO__QUIC_SHAKEN;
 	q->qw->shaking--;
 	tako__tls_ready(&q->tls);
+	tako__tls_early_drop(&q->tls);
 	give_token(q);
 	if (open_app(q) != 0)
 		return NGTCP2_ERR_CRYPTO;

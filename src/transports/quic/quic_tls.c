@@ -9,6 +9,7 @@
 #include <string.h>
 #include <wolfssl/quic.h>
 
+#include "transports/tls/tls_early.h"
 #include "transports/tls/tls_keylog.h"
 #include "transports/tls/tls_lib.h"
 #include <ngtcp2/ngtcp2_crypto_wolfssl.h>
@@ -119,6 +120,7 @@ static void end_session(struct tako__quic *q)
 
 void tako__quic_tls_fini(struct tako__quic *q)
 {
+	tako__tls_early_drop(&q->tls);
 	tako__cert_drop(q->tls.version);
 	end_session(q);
 	if (q->server_name)

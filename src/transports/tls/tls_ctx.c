@@ -101,9 +101,11 @@ static int set_options(WOLFSSL_CTX *ctx, const struct tako__tls_options *o)
 
 	if (rc == 0)
 		rc = tako__ticket_apply(ctx, o->tickets);
-	/* What comes before the handshake is through may be a replay: not unless it is asked for. */
+	/* What comes before the handshake is through may be a replay: not unless it is asked for.  QUIC's
+	 * is bounded by its windows (RFC 9001 section 4.6.1). */
 	if (rc == 0)
-		wolfSSL_CTX_set_max_early_data(ctx, o->early_bytes);
+		wolfSSL_CTX_set_max_early_data(
+			ctx, o->early_bytes && o->no_records ? UINT32_MAX : o->early_bytes);
 	if (rc == 0) {
 		tako__tls_layer_apply(ctx);
 		tako__tls_keylog_apply(ctx);

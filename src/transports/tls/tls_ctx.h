@@ -30,8 +30,8 @@ struct tako__tls_options {
 	uint32_t client_auth;
 	uint32_t min_version; /* 12 or 13 */
 	uint32_t early_bytes; /* 0: no early data */
-	uint32_t reserved;
-	char alpn[64]; /* as wolfSSL wants them: "h2,http/1.1" */
+	uint32_t no_records;  /* QUIC's, which carries early data itself */
+	char alpn[64];        /* as wolfSSL wants them: "h2,http/1.1" */
 };
 
 /* The settings of `cfg` but for the protocols, tried out: everything that a worker would trip over is

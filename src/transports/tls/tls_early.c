@@ -52,6 +52,9 @@ bool tako__tls_early_offer(struct tako__tls_layer *t)
 		return false;
 	t->early->t = t;
 	tako__timer_init(&t->early->late, on_late);
+	/* wolfSSL asks itself for what it then does not see. */
+	if (t->tls->options->no_records)
+		return true;
 	t->in_n = 0;
 	(void)wolfSSL_read_early_data(t->ssl, t->tls->plain, TAKO__TLS_PLAIN_BYTES, &n);
 	t->in = in;
@@ -193,20 +196,25 @@ void tako__tls_early_read(struct tako__tls_layer *t)
 	}
 }
 
-bool tako__tls_early_end(struct tako__tls_layer *t)
+void tako__tls_early_drop(struct tako__tls_layer *t)
 {
 	struct tako__tls_early *e = t->early;
-	bool spoke;
 
 	if (!e)
-		return false;
-	/* For a client of TLS 1.2 wolfSSL goes on to count until something is written. */
-	if (t->state == TAKO__TLS_READY)
-		(void)wolfSSL_write(t->ssl, "", 0);
-	spoke = e->speaking;
+		return;
 	t->l.conn->flags &= ~TAKO__CONN_EARLY;
 	tako__timer_clear(&t->l.conn->worker->wheel, &e->late);
 	tako__free(e, sizeof *e);
 	t->early = NULL;
+}
+
+bool tako__tls_early_end(struct tako__tls_layer *t)
+{
+	bool spoke = t->early && t->early->speaking;
+
+	/* For a client of TLS 1.2 wolfSSL goes on to count until something is written. */
+	if (t->early && t->state == TAKO__TLS_READY)
+		(void)wolfSSL_write(t->ssl, "", 0);
+	tako__tls_early_drop(t);
 	return spoke;
 }

@@ -10,6 +10,9 @@
 
 /* Offer it to this client, whose ClientHello has not been read; false without memory. */
 bool tako__tls_early_offer(struct tako__tls_layer *t);
+/* What was kept for it is no longer, where there are no records: the handshake is through, or given up.
+ * NULL, or nothing kept, is fine. */
+void tako__tls_early_drop(struct tako__tls_layer *t);
 /* wolfSSL has read the ClientHello, or will have when it returns. */
 void tako__tls_early_heard(struct tako__tls_layer *t);
 /* The handshake goes on, and without any. */
