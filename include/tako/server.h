@@ -379,6 +379,20 @@ typedef struct tako_stats {
 	uint64_t tls_resumed;    /* … and of these, from a session ticket */
 	uint64_t tls_failures;   /* that did not */
 	uint64_t proxy_errors;   /* connections closed for their PROXY header, or for having none */
+	/* QUIC, which HTTP/3 is on.  Its connections are among those above, its handshakes among
+	 * TLS's. */
+	uint64_t quic_connections;          /* begun by a client's first packet */
+	uint64_t quic_handshakes;           /* that went through, */
+	uint64_t quic_handshake_failures;   /* that did not */
+	uint64_t quic_retries;              /* sent: prove your address (RFC 9000 section 8.1.2) */
+	uint64_t quic_stateless_resets;     /* sent, to who speaks of a connection nobody knows */
+	uint64_t quic_version_negotiations; /* sent */
+	uint64_t quic_datagrams_received;
+	uint64_t quic_datagrams_sent;
+	uint64_t quic_datagrams_dropped; /* received: not QUIC, of nobody's, or no room for it */
+	uint64_t quic_handed_over;       /* … and: passed to the worker that has the connection */
+	uint64_t quic_packets_lost;      /* sent in vain; 0 where ngtcp2 does not tell */
+	uint64_t quic_migrations;        /* connections that went on from another address */
 } tako_stats;
 
 /* Fill `out`, whose size field the caller has set.  Sums over the workers, each figure

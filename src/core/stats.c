@@ -37,6 +37,22 @@ static void sum_responses(const struct tako__stats *s, uint64_t by_class[6])
 	}
 }
 
+static void add_quic(tako_stats *sum, const struct tako__quic_stats *s)
+{
+	sum->quic_connections += tako__read(&s->connections);
+	sum->quic_handshakes += tako__read(&s->handshakes);
+	sum->quic_handshake_failures += tako__read(&s->handshake_failures);
+	sum->quic_retries += tako__read(&s->retries);
+	sum->quic_stateless_resets += tako__read(&s->stateless_resets);
+	sum->quic_version_negotiations += tako__read(&s->version_negotiations);
+	sum->quic_datagrams_received += tako__read(&s->datagrams_received);
+	sum->quic_datagrams_sent += tako__read(&s->datagrams_sent);
+	sum->quic_datagrams_dropped += tako__read(&s->datagrams_dropped);
+	sum->quic_handed_over += tako__read(&s->handed_over);
+	sum->quic_packets_lost += tako__read(&s->packets_lost);
+	sum->quic_migrations += tako__read(&s->migrations);
+}
+
 static void add_worker(tako_stats *sum, const struct tako__stats *s)
 {
 	uint64_t by_class[6] = {0};
@@ -69,6 +85,7 @@ static void add_worker(tako_stats *sum, const struct tako__stats *s)
 	sum->tls_resumed += tako__read(&s->tls_resumed);
 	sum->tls_failures += tako__read(&s->tls_failures);
 	sum->proxy_errors += tako__read(&s->proxy_errors);
+	add_quic(sum, &s->quic);
 }
 
 int tako_server_stats(const tako_server *srv, tako_stats *out)

@@ -34,6 +34,21 @@ struct tako__route_stats {
 	tako__count bucket[TAKO__HIST_BUCKETS];
 };
 
+struct tako__quic_stats {
+	tako__count connections;
+	tako__count handshakes;
+	tako__count handshake_failures;
+	tako__count retries;
+	tako__count stateless_resets;
+	tako__count version_negotiations;
+	tako__count datagrams_received;
+	tako__count datagrams_sent;
+	tako__count datagrams_dropped;
+	tako__count handed_over;
+	tako__count packets_lost;
+	tako__count migrations;
+};
+
 struct tako__stats {
 	tako__count accepted;
 	tako__count open;
@@ -49,6 +64,7 @@ struct tako__stats {
 	tako__count tls_resumed;
 	tako__count tls_failures;
 	tako__count proxy_errors;
+	struct tako__quic_stats quic;
 	struct tako__route_stats *routes; /* one per endpoint id */
 	unsigned route_count;
 };

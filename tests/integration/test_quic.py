@@ -79,3 +79,18 @@ def test_the_address_changes(args):
             out = gtlsclient(s, "--change-local-addr=1ms", *args)
             assert "QUIC handshake has completed" in out
         assert stats(s)["tls_handshakes"] == 4
+
+
+def test_datagrams_for_another_worker():
+    """Of four workers the kernel gives a new address to the same one again in one case of four: sooner or later one
+    that has the connection gets its packets from another."""
+    with launch(worker_count=4) as s:
+        for i in range(1, 25):
+            out = gtlsclient(s, "--change-local-addr=10ms", "--nat-rebinding", "--delay-stream=50ms")
+            assert "QUIC handshake has completed" in out
+            figures = stats(s)
+            if figures["handed_over"]:
+                break
+        assert figures["tls_handshakes"] == i and figures["tls_failures"] == 0
+        assert figures["handed_over"] > 0
+        assert figures["handed_over"] < figures["datagrams"]

@@ -23,13 +23,16 @@ static int stats(tako_req *req, tako_res *res, void *arg)
 	              : tako_res_text(
 				res, 200,
 				"connections_open %llu\ntls_handshakes %llu\ntls_resumed %llu\n"
-				"tls_failures %llu\nreceived %llu\nsent %llu\n",
+				"tls_failures %llu\nreceived %llu\nsent %llu\n"
+				"handed_over %llu\ndatagrams %llu\n",
 				(unsigned long long)s.connections_open,
 				(unsigned long long)s.tls_handshakes,
 				(unsigned long long)s.tls_resumed,
 				(unsigned long long)s.tls_failures,
 				(unsigned long long)s.received_bytes,
-				(unsigned long long)s.sent_bytes);
+				(unsigned long long)s.sent_bytes,
+				(unsigned long long)s.quic_handed_over,
+				(unsigned long long)s.quic_datagrams_received);
 }
 
 static int healthz(tako_req *req, tako_res *res, void *arg)

@@ -41,6 +41,14 @@ static void assert_echoes(struct quic_client *c)
 	assert_string_equal(quic_client_stream(c, id)->in, "still here");
 }
 
+static tako_stats figures(void)
+{
+	tako_stats s = {.size = sizeof s};
+
+	assert_int_equal(tako_server_stats(quic_rig.srv, &s), 0);
+	return s;
+}
+
 /* ---- Proofs of an address (RFC 9000 section 8.1) --------------------------------------------------- */
 
 static void test_retry(void **state)
@@ -70,6 +78,10 @@ static void test_retry(void **state)
 	c = quic_rig_client(&again);
 	assert_true(quic_rig_connect(c));
 	assert_true(c->retried);
+	quic_rig_pass(QUIC_RIG_SECOND);
+	assert_int_equal(figures().quic_retries, 2);
+	assert_int_equal(figures().quic_connections, 3);
+	assert_int_equal(figures().quic_handshakes, 3);
 }
 
 /* Without h3_retry a bad token of NEW_TOKEN's is as good as none. */
@@ -149,6 +161,8 @@ static void test_version_negotiation(void **state)
 	assert_false(quic_rig_connect(c));
 	assert_true(c->negotiated);
 	assert_int_equal(quic_echo.opened, 0);
+	assert_true(figures().quic_version_negotiations > 0);
+	assert_int_equal(figures().quic_connections, 0);
 }
 
 /* A server that has forgotten: RFC 9000 section 10.3. */
@@ -175,6 +189,7 @@ static void test_stateless_reset(void **state)
 	quic_client_send(c, id, "x", 1, true);
 	assert_true(quic_rig_closed(c));
 	assert_true(c->was_reset);
+	assert_int_equal(figures().quic_stateless_resets, 1);
 }
 
 /* Nobody is answered at length, nor for ever. */
@@ -200,6 +215,10 @@ static void test_noise_is_not_amplified(void **state)
 	assert_true(quic_net.sent_count > before);
 	assert_true(quic_net.sent_count - before <= TAKO__QUIC_STATELESS_PER_SECOND);
 	assert_int_equal(quic_echo.opened, 0);
+	/* What was not answered was dropped. */
+	assert_int_equal(figures().quic_datagrams_received, 3000);
+	assert_int_equal(figures().quic_datagrams_sent, quic_net.sent_count - before);
+	assert_int_equal(figures().quic_datagrams_dropped, 3000 - figures().quic_datagrams_sent);
 	assert_true(quic_rig_connect(quic_rig_client(NULL)));
 }
 
@@ -220,6 +239,7 @@ static void test_rebinding(void **state)
 		quic_rig_pass(QUIC_RIG_SECOND);
 		/* The address that is proved is the one that handlers are told. */
 		assert_int_equal(quic_echo.last->peer.in.sin_port, c->addr.sin_port);
+		assert_int_equal(figures().quic_migrations, i + 1);
 	}
 	assert_int_equal(quic_echo.opened, 1);
 }
@@ -238,6 +258,7 @@ static void test_migration(void **state)
 		assert_echoes(c);
 		quic_rig_pass(5 * QUIC_RIG_SECOND);
 		assert_int_equal(quic_echo.last->peer.in.sin_port, c->addr.sin_port);
+		assert_int_equal(figures().quic_migrations, i + 1);
 	}
 	assert_int_equal(quic_echo.opened, 1);
 }
@@ -313,6 +334,25 @@ static void test_narrow_path(void **state)
 	assert_true(c->largest <= 1250);
 }
 
+static void test_losses_are_counted(void **state)
+{
+	struct quic_client *c;
+
+	(void)state;
+	start_with(NULL);
+	c = quic_rig_client(NULL);
+	assert_true(quic_rig_connect(c));
+	quic_rig_pass(5 * QUIC_RIG_SECOND);
+	send_much(c, 100000);
+	assert_int_equal(figures().quic_packets_lost, 0);
+	quic_net.loss = 50;
+	send_much(c, 1 << 20);
+	quic_net.loss = 0;
+#ifdef TAKO__NGTCP2_MENDED
+	assert_in_range(figures().quic_packets_lost, 10, 200);
+#endif
+}
+
 static void test_ecn(void **state)
 {
 	struct quic_client *c;
@@ -368,6 +408,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_ids, tear_down),
 		cmocka_unit_test_teardown(test_wide_path, tear_down),
 		cmocka_unit_test_teardown(test_narrow_path, tear_down),
+		cmocka_unit_test_teardown(test_losses_are_counted, tear_down),
 		cmocka_unit_test_teardown(test_ecn, tear_down),
 		cmocka_unit_test_teardown(test_a_full_socket, tear_down),
 	};

@@ -95,6 +95,9 @@ static void test_protocols_in_common(void **state)
 	quic_rig_pass(QUIC_RIG_SECOND);
 	assert_int_equal(stats_now().tls_failures, 2);
 	assert_int_equal(stats_now().tls_handshakes, 2);
+	assert_int_equal(stats_now().quic_handshake_failures, 2);
+	assert_int_equal(stats_now().quic_handshakes, 2);
+	assert_int_equal(stats_now().quic_connections, 4);
 }
 
 static tako_cert *by_name(tako_str name, void *arg)

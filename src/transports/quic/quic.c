@@ -165,6 +165,7 @@ int tako__quic_open(struct tako__listener *ls)
 	tako__pool_init(&qw->conns, sizeof(struct tako__quic), CONNS_KEPT);
 	tako__quic_tx_init(&qw->tx, &ls->sock, on_idle);
 	qw->tx.sent_bytes = &ls->worker->stats.sent_bytes;
+	qw->tx.sent_datagrams = &ls->worker->stats.quic.datagrams_sent;
 	rc = tako__quic_table_init(&qw->table, &s->secrets.cid);
 	if (rc == 0)
 		rc = tako__tls_worker_init(&qw->tls, s->tls, ls->worker);

@@ -112,14 +112,21 @@ struct tako__quic {
 	struct tako__quic_packet *packet; /* begun, and not finished; NULL: none is */
 	unsigned dgram_count;
 	uint32_t flags;
-	uint8_t keys; /* a bit for each key that is installed */
-	bool resumed; /* this and the next two: once the TLS session is over */
+	uint64_t lost;    /* packets, of which the figures know */
+	uint8_t keys;     /* a bit for each key that is installed */
+	bool resumed;     /* this and the next two: once the TLS session is over */
 	const char *cipher;
 	char *server_name; /* NULL: none, or the session is not over */
 	int why;           /* TAKO_E*, for fini() */
 	ngtcp2_ccerr error;
 	char reason[TAKO__QUIC_REASON_BYTES + 1];
 };
+
+/* What its worker counts. */
+static inline struct tako__quic_stats *tako__quic_counts(const struct tako__quic_worker *qw)
+{
+	return &qw->worker->stats.quic;
+}
 
 static inline struct tako__quic *tako__quic_of(struct tako__conn *c)
 {
@@ -148,15 +155,16 @@ int tako__quic_inboxes_init(struct tako__quic_shared *s);
 void tako__quic_inboxes_fini(struct tako__quic_shared *s);
 void tako__quic_inbox_open(struct tako__quic_worker *qw);
 void tako__quic_inbox_close(struct tako__quic_worker *qw);
-/* Pass on a copy; what finds no room is lost, as datagrams are. */
-void tako__quic_inbox_post(struct tako__quic_shared *s, unsigned worker,
+/* Pass on a copy; false: it found no room, and is lost, as datagrams are. */
+bool tako__quic_inbox_post(struct tako__quic_shared *s, unsigned worker,
                            const struct tako__quic_arrival *a);
 
 /* ---- quic_accept.c: from a first packet to a connection ------------------------------------ */
 
-void tako__quic_accept(struct tako__quic_worker *qw, const struct tako__quic_arrival *a,
+/* False, of both: it was of no use. */
+bool tako__quic_accept(struct tako__quic_worker *qw, const struct tako__quic_arrival *a,
                        const ngtcp2_version_cid *vc);
-void tako__quic_negotiate(struct tako__quic_worker *qw, const struct tako__quic_arrival *a,
+bool tako__quic_negotiate(struct tako__quic_worker *qw, const struct tako__quic_arrival *a,
                           const ngtcp2_version_cid *vc);
 
 /* ---- quic_conn.c: a connection's life -------------------------------------------------------- */

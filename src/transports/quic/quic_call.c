@@ -68,6 +68,7 @@ static int on_handshake_completed(ngtcp2_conn *conn, void *arg)
 	q->qw->shaking--;
 	tako__tls_ready(&q->tls);
 	tako__tls_early_drop(&q->tls);
+	tako__add(&tako__quic_counts(q->qw)->handshakes, 1);
 	give_token(q);
 	if (open_app(q) != 0)
 		return NGTCP2_ERR_CRYPTO;
@@ -214,8 +215,10 @@ static void take_path(struct tako__quic *q, const ngtcp2_path *path)
 	struct tako_server *srv = c->worker->srv;
 	bool counted = c->flags & TAKO__CONN_COUNTED_IP;
 
-	if (path->remote.addrlen > sizeof c->peer)
+	if (path->remote.addrlen > sizeof c->peer ||
+	    memcmp(&c->peer, path->remote.addr, path->remote.addrlen) == 0)
 		return;
+	tako__add(&tako__quic_counts(q->qw)->migrations, 1);
 	if (counted)
 		tako__ip_leave(srv->ips, &c->peer.any);
 	memcpy(&c->peer, path->remote.addr, path->remote.addrlen);

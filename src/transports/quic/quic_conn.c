@@ -187,6 +187,15 @@ static void count_failure(struct tako__quic *q)
 		return;
 	q->qw->shaking--;
 	tako__add(&q->qw->worker->stats.tls_failures, 1);
+	tako__add(&tako__quic_counts(q->qw)->handshake_failures, 1);
+}
+
+static void count_losses(struct tako__quic *q)
+{
+	uint64_t lost = tako__ngtcp2_lost(q->conn);
+
+	tako__add(&tako__quic_counts(q->qw)->packets_lost, lost - q->lost);
+	q->lost = lost;
 }
 
 void tako__quic_fini(struct tako__conn *c)
@@ -196,6 +205,7 @@ void tako__quic_fini(struct tako__conn *c)
 	if (!q)
 		return;
 	count_failure(q);
+	count_losses(q);
 	say_goodbye(q);
 	if (q->flags & TAKO__QUIC_OPENED)
 		q->app->fini(c, q->why ? q->why : TAKO_ECLOSED);
@@ -244,6 +254,7 @@ void tako__quic_read(struct tako__quic *q, const struct tako__quic_arrival *a)
 		q->flags |= TAKO__QUIC_SETTLED;
 		tako__quic_tls_done(q);
 	}
+	count_losses(q);
 	if (rc != 0)
 		tako__quic_failed(q, rc);
 	else
@@ -258,6 +269,7 @@ static void on_alarm(struct tako__alarm *alarm, uint64_t now_ns)
 	if (tako__quic_ended(q))
 		return;
 	rc = ngtcp2_conn_handle_expiry(q->conn, now_ns);
+	count_losses(q);
 	if (rc != 0)
 		tako__quic_failed(q, rc);
 	else
@@ -442,6 +454,7 @@ struct tako__quic *tako__quic_new(struct tako__quic_worker *qw, const struct tak
 	memcpy(q->c->proto_state, &q, sizeof(void *));
 	tako__list_push_back(&qw->live, &q->link);
 	qw->shaking++;
+	tako__add(&tako__quic_counts(qw)->connections, 1);
 	tako__quic_tls_init(q);
 	return q;
 }

@@ -6,6 +6,20 @@
  */
 #include "transports/quic/quic.h"
 
+static void drop(struct tako__quic_worker *qw)
+{
+	tako__add(&tako__quic_counts(qw)->datagrams_dropped, 1);
+}
+
+static void hand_over(struct tako__quic_worker *qw, const struct tako__quic_arrival *a,
+                      unsigned owner)
+{
+	if (tako__quic_inbox_post(qw->shared, owner, a))
+		tako__add(&tako__quic_counts(qw)->handed_over, 1);
+	else
+		drop(qw);
+}
+
 void tako__quic_input(struct tako__quic_worker *qw, const struct tako__quic_arrival *a, bool handed)
 {
 	struct tako__quic_cid *entry;
@@ -14,11 +28,14 @@ void tako__quic_input(struct tako__quic_worker *qw, const struct tako__quic_arri
 	unsigned owner;
 
 	if (rc == NGTCP2_ERR_VERSION_NEGOTIATION) {
-		tako__quic_negotiate(qw, a, &vc);
+		if (!tako__quic_negotiate(qw, a, &vc))
+			drop(qw);
 		return;
 	}
-	if (rc != 0)
+	if (rc != 0) {
+		drop(qw);
 		return;
+	}
 	entry = tako__quic_table_find(&qw->table, vc.dcid, vc.dcidlen);
 	if (TAKO__LIKELY(entry && entry->q)) {
 		tako__quic_read(entry->q, a);
@@ -33,9 +50,9 @@ void tako__quic_input(struct tako__quic_worker *qw, const struct tako__quic_arri
 	owner = vc.dcidlen == TAKO__QUIC_CID_BYTES ? tako__quic_cid_worker(vc.dcid, &qw->table.key)
 	                                           : qw->worker->index;
 	if (!handed && owner != qw->worker->index && owner < qw->worker->srv->worker_count)
-		tako__quic_inbox_post(qw->shared, owner, a);
-	else
-		tako__quic_accept(qw, a, &vc);
+		hand_over(qw, a, owner);
+	else if (!tako__quic_accept(qw, a, &vc))
+		drop(qw);
 }
 
 /* A train that the kernel has joined: one by one. */
@@ -54,6 +71,7 @@ static void input_all(struct tako__quic_worker *qw, const struct tako_dgram *d)
 			.ecn = d->ecn,
 		};
 
+		tako__add(&tako__quic_counts(qw)->datagrams_received, 1);
 		tako__quic_input(qw, &a, false);
 	}
 }
@@ -66,7 +84,11 @@ void tako__quic_on_dgrams(struct tako_sock *s, const struct tako_dgram *v, unsig
 	for (unsigned i = 0; i < count; i++) {
 		tako__add(&qw->worker->stats.received_bytes, v[i].n);
 		/* What did not fit is no packet; without the address that it came to there is no path. */
-		if (!v[i].truncated && v[i].from && v[i].to)
+		if (!v[i].truncated && v[i].from && v[i].to) {
 			input_all(qw, &v[i]);
+		} else {
+			tako__add(&tako__quic_counts(qw)->datagrams_received, 1);
+			drop(qw);
+		}
 	}
 }

@@ -77,14 +77,14 @@ static void on_mail(struct tako__mail *m)
 	deliver(all, qw);
 }
 
-void tako__quic_inbox_post(struct tako__quic_shared *s, unsigned worker,
+bool tako__quic_inbox_post(struct tako__quic_shared *s, unsigned worker,
                            const struct tako__quic_arrival *a)
 {
 	struct tako__quic_inbox *box = &s->inboxes[worker];
 	struct tako__quic_parcel *p = pack(a);
 
 	if (!p)
-		return;
+		return false;
 	pthread_mutex_lock(&box->lock);
 	if (box->worker && box->count < TAKO__QUIC_INBOX_MAX) {
 		*box->last = p;
@@ -97,8 +97,10 @@ void tako__quic_inbox_post(struct tako__quic_shared *s, unsigned worker,
 		box->posted = true;
 	}
 	pthread_mutex_unlock(&box->lock);
-	if (p)
-		tako__free(p, bytes_of(p));
+	if (!p)
+		return true;
+	tako__free(p, bytes_of(p));
+	return false;
 }
 
 void tako__quic_inbox_open(struct tako__quic_worker *qw)

@@ -125,4 +125,24 @@ static inline void tako__ngtcp2_figures(ngtcp2_conn *conn, uint64_t ret[4])
 	ret[3] = s.bytes_in_flight;
 }
 
+#ifdef TAKO__NGTCP2_MENDED
+uint64_t ngtcp2_conn_get_lost_packets(const ngtcp2_conn *conn);
+#endif
+
+/* Packets of ours that were not acknowledged; 0 where it does not tell. */
+static inline uint64_t tako__ngtcp2_lost(ngtcp2_conn *conn)
+{
+#ifdef TAKO__NGTCP2_MENDED
+	return ngtcp2_conn_get_lost_packets(conn);
+#elif defined(NGTCP2_CONN_INFO_V2)
+	ngtcp2_conn_info s;
+
+	ngtcp2_conn_get_conn_info(conn, &s);
+	return s.pkt_lost;
+#else
+	(void)conn;
+	return 0;
+#endif
+}
+
 #endif /* TAKO_QUIC_NGTCP2_H */

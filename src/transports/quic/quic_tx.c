@@ -162,8 +162,10 @@ void tako__quic_tx_send(struct tako__quic_tx *tx, size_t n, size_t segment,
 	b->used += (uint32_t)n;
 	b->trains++;
 	tx->train_count++;
-	if (tx->sent_bytes)
+	if (tx->sent_bytes) {
 		tako__add(tx->sent_bytes, n);
+		tako__add(tx->sent_datagrams, (n + segment - 1) / segment);
+	}
 	tako_sock_queue(tx->sock, &t->d.op);
 	tx->sock->loop->rt->flush(tx->sock);
 }

@@ -41,7 +41,8 @@ struct tako__quic_tx {
 	unsigned train_count; /* on their way */
 	struct tako__list waiting;
 	struct tako__pool trains;
-	tako__count *sent_bytes; /* the worker's figure, or NULL */
+	tako__count *sent_bytes; /* the worker's figures, or NULL */
+	tako__count *sent_datagrams;
 	/* The last train has left: whoever wants to close the socket may. */
 	void (*idle)(struct tako__quic_tx *tx);
 };
