@@ -225,6 +225,13 @@ typedef struct tako_listen_config {
 	/* Whose that file is, as names or numbers: who may write to it may connect. */
 	const char *unix_owner; /* NULL: this process's user; another one takes privileges */
 	const char *unix_group; /* NULL: this process's group */
+	/* QUIC's: NULL: none; a directory, in which each connection leaves a trace of what it did (qlog,
+	 * JSON text sequences, RFC 7464), named by the connection id that its client began with.  One
+	 * that cannot be written to is refused.  Records are written 16 KiB together by the loop, into
+	 * the system's buffers: not for a directory that may be slow, or for ever. */
+	const char *h3_qlog_dir;
+	uint32_t h3_qlog_max_files; /* 0: 1000 of them, counted from the start; then no more */
+	uint32_t h3_qlog_max_bytes; /* 0: 16 MiB each; then it ends; at least 4096 */
 } tako_listen_config;
 #define TAKO_LISTEN_CONFIG(...)                                                                    \
 	(&(tako_listen_config){.size = sizeof(tako_listen_config), __VA_ARGS__})

@@ -231,6 +231,9 @@ static int import_listen(tako_listen_config *out, const struct tako_transport *t
 		                  INT32_MAX);
 	if (c.backlog && t->dgram)
 		return tako__fail(TAKO_ENOTSUP, "backlog is set, but %s has none", t->name);
+	if ((c.h3_qlog_dir || c.h3_qlog_max_files || c.h3_qlog_max_bytes) && !t->dgram)
+		return tako__fail(TAKO_ENOTSUP, "h3_qlog_%s is set, but %s is without QUIC",
+		                  c.h3_qlog_dir ? "dir" : "max", t->name);
 	if (!c.backlog)
 		c.backlog = 1024;
 	*out = c;

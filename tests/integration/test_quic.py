@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """QUIC over real sockets (tests/programs/quic.c), with ngtcp2's own client, which is not ours."""
+import json
 import os
 import subprocess
 
@@ -63,6 +64,39 @@ def test_resumed(tmp_path):
         gtlsclient(s, *args)
         gtlsclient(s, *args)
         assert stats(s)["tls_resumed"] == 1
+
+
+def test_qlog(tmp_path):
+    """A file for each connection, named by its first id: JSON texts in sequence (RFC 7464), as any tool reads them."""
+    with launch(f"h3_qlog_dir={tmp_path}", "h3_qlog_max_files=2", worker_count=2) as s:
+        for dcid in ("0123456789abcdef01", "0123456789abcdef02", "0123456789abcdef03"):
+            assert "QUIC handshake has completed" in gtlsclient(s, f"--dcid={dcid}")
+    names = sorted(os.listdir(tmp_path))
+    assert names == ["0123456789abcdef01.sqlog", "0123456789abcdef02.sqlog"]
+    for name in names:
+        texts = (tmp_path / name).read_text().split("\x1e")
+        assert texts[0] == ""
+        head, *events = [json.loads(text) for text in texts[1:]]
+        assert head["qlog_format"] == "JSON-SEQ"
+        assert head["trace"]["common_fields"]["group_id"] == name.removesuffix(".sqlog")
+        assert head["trace"]["vantage_point"]["type"] == "server"
+        kinds = {event["name"] for event in events}
+        assert {"transport:packet_received", "transport:packet_sent", "transport:parameters_set",
+                "recovery:metrics_updated"} <= kinds
+        frames = {frame["frame_type"] for event in events if event["name"] == "transport:packet_sent"
+                  for frame in event["data"]["frames"]}
+        assert {"crypto", "handshake_done"} <= frames
+
+
+@pytest.mark.parametrize("setting, why", [
+    ("h3_qlog_dir=/nowhere", "h3_qlog_dir /nowhere: No such file or directory"),
+    ("h3_qlog_dir=/proc", "h3_qlog_dir /proc: cannot be written to"),
+    ("h3_qlog_max_files=1", "h3_qlog_max_files is set, but h3_qlog_dir is not")])
+def test_qlog_refused(setting, why):
+    cert, key = servers.shared_certificate()
+    r = subprocess.run([PROGRAM, "listen=127.0.0.1:0", f"cert_file={cert}", f"key_file={key}", setting],
+                       capture_output=True, timeout=20 * PATIENCE, check=False)
+    assert r.returncode == 2 and why in r.stderr.decode()
 
 
 def test_another_version():

@@ -58,6 +58,10 @@ static bool parse(char *arg, tako_server_config *cfg, tako_listen_config *listen
 		listen->cert_file = v;
 	else if ((v = value_of(arg, "key_file=")))
 		listen->key_file = v;
+	else if ((v = value_of(arg, "h3_qlog_dir=")))
+		listen->h3_qlog_dir = v;
+	else if ((v = value_of(arg, "h3_qlog_max_files=")))
+		listen->h3_qlog_max_files = (uint32_t)strtoul(v, NULL, 10);
 	else
 		return program_set(cfg, arg);
 	return true;

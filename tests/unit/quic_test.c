@@ -207,6 +207,13 @@ static void test_settings_that_cannot_be(void **state)
 	         TAKO_ENOTSUP},
 		{{.size = sizeof(tako_listen_config), .tls_min_version = 11}, TAKO_EINVAL},
 		{{.size = sizeof(tako_listen_config), .client_auth = 2}, TAKO_EINVAL},
+		{{.size = sizeof(tako_listen_config), .h3_qlog_dir = "/nowhere"}, TAKO_ESYS},
+		{{.size = sizeof(tako_listen_config), .h3_qlog_dir = "/proc"}, TAKO_ESYS},
+		{{.size = sizeof(tako_listen_config), .h3_qlog_max_files = 1}, TAKO_EINVAL},
+		{{.size = sizeof(tako_listen_config),
+	          .h3_qlog_dir = "/tmp",
+	          .h3_qlog_max_bytes = 100},
+	         TAKO_EINVAL},
 	};
 
 	(void)state;

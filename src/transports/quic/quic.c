@@ -50,6 +50,7 @@ void tako__quic_release(void *shared)
 
 	if (s->tls)
 		tako__tls_options_free(s->tls);
+	tako__quic_qlogs_free(s->qlogs);
 	tako__quic_inboxes_fini(s);
 	explicit_bzero(&s->secrets, sizeof s->secrets);
 	tako__free(s, shared_bytes(workers));
@@ -77,6 +78,8 @@ int tako__quic_prepare(void **ret_shared, const struct tako_server *srv,
 		rc = tako__quic_secrets_init(&s->secrets);
 	if (rc == 0)
 		rc = tako__tls_options_new(&s->tls, &mine, tako__quic_tls_apply);
+	if (rc == 0)
+		rc = tako__quic_qlogs_new(&s->qlogs, cfg);
 	if (rc < 0) {
 		tako__quic_release(s);
 		return rc;

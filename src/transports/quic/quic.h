@@ -16,6 +16,7 @@
 #include "transports/quic/quic_cid.h"
 #include "transports/quic/quic_mem.h"
 #include "transports/quic/quic_ngtcp2.h"
+#include "transports/quic/quic_qlog.h"
 #include "transports/quic/quic_token.h"
 #include "transports/quic/quic_tx.h"
 #include "transports/tls/tls_layer.h"
@@ -44,6 +45,7 @@ struct tako__quic_inbox {
 struct tako__quic_shared {
 	struct tako__tls_options *tls;
 	const struct tako__quic_app *const *apps;
+	struct tako__quic_qlogs *qlogs;
 	struct tako__quic_secrets secrets;
 	unsigned worker_count;
 	unsigned inbox_count; /* of them set up */
@@ -106,6 +108,7 @@ struct tako__quic {
 	const struct tako__quic_app *app;
 	struct tako__alarm alarm;
 	struct tako__quic_cid *cids;
+	struct tako__quic_qlog *qlog;
 	struct tako__quic_wait wait; /* for room to send */
 	struct tako__quic_dgram_out *dgrams;
 	struct tako__quic_dgram_out **dgrams_last;

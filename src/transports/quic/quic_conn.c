@@ -215,6 +215,7 @@ void tako__quic_fini(struct tako__conn *c)
 	tako__list_remove(&q->link);
 	ngtcp2_conn_del(q->conn);
 	q->conn = NULL;
+	tako__quic_qlog_free(q->qlog);
 	tako__quic_heap_fini(&q->heap);
 }
 
@@ -335,6 +336,20 @@ static ngtcp2_cc_algo congestion(uint32_t which)
 	}
 }
 
+static void on_qlog(void *arg, uint32_t flags, const void *p, size_t n)
+{
+	struct tako__quic *q = arg;
+
+	(void)flags;
+	if (n)
+		tako__quic_qlog_write(q->qlog, p, n);
+}
+
+static const ngtcp2_cid *original_of(const struct tako__quic_birth *b)
+{
+	return b->original ? b->original : &b->hd->dcid;
+}
+
 static void fill_settings(ngtcp2_settings *s, const struct tako__quic_worker *qw,
                           const struct tako__quic_birth *b)
 {
@@ -366,7 +381,7 @@ static int fill_params(ngtcp2_transport_params *p, const struct tako__quic_worke
 	                              : tako__ms_ns(cfg->h3_idle_timeout_ms);
 	p->max_datagram_frame_size = cfg->h3_datagrams ? TAKO_DGRAM_BYTES_MAX : 0;
 	p->active_connection_id_limit = CIDS_OF_PEER_MAX;
-	tako__ngtcp2_set_original(p, b->original ? b->original : &b->hd->dcid);
+	tako__ngtcp2_set_original(p, original_of(b));
 	if (b->original) {
 		p->retry_scid = b->hd->dcid;
 		p->retry_scid_present = 1;
@@ -386,6 +401,9 @@ static int make_conn(struct tako__quic *q, const struct tako__quic_birth *b, con
 	ngtcp2_settings settings;
 
 	fill_settings(&settings, qw, b);
+	q->qlog = tako__quic_qlog_new(qw->shared->qlogs, original_of(b));
+	if (q->qlog)
+		tako__ngtcp2_set_qlog(&settings, on_qlog, original_of(b));
 	if (fill_params(&params, qw, b, scid) < 0)
 		return TAKO_ENOMEM;
 	if (ngtcp2_conn_server_new(&q->conn, &b->hd->scid, scid, &path, b->hd->version,
@@ -425,6 +443,7 @@ static struct tako__quic *give_up(struct tako__quic *q)
 {
 	if (q->conn)
 		ngtcp2_conn_del(q->conn);
+	tako__quic_qlog_free(q->qlog);
 	tako__quic_heap_fini(&q->heap);
 	tako__alarm_fini(&q->qw->worker->alarms, &q->alarm);
 	tako__quic_table_clear(&q->qw->table, &q->cids);

@@ -96,6 +96,19 @@ static inline void tako__ngtcp2_token_of(const ngtcp2_pkt_hd *hd, const uint8_t 
 #endif
 }
 
+/* Each record is one call of `write`, with what ngtcp2_conn_server_new() gets for its callbacks. */
+static inline void tako__ngtcp2_set_qlog(ngtcp2_settings *s, ngtcp2_qlog_write write,
+                                         const ngtcp2_cid *odcid)
+{
+#if TAKO__NGTCP2_OLD
+	s->qlog.write = write;
+	s->qlog.odcid = *odcid;
+#else
+	(void)odcid;
+	s->qlog_write = write;
+#endif
+}
+
 /* Since 1.0 the library does not take it for set by itself. */
 static inline void tako__ngtcp2_set_original(ngtcp2_transport_params *p, const ngtcp2_cid *cid)
 {
