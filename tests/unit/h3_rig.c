@@ -259,7 +259,7 @@ static bool play_acks(struct h3_rig_stream *s)
 
 static bool play_stop(struct h3_rig_stream *s)
 {
-	if (!s->stop_due)
+	if (!s->stop_due || rig->deaf)
 		return false;
 	s->stop_due = false;
 	if (!s->ended)

@@ -75,6 +75,7 @@ struct h3_rig {
 	bool busy;
 	bool lasting; /* the connection outlives what is said on it */
 	bool hold_acks;
+	bool deaf;        /* the client goes on with what it was asked to stop */
 	bool hold_output; /* congestion */
 	bool closed;
 	uint64_t code;

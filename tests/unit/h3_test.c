@@ -215,6 +215,7 @@ static tako_router *make_router(void)
 	tako_get(r, "/fail", fail_late, NULL);
 	tako_get(r, "/fill", fill, NULL);
 	tako_post(r, "/early", early, NULL);
+	tako_post(r, "/fail-early", fail_late, NULL);
 	tako_get(r, "/ws", ws_echo, NULL);
 	return r;
 }
@@ -552,6 +553,38 @@ static void test_answered_early(void **state)
 	stop();
 }
 
+/* … upon which the client must end its half; one that does not keeps its connection no longer than a body
+ * may pause, whether the stream was answered or reset. */
+static void never_ends(const char *path, bool answered)
+{
+	struct h3_rig_stream *s;
+	int64_t id;
+
+	assert_true(start_with(TAKO_SERVER_CONFIG(.body_timeout_ms = 100)));
+	assert_true(h3_rig_client(&rig, NULL));
+	rig.deaf = true;
+	id = h3_rig_ask(&rig, "POST", path, NULL, "", 0);
+	s = h3_rig_stream(&rig, id);
+	h3_rig_run(&rig, 1);
+	assert_int_equal(s->got_fin, answered);
+	assert_int_equal(s->reset, !answered);
+	assert_true(s->stopped);
+	assert_false(rig.closed);
+	for (unsigned i = 0; i < 20000 && !rig.closed; i++)
+		h3_rig_run(&rig, 1);
+	assert_true(rig.closed);
+	assert_int_equal(rig.code, NGHTTP3_H3_EXCESSIVE_LOAD);
+	assert_string_equal(rig.reason, "a request without an end");
+	stop();
+}
+
+static void test_never_ended(void **state)
+{
+	(void)state;
+	never_ends("/early", true);
+	never_ends("/fail-early", false);
+}
+
 static void test_drain(void **state)
 {
 	struct h3_rig_stream *s;
@@ -766,6 +799,7 @@ int main(void)
 		cmocka_unit_test(test_peer_cancels),
 		cmocka_unit_test(test_peer_resets_its_body),
 		cmocka_unit_test(test_answered_early),
+		cmocka_unit_test(test_never_ended),
 		cmocka_unit_test(test_drain),
 #ifdef TAKO__WITH_WS
 		cmocka_unit_test(test_websocket),

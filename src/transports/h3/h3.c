@@ -139,7 +139,11 @@ static bool check_idle(struct tako__h3 *h, uint64_t now)
 static void check_streams(struct tako__h3 *h, uint64_t now)
 {
 	TAKO__LIST_EACH(at, &h->streams)
-	tako__h3_stream_check(TAKO__CONTAINER(at, struct tako__h3_stream, link), now);
+	{
+		tako__h3_stream_check(TAKO__CONTAINER(at, struct tako__h3_stream, link), now);
+		if (h->over)
+			return;
+	}
 	h->ticked_bytes = h->wrote_bytes;
 }
 
@@ -162,7 +166,8 @@ static void h3_tick(struct tako__conn *c)
 		check_streams(h, now);
 		h->next_check_ns = now + c->worker->srv->tick_ns;
 	}
-	arm(h);
+	if (!h->over)
+		arm(h);
 }
 
 /* Once each: what they ask for meanwhile is for the next time. */

@@ -90,6 +90,7 @@ static void stop_reading(struct tako__h3_stream *s, uint64_t code)
 	if (s->flags & (TAKO__H3S_RECEIVED | TAKO__H3S_STOPPED | TAKO__H3S_CLOSED))
 		return;
 	s->flags |= TAKO__H3S_STOPPED | TAKO__H3S_DISCARD;
+	s->since_ns = now(s);
 	if (tako__quic_stop(s->h->c, s->id, code) == 0 && tako__h3_read_abandon(s) < 0)
 		(void)tako__h3_fail(s->h, NGHTTP3_H3_EXCESSIVE_LOAD, "too many requests given up");
 }
@@ -416,10 +417,23 @@ static bool head_too_slow(const struct tako__h3_stream *s, uint64_t now_ns)
 	       now_ns - s->body_ns >= tako__ms_ns(tako__h3_config(s->h)->header_timeout_ms);
 }
 
+/* It was told to end its half, which it must (RFC 9000 section 3.5), and without which a connection is
+ * never idle and a drain never over. */
+static bool end_too_slow(const struct tako__h3_stream *s, uint64_t now_ns)
+{
+	return (s->flags & (TAKO__H3S_STOPPED | TAKO__H3S_RECEIVED)) == TAKO__H3S_STOPPED &&
+	       now_ns - s->since_ns >= tako__ms_ns(tako__h3_config(s->h)->body_timeout_ms);
+}
+
 void tako__h3_stream_check(struct tako__h3_stream *s, uint64_t now_ns)
 {
 	struct tako__exchange *x = s->x;
 
+	if (end_too_slow(s, now_ns)) {
+		time_out(s);
+		(void)tako__h3_fail(s->h, NGHTTP3_H3_EXCESSIVE_LOAD, "a request without an end");
+		return;
+	}
 	if (s->flags & (TAKO__H3S_CUT | TAKO__H3S_CLOSED))
 		return;
 	if (head_too_slow(s, now_ns) || write_too_slow(s, now_ns)) {
