@@ -105,6 +105,12 @@ void tako__quic_streams_more(struct tako__conn *c, bool uni, unsigned n)
 	rig->more += n;
 }
 
+uint64_t tako__quic_streams_granted(const struct tako__conn *c)
+{
+	(void)c;
+	return rig->granted + rig->more;
+}
+
 int tako__quic_reset(struct tako__conn *c, int64_t id, uint64_t code)
 {
 	struct h3_rig_stream *s = h3_rig_stream(rig, id);
@@ -276,8 +282,10 @@ static bool play_close(struct h3_rig_stream *s)
 	if (tako__quic_is_uni(s->id) ? tako__quic_is_ours(s->id) : !out)
 		return false;
 	s->gone = true;
-	(void)tako__h3_app.stream_closed(rig->c, s->id, s->app, s->reset || s->stopped,
-	                                 s->reset_code);
+	if (tako__h3_app.stream_closed(rig->c, s->id, s->app, s->reset || s->stopped,
+	                               s->reset_code) &&
+	    !tako__quic_is_uni(s->id))
+		rig->granted++;
 	return true;
 }
 
@@ -664,6 +672,7 @@ static void forget_streams(struct h3_rig *r)
 	r->next_uni = 2;
 	r->next_ours = 3;
 	r->streams_left = 3;
+	r->granted = 100;
 }
 
 void h3_rig_renew(struct h3_rig *r)

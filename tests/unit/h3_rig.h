@@ -68,6 +68,7 @@ struct h3_rig {
 	int64_t next_uni;
 	int64_t next_ours;
 	uint64_t streams_left; /* of ours, that the session may open */
+	uint64_t granted;      /* of the client's, without those given back late */
 	uint64_t window;       /* of each stream that is opened from now on */
 	size_t mtu;            /* bytes of a piece that leave at once */
 	uint64_t consumed_bytes;

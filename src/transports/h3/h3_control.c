@@ -211,6 +211,8 @@ static int take_update(struct tako__h3 *h, uint64_t id, tako_str value)
 
 	if (id % 4)
 		return wrong_id(h, "PRIORITY_UPDATE of no request");
+	if (id / 4 >= tako__quic_streams_granted(h->c))
+		return wrong_id(h, "PRIORITY_UPDATE of a request that may not be");
 	if ((int64_t)id > h->last_id) {
 		keep_updated(h, (int64_t)id, p);
 		return 0;

@@ -116,6 +116,7 @@ struct tako__quic {
 	unsigned dgram_count;
 	uint32_t flags;
 	uint64_t lost;    /* packets, of which the figures know */
+	uint64_t granted; /* bidirectional streams of the peer's */
 	uint8_t keys;     /* a bit for each key that is installed */
 	bool resumed;     /* this and the next two: once the TLS session is over */
 	const char *cipher;
@@ -131,7 +132,7 @@ static inline struct tako__quic_stats *tako__quic_counts(const struct tako__quic
 	return &qw->worker->stats.quic;
 }
 
-static inline struct tako__quic *tako__quic_of(struct tako__conn *c)
+static inline struct tako__quic *tako__quic_of(const struct tako__conn *c)
 {
 	struct tako__quic *q;
 

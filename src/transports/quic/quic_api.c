@@ -81,11 +81,18 @@ void tako__quic_streams_more(struct tako__conn *c, bool uni, unsigned n)
 
 	if (gone(q))
 		return;
-	if (uni)
+	if (uni) {
 		ngtcp2_conn_extend_max_streams_uni(q->conn, n);
-	else
+	} else {
 		ngtcp2_conn_extend_max_streams_bidi(q->conn, n);
+		q->granted += n;
+	}
 	tako__conn_touch(c);
+}
+
+uint64_t tako__quic_streams_granted(const struct tako__conn *c)
+{
+	return tako__quic_of(c)->granted;
 }
 
 int tako__quic_reset(struct tako__conn *c, int64_t id, uint64_t code)

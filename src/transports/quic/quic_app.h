@@ -236,6 +236,8 @@ void tako__quic_consumed(struct tako__conn *c, int64_t id, uint64_t n);
 void tako__quic_forgotten(struct tako__conn *c, uint64_t n);
 /* The peer may open `n` streams more, in place of those whose stream_closed() said false. */
 void tako__quic_streams_more(struct tako__conn *c, bool uni, unsigned n);
+/* How many bidirectional ones it may have opened by now, all that it ever did included. */
+uint64_t tako__quic_streams_granted(const struct tako__conn *c);
 
 /* RESET_STREAM: what is lent is given back, the peer sees the stream incomplete.  STOP_SENDING:
  * we want no more of it; nothing is delivered any more, stream_closed() excepted.  Fine for a stream

@@ -432,6 +432,7 @@ static void init(struct tako__quic *q, struct tako__quic_worker *qw)
 {
 	memset(q, 0, sizeof *q);
 	q->qw = qw;
+	q->granted = qw->worker->srv->cfg.h3_max_bidi_streams;
 	tako__quic_heap_init(&q->heap, &qw->mem);
 	q->dgrams_last = &q->dgrams;
 	q->wait.fn = on_room;
