@@ -190,18 +190,20 @@ int tako__grpc_hook(tako_grpc *call)
 static tako_str response_type(struct tako__exchange *x, tako_str type)
 {
 	static const char *const known[] = {
-		"application/grpc",           "application/grpc+proto",
-		"application/grpc-web+proto", "application/grpc-web-text+proto",
-		"application/grpc-web",       "application/grpc-web-text",
+		"application/grpc+proto",          "application/grpc-web+proto",
+		"application/grpc-web-text+proto", "application/grpc-web",
+		"application/grpc-web-text",       tako__grpc_plain_type,
 	};
 	char *own;
 
+	if (TAKO__LIKELY(type.p == tako__grpc_plain_type))
+		return type;
 	for (size_t i = 0; i < TAKO__COUNT(known); i++) {
 		if (type.n == strlen(known[i]) && !memcmp(type.p, known[i], type.n))
 			return (tako_str){known[i], type.n};
 	}
 	own = tako__arena_strndup(&x->arena, type.p, type.n);
-	return own ? (tako_str){own, type.n} : tako_str_z(known[0]);
+	return own ? (tako_str){own, type.n} : tako_str_z(tako__grpc_plain_type);
 }
 
 tako_str tako__grpc_type(struct tako__exchange *x, const struct tako__grpc_request *r)

@@ -18,9 +18,19 @@ static void drop(tako_str *in, size_t n)
 	in->n -= n;
 }
 
-/* False: more of the prefix has to come. */
+/* False: more of the prefix has to come.  Most come whole. */
 static bool take_head(struct tako__grpc_reader *r, tako_str *in)
 {
+	const unsigned char *p = (const unsigned char *)in->p;
+
+	if (TAKO__LIKELY(!r->head_n && in->n >= TAKO__GRPC_HEAD_BYTES)) {
+		r->flags = p[0];
+		r->length = (uint32_t)p[1] << 24 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 8 |
+		            p[4];
+		r->head_n = TAKO__GRPC_HEAD_BYTES;
+		drop(in, TAKO__GRPC_HEAD_BYTES);
+		return true;
+	}
 	while (in->n && r->head_n < TAKO__GRPC_HEAD_BYTES) {
 		unsigned char c = (unsigned char)in->p[0];
 

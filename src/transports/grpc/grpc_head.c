@@ -14,6 +14,8 @@
 
 #define PREFIX "application/grpc"
 
+const char tako__grpc_plain_type[] = PREFIX;
+
 static bool has_prefix(tako_str s, const char *prefix, size_t n)
 {
 	return s.n >= n && tako__str_ieq(s.p, prefix, n);
@@ -81,6 +83,17 @@ static uint8_t accepted(tako_str list)
 	return (uint8_t)bits;
 }
 
+static void take_type(struct tako__grpc_request *r, tako_str value)
+{
+	if (TAKO__LIKELY(value.n == sizeof(PREFIX) - 1 && !memcmp(value.p, PREFIX, value.n))) {
+		r->form = TAKO__GRPC_PLAIN;
+		r->type = (tako_str){tako__grpc_plain_type, value.n};
+		return;
+	}
+	r->form = tako__grpc_form(value);
+	r->type = bare(value);
+}
+
 static void take_timeout(struct tako__grpc_request *r, tako_str value)
 {
 	if (r->has_timeout)
@@ -137,12 +150,10 @@ void tako__grpc_request(struct tako__grpc_request *ret, const struct tako__field
 				accept = value;
 			break;
 		case 12:
-			if (is(f, "content-type")) {
-				ret->form = tako__grpc_form(value);
-				ret->type = bare(value);
-			} else if (is(f, "grpc-timeout")) {
+			if (is(f, "content-type"))
+				take_type(ret, value);
+			else if (is(f, "grpc-timeout"))
 				take_timeout(ret, value);
-			}
 			break;
 		case 13:
 			if (is(f, "grpc-encoding"))

@@ -31,6 +31,9 @@ struct tako__grpc_request {
 	tako_str origin;
 };
 
+/* What most clients send, and NUL-terminated: in one place, so that it need not be looked at again. */
+extern const char tako__grpc_plain_type[];
+
 /* "application/grpc", with "-web", "-web-text" (or "-web-text-base64", which is the same) or without, and
  * "+proto" or any other format behind it. */
 enum tako__grpc_form tako__grpc_form(tako_str type);
