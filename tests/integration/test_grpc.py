@@ -421,13 +421,40 @@ def test_drain_cancels_at_last():
         s.assert_clean()
 
 
+# ---- On the wire -------------------------------------------------------------------------------------------------
+
+
+def framed(message):
+    return b"\0" + struct.pack(">I", len(message)) + message
+
+
+GRPC = [("content-type", "application/grpc"), ("te", "trailers")]
+
+
+@pytest.mark.parametrize("path, body, fields, status", [
+    ("Duplex", framed(b"code=10"), [], "10"),
+    ("Small", b"\0\0\1\0\0", [], "8"),
+    ("Other", framed(b""), [], "12"),
+    ("Hang", framed(b"x"), [("grpc-timeout", "50m")], "4"),
+])
+def test_early_closure(server, path, body, fields, status):
+    """PROTOCOL-HTTP2.md, "Early Server Closure": Trailers-Only is one HEADERS with END_STREAM, and a client that has
+    not ended its stream is told by RST_STREAM with NO_ERROR that it need not."""
+    with h2wire.H2((*server.addr, "tls") if server.scheme == "https" else server.addr) as c:
+        c.headers(1, c.basic("POST", S + path) + GRPC + fields, h2wire.END_HEADERS).data(1, body, end=False)
+        c.until(lambda f: f.kind == h2wire.RST_STREAM)
+        assert [(f.kind, f.flags) for f in c.frames if f.stream == 1] == \
+            [(h2wire.HEADERS, h2wire.END_STREAM | h2wire.END_HEADERS), (h2wire.RST_STREAM, 0)]
+        assert c.responses[1].reset == h2wire.NO_ERROR
+        assert c.responses[1].get("grpc-status") == status and c.responses[1].get("content-type") == "application/grpc"
+
+
 def test_deadlines_are_no_way_past_the_limits():
     """A call whose time has passed may still be worked on; of such there are no more than of those that were reset."""
     message = f"defer={3000 * PATIENCE}".encode()
-    fields = [("content-type", "application/grpc"), ("te", "trailers"), ("grpc-timeout", "1m")]
 
     def ask(c, stream):
-        c.ask(stream, S + "Unary", *fields, method="POST", body=b"\0" + struct.pack(">I", len(message)) + message)
+        c.ask(stream, S + "Unary", *GRPC, ("grpc-timeout", "1m"), method="POST", body=framed(message))
         return c.response(stream)
 
     with servers.launch("grpc", "h2_max_pending_reset_count=3", "worker_count=1", tls=False) as s, h2wire.H2(s.addr) as c:

@@ -220,6 +220,28 @@ static void trailers_in_lower_case(void **state)
 	assert_memory_equal(rig.messages[1].p, "x-last: yes\r\ngrpc-status: 0\r\n", 29);
 }
 
+/* "Support any HTTP": some proxies speak no newer one. */
+static void over_1_0(void **state)
+{
+	static const char web[] = "POST /s/m HTTP/1.0\r\nHost: a\r\n" WEB
+				  "Content-Length: 6\r\n\r\n";
+	static const char plain[] =
+		"POST /s/m HTTP/1.0\r\nHost: a\r\ncontent-type: application/grpc\r\n"
+		"Content-Length: 6\r\n\r\n";
+
+	(void)state;
+	assert_true(peer_send(&rig.peer, &rig.server, web, sizeof web - 1));
+	assert_true(peer_send(&rig.peer, &rig.server, "\0\0\0\0\1x", 6));
+	assert_int_equal(grpc_rig_reply(&rig), -1);
+	assert_int_equal(rig.count, 2);
+	assert_int_equal(rig.flags[1], 0x80);
+	peer_close(&rig.peer);
+	peer_open(&rig.peer, &rig.server);
+	assert_true(peer_send(&rig.peer, &rig.server, plain, sizeof plain - 1));
+	assert_true(peer_send(&rig.peer, &rig.server, "\0\0\0\0\1x", 6));
+	assert_int_equal(grpc_rig_reply(&rig), TAKO_GRPC_UNIMPLEMENTED);
+}
+
 /* Text where bytes were sent, and the other way round. */
 static void by_accept(void **state)
 {
@@ -260,6 +282,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(guarded, set_up_guarded, tear_down),
 		cmocka_unit_test_setup_teardown(trailers_in_lower_case, set_up_some, tear_down),
 		cmocka_unit_test_setup_teardown(by_accept, set_up_some, tear_down),
+		cmocka_unit_test_setup_teardown(over_1_0, set_up_some, tear_down),
 		cmocka_unit_test_setup_teardown(not_at_all, set_up_none, tear_down),
 	};
 

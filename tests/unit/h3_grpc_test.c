@@ -30,6 +30,7 @@ enum {
 };
 
 static struct h3_rig rig;
+static tako_grpc_health *health;
 static char large[LARGE_BYTES];
 
 static struct {
@@ -178,6 +179,8 @@ static tako_router *make_router(void)
 	cfg.on_message = count;
 	cfg.on_end = tell_count;
 	tako_grpc_method(r, "/s/count", TAKO_GRPC_CLIENT_STREAM, &cfg, NULL);
+	if (health)
+		tako_grpc_health_add(r, health);
 	return r;
 }
 
@@ -197,7 +200,8 @@ static bool start(void)
 static int set_up(void **state)
 {
 	(void)state;
-	return start() && h3_rig_client(&rig, NULL) ? 0 : -1;
+	health = tako_grpc_health_new();
+	return health && start() && h3_rig_client(&rig, NULL) ? 0 : -1;
 }
 
 static int tear_down(void **state)
@@ -206,6 +210,8 @@ static int tear_down(void **state)
 	if (seen.deferral)
 		tako_deferred_done(seen.deferral);
 	h3_rig_stop(&rig);
+	tako_grpc_health_free(health);
+	health = NULL;
 	if (rig.wrong)
 		print_error("%s\n", rig.wrong);
 	return rig.wrong || rig.client_failed || seen.opens != seen.closes || failalloc_live() ||
@@ -460,6 +466,31 @@ static void bidi_back_pressure(void **state)
 	chatter(CHATTER);
 }
 
+/* Who watches and does not read costs no more than a high mark, and learns in the end how it is. */
+static void slow_watcher(void **state)
+{
+	struct h3_rig_stream *s;
+	size_t n;
+	char *got;
+
+	(void)state;
+	rig.window = 500;
+	s = say("/grpc.health.v1.Health/Watch", PLAIN, "\0\0\0\0\0", 5);
+	for (int i = 0; i < 4 * HIGH_BYTES / 7; i++) {
+		assert_int_equal(tako_grpc_health_set(health, "", 1 + i % 2), 0);
+		stepped_turn(&rig.server, 0);
+	}
+	assert_int_equal(tako_grpc_health_set(health, "", TAKO_GRPC_HEALTH_SERVING), 0);
+	for (int i = 0; i < 100; i++) {
+		h3_rig_allow(&rig, s->id, 10000);
+		h3_rig_run(&rig, 1);
+	}
+	assert_in_range(s->body_n, HIGH_BYTES / 2, HIGH_BYTES + 500);
+	got = data_of(s, &n);
+	assert_memory_equal(got + n - 7, "\0\0\0\0\2\x08\1", 7);
+	free(got);
+}
+
 static void ping_pong(void **state)
 {
 	struct h3_rig_stream *s = open_call("/s/each", PLAIN);
@@ -705,6 +736,7 @@ int main(void)
 		TEST(client_stream),
 		TEST(server_stream),
 		TEST(bidi_back_pressure),
+		TEST(slow_watcher),
 		TEST(ping_pong),
 		TEST(deadline),
 		TEST(client_resets),

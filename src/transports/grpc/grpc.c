@@ -274,7 +274,8 @@ static int check(struct tako__exchange *x, const struct tako__grpc_method *m,
 		rc = tako_res_error(tako__res(x), 415);
 		return rc < 0 ? rc : 1;
 	}
-	if (TAKO__UNLIKELY(x->version < 11))
+	/* gRPC-Web has its own: "support any HTTP". */
+	if (TAKO__UNLIKELY(x->version < 11 && r->answer == TAKO__GRPC_PLAIN))
 		rc = refuse(x, TAKO_GRPC_UNIMPLEMENTED, "HTTP/1.0 has no trailers");
 	else if (TAKO__UNLIKELY(r->bad != NULL))
 		rc = refuse(x, TAKO_GRPC_INTERNAL, r->bad);

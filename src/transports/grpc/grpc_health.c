@@ -12,6 +12,7 @@
 #include "core/hash.h"
 #include "core/list.h"
 #include "core/router_build.h"
+#include "core/server.h"
 #include "core/str.h"
 #include "core/worker.h"
 #include "transports/grpc/grpc_int.h"
@@ -218,12 +219,24 @@ static int on_check(tako_grpc *call, tako_str msg, void *arg)
 
 static const int watcher_key;
 
+static void tell(struct watcher *w);
+
+static void tell_late(tako_grpc *call, void *arg)
+{
+	(void)call;
+	tell(arg);
+}
+
+/* A client that does not read is told no more than a high mark's worth, and how it is then. */
 static void tell(struct watcher *w)
 {
+	uint64_t most = w->worker->srv->cfg.write_high_bytes;
 	int status = status_of(w->h, (tako_str){w->name, w->name_n});
 	char to[2];
 
 	if (status == w->sent)
+		return;
+	if (tako_grpc_unsent(w->call) > most && tako_grpc_on_drain(w->call, tell_late, w) == 0)
 		return;
 	w->sent = status;
 	(void)tako_grpc_send(w->call, response(to, status));
