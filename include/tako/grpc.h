@@ -232,7 +232,7 @@ TAKO_API void tako_grpc_health_free(tako_grpc_health *health);
 /* Say how a service is, and tell those who watch it.  TAKO_EINVAL: no such status, or a name of more than
  * 256 bytes; TAKO_ETOOBIG: over 1,024 services; TAKO_ENOMEM.  [any] */
 TAKO_API int tako_grpc_health_set(tako_grpc_health *health, const char *service, int status);
-/* Answer /grpc.health.v1.Health/Check and /Watch from it.  Errors stick.  [setup] */
+/* Answer /grpc.health.v1.Health/Check, /List and /Watch from it.  Errors stick.  [setup] */
 TAKO_API void tako_grpc_health_add(tako_router *router, tako_grpc_health *health);
 
 /* ---- Reflection (grpc.reflection.v1 and v1alpha) --------------------------------------- */

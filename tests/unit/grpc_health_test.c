@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "transports/grpc/grpc_pb.h"
 #include "unit/failalloc.h"
 #include "unit/grpc_rig.h"
 
@@ -38,6 +39,7 @@ static int tear_down(void **state)
 }
 
 #define CHECK "/grpc.health.v1.Health/Check"
+#define LIST "/grpc.health.v1.Health/List"
 #define WATCH "/grpc.health.v1.Health/Watch"
 
 static void ask(const char *path, const char *service)
@@ -85,6 +87,40 @@ static void asked(void **state)
 	grpc_rig_send(&rig, CHECK, NULL, "\0\0\0\0\1\x80", 6);
 	peer_drop(&rig.peer, rig.reply.total_n);
 	assert_int_equal(grpc_rig_reply(&rig), TAKO_GRPC_INTERNAL);
+}
+
+/* All that is said, in no order: a map's entries, which are messages of a key and a value. */
+static void listed(void **state)
+{
+	unsigned seen = 0;
+	struct tako__pb_field entry;
+	tako_str in;
+
+	(void)state;
+	assert_int_equal(tako_grpc_health_set(health, "b", TAKO_GRPC_HEALTH_NOT_SERVING), 0);
+	assert_int_equal(tako_grpc_health_set(health, "cc", TAKO_GRPC_HEALTH_UNKNOWN), 0);
+	ask(LIST, "");
+	assert_int_equal(grpc_rig_reply(&rig), 0);
+	in = rig.messages[0];
+	while (tako__pb_next(&in, &entry) > 0) {
+		struct tako__pb_field key, value;
+
+		assert_int_equal(entry.number, 1);
+		assert_int_equal(tako__pb_next(&entry.bytes, &key), 1);
+		assert_int_equal(tako__pb_next(&entry.bytes, &value), 1);
+		assert_true(key.number == 1 && value.number == 2 && !entry.bytes.n);
+		if (!key.bytes.n && tako_str_eq(value.bytes, TAKO_STR("\x08\1")))
+			seen |= 1;
+		else if (tako_str_eq(key.bytes, TAKO_STR("b")) &&
+		         tako_str_eq(value.bytes, TAKO_STR("\x08\2")))
+			seen |= 2;
+		else if (tako_str_eq(key.bytes, TAKO_STR("cc")) && !value.bytes.n)
+			seen |= 4;
+		else
+			fail();
+	}
+	assert_int_equal(in.n, 0);
+	assert_int_equal(seen, 7);
 }
 
 static void refused(void **state)
@@ -227,6 +263,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(asked, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(listed, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(refused, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(watching, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(watcher_leaves, set_up, tear_down),

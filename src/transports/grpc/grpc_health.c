@@ -215,6 +215,35 @@ static int on_check(tako_grpc *call, tako_str msg, void *arg)
 	return tako_grpc_reply(call, response(to, status));
 }
 
+/* One of HealthListResponse's map (proposal A90): name = 1, HealthCheckResponse = 2. */
+static void put_service(struct tako__pb_out *o, const struct service *s)
+{
+	char to[2];
+	size_t at = tako__pb_open(o, 1);
+
+	tako__pb_bytes(o, 1, (tako_str){s->name, s->name_n});
+	tako__pb_bytes(o, 2, response(to, s->status));
+	tako__pb_close(o, at);
+}
+
+static int on_list(tako_grpc *call, tako_str msg, void *arg)
+{
+	tako_grpc_health *h = arg;
+	struct tako__pb_out o = {.p = NULL};
+	int rc;
+
+	(void)msg;
+	pthread_mutex_lock(&h->lock);
+	for (unsigned i = 0; i < BUCKETS; i++) {
+		for (const struct service *s = h->buckets[i]; s; s = s->next)
+			put_service(&o, s);
+	}
+	pthread_mutex_unlock(&h->lock);
+	rc = o.failed ? TAKO_ENOMEM : tako_grpc_reply(call, (tako_str){o.p, o.n});
+	tako__pb_fini(&o);
+	return rc;
+}
+
 /* ---- Watching -------------------------------------------------------------------------------------- */
 
 static const int watcher_key;
@@ -338,6 +367,8 @@ void tako_grpc_health_add(tako_router *router, tako_grpc_health *h)
 	}
 	tako_grpc_method(router, "/grpc.health.v1.Health/Check", TAKO_GRPC_UNARY,
 	                 TAKO_GRPC_CONFIG(.on_message = on_check, .max_receive_bytes = 1024), h);
+	tako_grpc_method(router, "/grpc.health.v1.Health/List", TAKO_GRPC_UNARY,
+	                 TAKO_GRPC_CONFIG(.on_message = on_list, .max_receive_bytes = 1024), h);
 	tako_grpc_method(router, "/grpc.health.v1.Health/Watch", TAKO_GRPC_SERVER_STREAM,
 	                 TAKO_GRPC_CONFIG(.on_message = on_watch, .on_close = on_close,
 	                                  .on_stop = on_stop, .max_receive_bytes = 1024),
