@@ -84,6 +84,27 @@ def free_port():
     raise Failed("no free port between 20000 and 29999")
 
 
+def udp_is_bound(port):
+    with open("/proc/net/udp", encoding="ascii") as f:
+        return any(line.split()[1].endswith(f":{port:04X}") for line in list(f)[1:])
+
+
+class Line:
+    """A long, bad one in front of a server (bench/lossy.c): its clients' port is .port."""
+
+    def __init__(self, program, server_port, delay_ms, loss_per_mille, seed, cpu):
+        self.port = free_port()
+        self.child = subprocess.Popen([program, *map(str, (self.port, server_port, delay_ms, loss_per_mille, seed))],
+                                      stdout=subprocess.PIPE, preexec_fn=prepare(cpu))
+        if self.child.stdout.readline() != b"ready\n":
+            raise Failed("no line")
+
+    def close(self):
+        self.child.kill()
+        self.child.wait()
+        self.child.stdout.close()
+
+
 def prepare(cpu, batch=False):
     """What a child does before it becomes the program. On a core that server and generator share,
     SCHED_BATCH keeps either from interrupting the other: each does all it can, then sleeps."""
@@ -126,16 +147,20 @@ class Process:
                                           preexec_fn=prepare(cpu, batch),
                                           start_new_session=True)
 
-    def wait_ready(self, port):
+    def wait_ready(self, port, udp=False):
         end = time.monotonic() + START_TIMEOUT_S
         while time.monotonic() < end:
             if self.child.poll() is not None:
                 raise Failed(f"exited with {self.child.returncode}: {self.last_words()}")
             try:
-                socket.create_connection(("127.0.0.1", port), 0.5).close()
-                return
+                if not udp:
+                    socket.create_connection(("127.0.0.1", port), 0.5).close()
+                    return
             except OSError:
-                time.sleep(0.02)
+                pass
+            if udp and udp_is_bound(port):
+                return
+            time.sleep(0.02)
         raise Failed(f"does not listen after {START_TIMEOUT_S} s: {self.last_words()}")
 
     def last_words(self):
@@ -273,6 +298,19 @@ def fetch(port, method, path, body=None, tls=False):
         raise Failed(f"{method} {path}: {e!r}") from e
     finally:
         conn.close()
+
+
+def fetch_h3(port, path, folder):
+    """By ngtcp2's example client."""
+    got = os.path.join(folder, "got")
+    os.makedirs(got, exist_ok=True)
+    try:
+        subprocess.run(["gtlsclient", "-q", "--exit-on-all-streams-close", "--download", got, "127.0.0.1", str(port),
+                        f"https://127.0.0.1:{port}{path}"], capture_output=True, timeout=10, check=False)
+        with open(os.path.join(got, os.path.basename(path)), "rb") as f:
+            return f.read()
+    except (OSError, subprocess.TimeoutExpired) as e:
+        raise Failed(f"gtlsclient: {e}") from e
 
 
 class Perf:

@@ -24,6 +24,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 IDLE_SETTLE_S = 1.0
 CONTENDED = 0.05  # of its CPU time that the server waited for the core: somebody else was on it
 TIE = 1.05        # CPU per request closer than this is the same
+LOSS_PER_MILLE, LOSS_DELAY_MS, LOSS_SECONDS = 10, 12.5, 5
 URING_BAR = 1.08  # over a bare io_uring loop
 
 
@@ -32,8 +33,8 @@ class Workload:
                  connections=64, args=(), layout=None, bar=None, beats=(), against=None):
         self.name = name
         self.title = title
-        # plain, close, file, post, idle, ws; or h2load's: h2, grpc, tls (requests), tls-h2, tls-new (handshakes),
-        # tls-file
+        # plain, close, file, post, idle, ws; h2load's: h2, grpc, tls (requests), tls-h2, tls-new (handshakes),
+        # tls-file; or over HTTP/3: h3, h3-new, h3-file, h3-idle, h3-loss
         self.kind = kind
         self.websocket = kind == "ws" or name == "ws-idle"
         self.path = path
@@ -46,6 +47,8 @@ class Workload:
         self.beats = beats          # peers that tako must not be above; "*" is all
         self.against = against or {}  # peers, and how much of their CPU per request it may take
         self.grpc = kind == "grpc"
+        self.quic = kind.startswith("h3")
+        self.idle = kind.endswith("idle")
         self.h2load = kind in ("h2", "grpc") or kind.startswith("tls")
 
 
@@ -105,6 +108,16 @@ WORKLOADS = [
              requests=30000, warmup=1000, connections=16, args=["--message", "65536"], bar=1.06),
     Workload("ws-idle", "user memory of idle WebSockets", kind="idle", path="/echo",
              connections=10000, args=["--mode", "idle"]),
+    Workload("h3", "13 bytes over HTTP/3, 100 streams on each of 8 connections", kind="h3", requests=400000,
+             warmup=20000, connections=8, args=["--depth", "100"], against={"gtlsserver": 0.9}),
+    Workload("h3-file", "a 1 MiB file over HTTP/3 (AES-128-GCM), 16 connections", kind="h3-file",
+             path="/files/1m.bin", requests=1000, warmup=64, connections=16),
+    Workload("h3-handshake", "full QUIC handshakes (ECDSA P-256, X25519), a request on each", kind="h3-new",
+             requests=2000, connections=32, args=["--mode", "close"]),
+    Workload("h3-idle", "user memory of idle QUIC connections, each after one request", kind="h3-idle",
+             connections=2000, args=["--mode", "idle"]),
+    Workload("h3-loss", f"a 1 MiB file with {LOSS_PER_MILLE / 10:.0f} % loss and {2 * LOSS_DELAY_MS:.0f} ms round trip, "
+             "16 connections", kind="h3-loss", path="/files/1m.bin", requests=100000, connections=16),
 ]
 
 
@@ -121,6 +134,7 @@ class Bench:
         self.tmp = tmp
         self.load = os.path.join(opts.build, "bench/load")
         self.load_ws = os.path.join(opts.build, "bench/load_ws")
+        self.load_h3 = os.path.join(opts.build, "bench/load_h3")
         self.counter = measure.Strace if opts.strace else measure.syscall_counter()
         with open(os.path.join(tmp, "www/files/1m.bin"), "rb") as f:
             self.file = f.read()
@@ -133,7 +147,7 @@ class Bench:
         process = measure.Process(server.command(workload, port), self.opts.server_cpu,
                                   self.shared(workload), log)
         try:
-            process.wait_ready(port)
+            process.wait_ready(port, workload.quic)
             self.verify(server, workload, port)
         except BaseException:
             process.stop()
@@ -146,6 +160,11 @@ class Bench:
             return  # the generator compares every byte
         if workload.grpc:
             measure.H2load(port, workload, self.opts.load_cpu, False).run(1)
+            return
+        if workload.quic:
+            got = measure.fetch_h3(port, workload.path, self.tmp)
+            if got != (self.file if workload.path.startswith("/files") else servers.HELLO):
+                raise Failed(f"{workload.path} over HTTP/3: {len(got)} bytes that are not the ones expected")
             return
         if workload.h2load and not server.over_tls(workload):
             measure.H2load.verify(port, workload.path, servers.HELLO)
@@ -171,9 +190,10 @@ class Bench:
         opts = self.opts
         args = ["--port", str(port), "--path", workload.path,
                 "--connections", str(workload.connections)] + workload.args
-        if workload.kind != "idle":
+        if not workload.idle:
+            seconds = LOSS_SECONDS if workload.kind == "h3-loss" else opts.seconds
             args += ["--requests", str(opts.requests or workload.requests),
-                     "--warmup", str(workload.warmup), "--seconds", str(opts.seconds)]
+                     "--warmup", str(workload.warmup), "--seconds", str(seconds)]
         return args
 
     def once(self, server, workload):
@@ -185,11 +205,13 @@ class Bench:
             return self.h2_sample(process, workload, port, cpu, server.over_tls(workload))
         try:
             before_memory = process.memory_bytes()
-            program = self.load_ws if workload.websocket else self.load
+            program = self.load_ws if workload.websocket else self.load_h3 if workload.quic else self.load
+            if workload.kind == "h3-loss":
+                return self.loss_sample(process, workload, port, cpu)
             load = measure.Load(program, self.load_args(workload, port), cpu, shared)
             try:
                 load.wait_ready()
-                if workload.kind == "idle":
+                if workload.idle:
                     return self.idle_sample(process, load, workload, before_memory)
                 if self.opts.syscalls:
                     return self.syscall_sample(process, load)
@@ -210,6 +232,21 @@ class Bench:
             return self.share_cpu(sample, before, process.cpu_ns())
         finally:
             process.stop()
+
+    def loss_sample(self, process, workload, port, cpu):
+        """Bytes count, not whole files, of which few end in the time."""
+        line = measure.Line(os.path.join(self.opts.build, "bench/lossy"), port, LOSS_DELAY_MS, LOSS_PER_MILLE, 1, cpu)
+        try:
+            load = measure.Load(self.load_h3, self.load_args(workload, line.port), cpu, False)
+            try:
+                load.wait_ready()
+                sample = self.cpu_sample(process, load)
+            finally:
+                load.close()
+        finally:
+            line.close()
+        sample["rps"] = sample["bytes"] / len(self.file) / sample["seconds"]
+        return sample
 
     @staticmethod
     def share_cpu(sample, before, after):
@@ -265,10 +302,11 @@ def progress(text):
 def run_workload(bench, workload, contenders):
     """{server name: {"samples": [...], "round": [...], "failed": text or None}}"""
     results = {}
-    rounds = 1 if bench.opts.syscalls or workload.kind == "idle" else bench.opts.rounds
+    rounds = 1 if bench.opts.syscalls or workload.idle else bench.opts.rounds
     running = []
     for server in contenders:
-        if (workload.websocket and not server.websocket) or (workload.grpc and not server.grpc):
+        if (workload.websocket and not server.websocket) or (workload.grpc and not server.grpc) or \
+           (workload.quic and not server.quic):
             continue
         why = server.skip(workload)
         if why is None:
@@ -370,7 +408,7 @@ def print_syscall_table(results):
 def uring_verdicts(workload, results):
     """The other runtime: near its own ceiling where that is one, and never behind epoll."""
     tako = results.get("tako-uring")
-    if not tako or not tako["samples"] or workload.kind == "idle":
+    if not tako or not tako["samples"] or workload.idle:
         return []
     found = []
     for base, bar in (("ceiling-uring", URING_BAR), ("tako", TIE)):
@@ -412,12 +450,18 @@ def verdicts(workload, results):
     if workload.name == "grpc-stream":
         rate = servers.STREAM_MESSAGES / median(tako, "cpu_us")
         found.append((rate >= 2, f"{rate:.2f} million messages a second per core, bar 2"))
+    if workload.kind in ("h3-file", "h3-loss") and results.get("gtlsserver", {}).get("samples"):
+        peer = results["gtlsserver"]
+        theirs = dict(zip(peer["rounds"], peer["samples"]))
+        rate = statistics.median(s["rps"] / theirs[n]["rps"] for n, s in zip(tako["rounds"], tako["samples"]) if n in theirs)
+        bar = 1.3 if workload.kind == "h3-file" else 0.9
+        found.append((rate >= bar, f"{rate:.3f} x gtlsserver's throughput, bar {bar:.2f}"))
     if workload.name == "ws-64k":
         rate = 65536 / 1000 / median(tako, "cpu_us")
         found.append((rate >= 1, f"{rate:.1f} GB/s echoed per core, bar 1"))
-    if workload.kind == "idle":
+    if workload.idle:
         dirty = median(tako, "dirty")
-        bar = 2048 if workload.websocket else 512
+        bar = 48 << 10 if workload.quic else 2048 if workload.websocket else 512
         found.append((dirty <= bar, f"{dirty:.0f} bytes per idle connection, bar {bar}"))
     return found
 
@@ -475,7 +519,7 @@ def run_all(opts, bench, chosen, contenders):
     report = {"machine": machine(), "workloads": {}}
     missed = 0
     for workload in chosen:
-        if opts.syscalls and (workload.kind == "idle" or workload.h2load):
+        if opts.syscalls and (workload.idle or workload.h2load or workload.kind == "h3-loss"):
             continue
         shared = bench.shared(workload)
         say(f"\n{workload.name}: {workload.title}"
@@ -485,7 +529,7 @@ def run_all(opts, bench, chosen, contenders):
         if opts.syscalls:
             print_syscall_table(results)
             continue
-        if workload.kind == "idle":
+        if workload.idle:
             print_idle_table(results)
         else:
             print_load_table(results, shared)

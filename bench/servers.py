@@ -26,6 +26,7 @@ class Server:
     counts_body = True  # POST /count answers the number of bytes; else it answers anything
     websocket = False  # it has an echo
     grpc = False       # … over gRPC
+    quic = False       # it speaks HTTP/3
 
     def __init__(self, build, tmp):
         self.build = build
@@ -174,6 +175,7 @@ class Tako(Built):
     runtime = "epoll"
     websocket = True
     grpc = True
+    quic = True
 
     def skip(self, workload):
         return None
@@ -187,6 +189,8 @@ class Tako(Built):
         where = ["--http", f"127.0.0.1:{port}"]
         if self.over_tls(workload):
             where = ["--tls", f"127.0.0.1:{port}", "--cert", self.cert, "--key", self.key]
+        if workload.quic:
+            where = ["--h3", f"127.0.0.1:{port}", "--cert", self.cert, "--key", self.key]
         return [self.find(), "--runtime", self.runtime, *where,
                 "--workers", "1", "--quiet", "--files", os.path.join(self.www, "files")]
 
@@ -200,6 +204,19 @@ class TakoH2c(Tako):
 
     def skip(self, workload):
         return None if workload.kind == "tls-h2" else ""
+
+
+class Gtlsserver(Server):
+    """ngtcp2's own example server, which speaks nothing but HTTP/3."""
+    name = "gtlsserver"
+    program = "gtlsserver"
+    quic = True
+
+    def skip(self, workload):
+        return None if workload.quic else ""
+
+    def command(self, workload, port):
+        return [self.find(), "-q", "-d", self.www, "--timeout=300s", "127.0.0.1", str(port), self.key, self.cert]
 
 
 class TakoUring(Tako):
@@ -426,7 +443,7 @@ class NodeWs(EchoPeer):
 
 
 ALL = [Ceiling, CeilingFin, CeilingUring, CeilingH2, CeilingWs, CeilingTls, TakoPost, TakoH2c, Tako, TakoUring, Nginx, H2o, Haproxy,
-       Lighttpd, Mhd, Lws, NodeWs, GrpcCpp]
+       Lighttpd, Mhd, Lws, NodeWs, GrpcCpp, Gtlsserver]
 
 
 def make_www(tmp):

@@ -67,6 +67,8 @@ bench   nginx               peer
 bench   h2o                 peer
 bench   haproxy             peer
 bench   lighttpd            peer
+bench   ngtcp2-client       asks an HTTP/3 server once, before it is measured
+bench  ?ngtcp2-server       peer
 bench   libmicrohttpd-dev   peer
 bench   libwebsockets-dev   peer
 bench  ?nodejs              peer

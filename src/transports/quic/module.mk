@@ -6,6 +6,7 @@ LIB_SKIP += src/transports/quic/%
 UNIT_SKIP += tests/unit/quic_% tests/peer/%
 FUZZ_SKIP += tests/fuzz/quic_%
 PROGRAM_SKIP += tests/programs/quic.c tests/programs/h3_client.c
+BENCH_SKIP += bench/load_h3.c
 else
 LIB_DEFINES += -DTAKO__WITH_QUIC
 # The TLS folder's module.mk says how it is made, and reads it too, whichever of them comes first.
