@@ -128,7 +128,8 @@ typedef struct tako_server_config {
 	uint32_t h3_idle_timeout_ms;  /* 0: 30000 without a packet, or what the peer says if it is
 				       * less; TAKO_OFF: only the peer's */
 	uint32_t h3_congestion;       /* TAKO_H3_CUBIC, TAKO_H3_RENO, TAKO_H3_BBR */
-	uint32_t h3_datagrams;        /* 1: datagrams are received (RFC 9221) */
+	uint32_t h3_datagrams;        /* 1: datagrams are received (RFC 9221) also where nothing
+				       * has a use for them, as WebTransport has */
 	uint32_t h3_retry;            /* 1: who comes first proves his address, which costs a round
 				       * trip (RFC 9000 section 8.1.2); 0: from the second time on */
 	uint32_t h3_goaway_grace_ms;  /* 0: 10000 for requests that have begun when the server
@@ -172,7 +173,11 @@ typedef struct tako_server_config {
 			    * that field; TAKO_OFF: none does */
 	uint32_t proxy_max_header_bytes; /* 0: 4096 of PROXY header, TLVs included; then the
 					   * connection is closed.  From 232 */
-	uint32_t reserved;
+	/* WebTransport over HTTP/3: see tako/webtransport.h and docs/webtransport.md. */
+	uint32_t wt_max_sessions;        /* 0: 16 a connection; TAKO_OFF: it is not offered */
+	uint32_t wt_max_early_streams;   /* 0: 16 a connection that may come before their session;
+					  * TAKO_OFF: none */
+	uint32_t wt_max_early_datagrams; /* 0: 32; TAKO_OFF: none */
 } tako_server_config;
 
 /* TAKO_SERVER_CONFIG(.worker_count = 4): named arguments, size filled in.

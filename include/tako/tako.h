@@ -6,7 +6,7 @@
  * middleware) -> http.h (request, response, bodies) -> server.h (config, run, stop)
  * -> tls.h (certificates) -> ws.h (WebSocket) -> sse.h (Server-Sent
  * Events) -> topic.h (publish and subscribe) -> grpc.h (gRPC and gRPC-Web) -> proxy.h (the PROXY
- * protocol).
+ * protocol) -> webtransport.h (sessions of streams and datagrams).
  */
 #ifndef TAKO_TAKO_H
 #define TAKO_TAKO_H
@@ -20,6 +20,7 @@
 #include <tako/sse.h>
 #include <tako/tls.h>
 #include <tako/topic.h>
+#include <tako/webtransport.h>
 #include <tako/ws.h>
 
 #endif /* TAKO_TAKO_H */

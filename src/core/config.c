@@ -63,6 +63,9 @@ static void fill_defaults(tako_server_config *c)
 		{&c->h3_qpack_blocked_streams, 16},
 		{&c->h3_max_reset_count, 200},
 		{&c->h3_max_control_count, 1000},
+		{&c->wt_max_sessions, 16},
+		{&c->wt_max_early_streams, 16},
+		{&c->wt_max_early_datagrams, 32},
 #endif
 	};
 
@@ -116,6 +119,9 @@ static int refuse_absent(const tako_server_config *c)
 		{"h3_max_reset_count", c->h3_max_reset_count, "HTTP/3"},
 		{"h3_max_control_count", c->h3_max_control_count, "HTTP/3"},
 		{"alt_svc", c->alt_svc, "HTTP/3"},
+		{"wt_max_sessions", c->wt_max_sessions, "HTTP/3"},
+		{"wt_max_early_streams", c->wt_max_early_streams, "HTTP/3"},
+		{"wt_max_early_datagrams", c->wt_max_early_datagrams, "HTTP/3"},
 #endif
 		{"", 0, ""}, /* a build may have them all */
 	};
@@ -196,6 +202,9 @@ static int check_h3(const tako_server_config *c)
 		{"h3_max_reset_count", c->h3_max_reset_count, 1, 1u << 30, true},
 		{"h3_max_control_count", c->h3_max_control_count, 16, 1u << 30, true},
 		{"alt_svc", c->alt_svc, 0, 0, true},
+		{"wt_max_sessions", c->wt_max_sessions, 1, 1u << 16, true},
+		{"wt_max_early_streams", c->wt_max_early_streams, 1, 1u << 16, true},
+		{"wt_max_early_datagrams", c->wt_max_early_datagrams, 1, 1u << 16, true},
 	};
 
 	return check_ranges(ranges, TAKO__COUNT(ranges));
@@ -237,7 +246,6 @@ static int check(const tako_server_config *c)
 		{"send_max_bytes", c->send_max_bytes, 0, INT32_MAX, false},
 		{"proxy_read_timeout_ms", c->proxy_read_timeout_ms, 1, INT32_MAX, true},
 		{"proxy_max_header_bytes", c->proxy_max_header_bytes, 232, 65551, false},
-		{"reserved", c->reserved, 0, 0, false},
 #ifdef TAKO__WITH_TLS
 		{"tls_handshake_timeout_ms", c->tls_handshake_timeout_ms, 1, INT32_MAX, false},
 #endif

@@ -197,6 +197,13 @@ static inline void tako__conn_deadline(struct tako__conn *c, uint64_t deadline_n
 		tako__conn_arm(c);
 }
 
+struct tako__arena;
+struct tako_conn_info;
+/* As tako_req_conn_info(): of this connection, over a protocol of that name, its text in `arena`; NULL:
+ * of one that is gone. */
+int tako__conn_info(struct tako__conn *c, const char *name, struct tako__arena *arena,
+                    struct tako_conn_info *out);
+
 /* "192.0.2.1:4711", "[::1]:4711", "vsock:3:80" or "unix:"; returns the length. */
 size_t tako__addr_format(const struct sockaddr *sa, char *buf, size_t n);
 

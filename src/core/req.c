@@ -253,36 +253,36 @@ static uint64_t rtt_us(const struct tako__conn *c)
 	return info.tcpi_rtt;
 }
 
-int tako_req_conn_info(tako_req *req, tako_conn_info *out)
+int tako__conn_info(struct tako__conn *c, const char *name, struct tako__arena *arena,
+                    tako_conn_info *out)
 {
-	struct tako__exchange *x = tako__x(req);
 	char text[3][TAKO__LOCAL_TEXT_BYTES] = {"", "", ""};
-	tako_conn_info info = {.size = sizeof info, .transport = x->proto->name};
-	struct tako__info_query query = {&info, &x->arena};
+	tako_conn_info info = {.size = sizeof info, .transport = name};
+	struct tako__info_query query = {&info, arena};
 	char *peer;
 	char *mine;
 
 	if (!out || out->size < sizeof(size_t) || out->size > sizeof info)
 		return tako__fail(TAKO_EINVAL, "tako_conn_info: size is not set");
-	if (x->conn) {
-		const struct tako__proxied *proxied = x->conn->proxied;
+	if (c) {
+		const struct tako__proxied *proxied = c->proxied;
 
-		tako__addr_format(&x->conn->peer.any, text[0], sizeof text[0]);
-		local_address(x->conn, text[1], sizeof text[1]);
+		tako__addr_format(&c->peer.any, text[0], sizeof text[0]);
+		local_address(c, text[1], sizeof text[1]);
 		if (proxied)
 			tako__addr_format(&proxied->via.any, text[2], sizeof text[2]);
-		if ((proxied ? &proxied->via.any : &x->conn->peer.any)->sa_family == AF_UNIX)
-			tako__local_peer(&info, x->conn->sock.fd);
-		info.rtt_us = rtt_us(x->conn);
-		info.id = x->conn->id;
-		info.request_count = x->conn->request_count;
-		if (tako__layer_query(x->conn, TAKO__FACT_CONN_INFO, &query) == TAKO_ENOMEM)
+		if ((proxied ? &proxied->via.any : &c->peer.any)->sa_family == AF_UNIX)
+			tako__local_peer(&info, c->sock.fd);
+		info.rtt_us = rtt_us(c);
+		info.id = c->id;
+		info.request_count = c->request_count;
+		if (tako__layer_query(c, TAKO__FACT_CONN_INFO, &query) == TAKO_ENOMEM)
 			return tako__fail(TAKO_ENOMEM, "connection info: out of memory");
 	}
-	peer = tako__arena_strndup(&x->arena, text[0], strlen(text[0]));
-	mine = tako__arena_strndup(&x->arena, text[1], strlen(text[1]));
+	peer = tako__arena_strndup(arena, text[0], strlen(text[0]));
+	mine = tako__arena_strndup(arena, text[1], strlen(text[1]));
 	if (text[2][0])
-		info.via = tako__arena_strndup(&x->arena, text[2], strlen(text[2]));
+		info.via = tako__arena_strndup(arena, text[2], strlen(text[2]));
 	if (!peer || !mine || (text[2][0] && !info.via))
 		return tako__fail(TAKO_ENOMEM, "connection info: out of memory");
 	info.peer = peer;
@@ -292,6 +292,13 @@ int tako_req_conn_info(tako_req *req, tako_conn_info *out)
 	info.size = out->size;
 	memcpy(out, &info, out->size);
 	return 0;
+}
+
+int tako_req_conn_info(tako_req *req, tako_conn_info *out)
+{
+	struct tako__exchange *x = tako__x(req);
+
+	return tako__conn_info(x->conn, x->proto->name, &x->arena, out);
 }
 
 /* ---- Memory and state -------------------------------------------------------------------- */

@@ -46,6 +46,7 @@ KNOB_STRUCTS = {
     "tls.h": ["tako_cert_config"],
     "ws.h": ["tako_ws_config", "tako_ws_deflate"],
     "topic.h": ["tako_topic_config"],
+    "webtransport.h": ["tako_wt_config"],
 }
 START_S = 20
 STOP_S = 20

@@ -21,7 +21,7 @@ def test_there_are_examples():
 def test_example(name, tmp_path):
     """On an address of its own: the one that it takes by itself may be somebody's."""
     port = servers.free_port()
-    addr = ("127.0.0.1", port, "tls") if name in ("tls", "h3") else ("127.0.0.1", port)
+    addr = ("127.0.0.1", port, "tls") if name in ("tls", "h3", "webtransport") else ("127.0.0.1", port)
     argv = [servers.program(f"examples/{name}"), f"127.0.0.1:{port}"]
     if name == "multi_server":
         argv.append(f"127.0.0.1:{servers.free_port()}")

@@ -99,6 +99,7 @@ static const struct program_knob program_knobs[] = {
 	KNOB(h3_goaway_grace_ms),
 	KNOB(h3_stream_window_bytes),
 	KNOB(h3_connection_window_bytes),
+	KNOB(wt_max_sessions),
 	KNOB(accept_balance),
 };
 #undef KNOB

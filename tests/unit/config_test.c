@@ -132,7 +132,15 @@ static const struct row rows[] = {
 	ROW(alt_svc, ABSENT),
 #endif
 	ROW(proxy_max_header_bytes, U32, 4096, 232, 65551),
-	ROW(reserved, U32, 0, 0, 0),
+#ifdef TAKO__WITH_QUIC
+	ROW(wt_max_sessions, U32_OFF, 16, 1, 1 << 16),
+	ROW(wt_max_early_streams, U32_OFF, 16, 1, 1 << 16),
+	ROW(wt_max_early_datagrams, U32_OFF, 32, 1, 1 << 16),
+#else
+	ROW(wt_max_sessions, ABSENT),
+	ROW(wt_max_early_streams, ABSENT),
+	ROW(wt_max_early_datagrams, ABSENT),
+#endif
 };
 
 enum { ROWS = sizeof rows / sizeof rows[0] };

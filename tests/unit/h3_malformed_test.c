@@ -982,17 +982,27 @@ static void test_no_table(void **state)
 
 /* ---- What we say first --------------------------------------------------------------------------------- */
 
-static void test_settings(void **state)
+static void says(const tako_server_config *cfg, const char *text, size_t n)
 {
-	static const char text[] = "\0\x04\x0c\x01\x50\0\x07\x10\x06\x80\0\x40\0\x08\x01";
 	struct h3_rig_stream *s;
 
-	(void)state;
-	begin(NULL);
+	begin(cfg);
 	s = h3_rig_stream(&rig, 3);
-	assert_memory_equal(s->got, text, sizeof text - 1 < s->got_n ? sizeof text - 1 : s->got_n);
-	assert_int_equal(s->got_n, sizeof text - 1);
+	assert_memory_equal(s->got, text, n < s->got_n ? n : s->got_n);
+	assert_int_equal(s->got_n, n);
 	end();
+}
+
+static void test_settings(void **state)
+{
+	static const char bare[] = "\0\x04\x0c\x01\x50\0\x07\x10\x06\x80\0\x40\0\x08\x01";
+	/* draft-ietf-webtrans-http3: H3_DATAGRAM, the second draft's setting, the seventh's. */
+	static const char all[] = "\0\x04\x1c\x01\x50\0\x07\x10\x06\x80\0\x40\0\x08\x01"
+				  "\x33\x01\xab\x60\x37\x42\x01\xc0\0\0\0\xc6\x71\x70\x6a\x10";
+
+	(void)state;
+	says(TAKO_SERVER_CONFIG(.wt_max_sessions = TAKO_OFF), bare, sizeof bare - 1);
+	says(NULL, all, sizeof all - 1);
 }
 
 int main(void)

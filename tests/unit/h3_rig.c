@@ -54,18 +54,16 @@ int tako__quic_stream_open(struct tako__conn *c, bool uni, void *stream, int64_t
 	(void)c;
 	if (rig->closed)
 		return TAKO_ECLOSED;
-	if (!uni)
-		wrong("HTTP/3 opens no bidirectional stream");
 	if (!rig->streams_left)
 		return TAKO_EBUSY;
 	rig->streams_left--;
-	s = add_stream(rig, rig->next_ours);
+	s = add_stream(rig, uni ? rig->next_ours : rig->next_our_bidi);
 	if (!s)
 		return TAKO_ENOMEM;
-	rig->next_ours += 4;
+	*(uni ? &rig->next_ours : &rig->next_our_bidi) += 4;
 	s->app = stream;
 	s->known = true;
-	s->ended = true;
+	s->ended = uni;
 	*ret_id = s->id;
 	return 0;
 }
@@ -137,6 +135,33 @@ int tako__quic_stop(struct tako__conn *c, int64_t id, uint64_t code)
 		s->stop_due = !s->ended;
 		s->stop_code = code;
 	}
+	return 0;
+}
+
+size_t tako__quic_datagram_max(struct tako__conn *c)
+{
+	(void)c;
+	return rig->closed ? 0 : rig->datagram_max;
+}
+
+int tako__quic_datagram(struct tako__conn *c, const struct iovec *vec, unsigned count)
+{
+	struct h3_rig_datagram *d = &rig->datagrams[rig->datagram_count % H3_RIG_DATAGRAMS];
+
+	(void)c;
+	if (rig->closed)
+		return TAKO_ECLOSED;
+	if (!rig->datagram_max)
+		return TAKO_ENOTSUP;
+	d->n = 0;
+	for (unsigned i = 0; i < count; i++) {
+		if (d->n + vec[i].iov_len > rig->datagram_max)
+			return TAKO_ETOOBIG;
+		if (vec[i].iov_len)
+			memcpy(d->data + d->n, vec[i].iov_base, vec[i].iov_len);
+		d->n += vec[i].iov_len;
+	}
+	rig->datagram_count++;
 	return 0;
 }
 
@@ -383,6 +408,18 @@ void h3_rig_send(struct h3_rig *r, int64_t id, const char *p, size_t n, bool fin
 		memcpy(copy, p, n);
 	if (!s->stopped)
 		failed(tako__h3_app.stream_data(r->c, id, s->app, copy, n, fin));
+	free(copy);
+}
+
+void h3_rig_datagram(struct h3_rig *r, const char *p, size_t n)
+{
+	char *copy = malloc(n + 1);
+
+	(void)r;
+	if (n)
+		memcpy(copy, p, n);
+	if (!is_over())
+		failed(tako__h3_app.datagram(rig->c, copy, n));
 	free(copy);
 }
 
@@ -671,6 +708,7 @@ static void forget_streams(struct h3_rig *r)
 	r->next_bidi = 0;
 	r->next_uni = 2;
 	r->next_ours = 3;
+	r->next_our_bidi = 1;
 	r->streams_left = 3;
 	r->granted = 100;
 }

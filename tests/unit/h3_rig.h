@@ -17,6 +17,13 @@
 enum {
 	H3_RIG_STREAMS = 160,
 	H3_RIG_NONE = -1,
+	H3_RIG_DATAGRAMS = 8, /* the last ones */
+	H3_RIG_DATAGRAM_BYTES = 1200,
+};
+
+struct h3_rig_datagram {
+	char data[H3_RIG_DATAGRAM_BYTES];
+	size_t n;
 };
 
 struct h3_rig_stream {
@@ -66,7 +73,11 @@ struct h3_rig {
 	unsigned count;
 	int64_t next_bidi;
 	int64_t next_uni;
-	int64_t next_ours;
+	int64_t next_ours; /* that go one way */
+	int64_t next_our_bidi;
+	size_t datagram_max; /* 0: the client takes none */
+	struct h3_rig_datagram datagrams[H3_RIG_DATAGRAMS];
+	unsigned datagram_count;
 	uint64_t streams_left; /* of ours, that the session may open */
 	uint64_t granted;      /* of the client's, without those given back late */
 	uint64_t window;       /* of each stream that is opened from now on */
@@ -102,6 +113,7 @@ struct h3_rig_stream *h3_rig_stream(struct h3_rig *r, int64_t id);
 int64_t h3_rig_open(struct h3_rig *r, bool uni);
 /* Bytes of one. */
 void h3_rig_send(struct h3_rig *r, int64_t id, const char *p, size_t n, bool fin);
+void h3_rig_datagram(struct h3_rig *r, const char *p, size_t n);
 void h3_rig_reset(struct h3_rig *r, int64_t id, uint64_t code);
 void h3_rig_stop_sending(struct h3_rig *r, int64_t id, uint64_t code);
 /* The client's windows grow. */

@@ -4,6 +4,8 @@
  * steps.
  */
 #include "transports/h3/h3.h"
+#include "transports/wt/wt_h3.h"
+#include "transports/wt/wt_int.h"
 
 enum {
 	/* A peer that does not acknowledge the drain's first GOAWAY gets the second after this. */
@@ -183,6 +185,7 @@ static void h3_look(struct tako__conn *c)
 		s->flags &= ~TAKO__H3S_LATER;
 		tako__h3_stream_look(s);
 	}
+	tako__wt_look(h->wt);
 	if (!h->over)
 		arm(h);
 }
@@ -201,21 +204,26 @@ static int h3_stream_opened(struct tako__conn *c, int64_t id)
 	struct tako__h3 *h = tako__h3_of(c);
 	const struct tako__priority *said;
 	struct tako__h3_stream *s;
+	bool late;
 
 	if (tako__quic_is_uni(id))
 		return tako__h3_uni_opened(h, id);
-	/* Behind what the last GOAWAY said it may safely be sent again elsewhere. */
-	if (h->drain == TAKO__H3_LAST && id > h->last_id)
+	/* Behind what the last GOAWAY said it may safely be sent again elsewhere.  A session goes on to
+	 * open streams, and what this one is shows by its first bytes. */
+	late = h->drain == TAKO__H3_LAST && id > h->last_id;
+	if (late && !h->wt_count)
 		return reject(c, id);
 	s = tako__h3_stream_new(h, id);
 	if (!s)
 		return TAKO_ENOMEM;
+	if (late)
+		s->flags |= TAKO__H3S_LATE;
 	if (tako__quic_stream_set(c, id, s) < 0) {
 		h->stream_count--;
 		tako__h3_stream_free(s);
 		return TAKO_ENOMEM;
 	}
-	if (id > h->last_id)
+	if (id > h->last_id && !late)
 		h->last_id = id;
 	said = tako__h3_updated(h, id);
 	if (said) {
@@ -243,6 +251,8 @@ static int h3_stream_data(struct tako__conn *c, int64_t id, void *stream, const 
 		tako__quic_consumed(c, id, n);
 		return 0;
 	}
+	if (tako__wt_is(stream))
+		return tako__wt_data(stream, p, n, fin);
 	if (tako__quic_is_uni(id))
 		return tako__h3_uni_data(stream, p, n, fin);
 	rc = tako__h3_read(stream, p, n, fin);
@@ -254,9 +264,11 @@ static int h3_stream_data(struct tako__conn *c, int64_t id, void *stream, const 
 
 static int h3_stream_reset(struct tako__conn *c, int64_t id, void *stream, uint64_t code)
 {
-	(void)c, (void)code;
+	(void)c;
 	if (!stream)
 		return 0;
+	if (tako__wt_is(stream))
+		return tako__wt_was_reset(stream, code);
 	if (tako__quic_is_uni(id))
 		return tako__h3_uni_reset(stream);
 	tako__h3_stream_broken(stream, false);
@@ -266,9 +278,11 @@ static int h3_stream_reset(struct tako__conn *c, int64_t id, void *stream, uint6
 static bool h3_stream_closed(struct tako__conn *c, int64_t id, void *stream, bool has_code,
                              uint64_t code)
 {
-	(void)c, (void)code;
+	(void)c;
 	if (!stream)
 		return true;
+	if (tako__wt_is(stream))
+		return tako__wt_closed(stream, has_code, code);
 	if (!tako__quic_is_uni(id))
 		return tako__h3_stream_closed(stream, has_code);
 	if (!tako__quic_is_ours(id))
@@ -382,6 +396,7 @@ static void h3_fini(struct tako__conn *c, int err)
 	if (!h)
 		return;
 	h->over = true;
+	tako__wt_conn_fini(h->wt, err);
 	tell_streams(&h->streams, err);
 	tell_streams(&h->closed, err);
 	while (!tako__list_empty(&h->unis))
@@ -415,6 +430,9 @@ const struct tako__quic_app tako__h3_app = {
 	.stream_unblocked = tako__h3_unblocked,
 	.stream_acked = tako__h3_acked,
 	.early = true,
+	.streams_allowed = tako__wt_streams_allowed,
+	.datagram = tako__wt_h3_datagram,
+	.wants_datagrams = tako__wt_offered,
 };
 
 const struct tako__proto_ops tako__h3_ops = {

@@ -29,6 +29,8 @@
 extern const struct tako__proto_ops tako__h3_ops;
 extern const struct tako__quic_app tako__h3_app;
 
+struct tako__wt_conn;
+
 /* RFC 9114 section 11.2.1, RFC 9218 section 7.2; those that are HTTP/2's alone are errors. */
 enum tako__h3_frame_type {
 	TAKO__H3_DATA = 0x0,
@@ -42,6 +44,7 @@ enum tako__h3_frame_type {
 	TAKO__H3_H2_WINDOW_UPDATE = 0x8,
 	TAKO__H3_H2_CONTINUATION = 0x9,
 	TAKO__H3_MAX_PUSH_ID = 0xd,
+	TAKO__H3_WT_STREAM = 0x41, /* no frame: how a session's stream begins */
 	TAKO__H3_PRIORITY_UPDATE = 0xf0700,
 	TAKO__H3_PRIORITY_UPDATE_PUSH = 0xf0701,
 };
@@ -52,7 +55,10 @@ enum tako__h3_stream_type {
 	TAKO__H3_PUSH_STREAM = 1,
 	TAKO__H3_ENCODER_STREAM = 2,
 	TAKO__H3_DECODER_STREAM = 3,
+	TAKO__H3_WT_UNI_STREAM = 0x54, /* draft-ietf-webtrans-http3 section 4.1 */
 };
+
+enum { TAKO__H3_DATAGRAM_ERROR = 0x33 }; /* RFC 9297 section 5.2 */
 
 enum {
 	TAKO__H3_URGENCIES = 8,
@@ -112,9 +118,14 @@ struct tako__h3_section {
 #define TAKO__H3S_STUCK 0x2000u  /* its field section waits for the table */
 #define TAKO__H3S_RESET 0x4000u  /* by the peer, either half */
 #define TAKO__H3S_OWED 0x8000u /* the peer may open another one when this one's exchange is over */
-#define TAKO__H3S_STOPPED 0x10000u /* we have said that we read no more */
-#define TAKO__H3S_LOST 0x40000u    /* its exchange knows */
-#define TAKO__H3S_RAW_FIN 0x20000u /* … and the stream ends behind what waits with it */
+#define TAKO__H3S_STOPPED 0x10000u  /* we have said that we read no more */
+#define TAKO__H3S_LOST 0x40000u     /* its exchange knows */
+#define TAKO__H3S_RAW_FIN 0x20000u  /* … and the stream ends behind what waits with it */
+#define TAKO__H3S_FRAMED 0x80000u   /* its first frame has begun */
+#define TAKO__H3S_WT 0x100000u      /* it is a WebTransport session's stream, no request's */
+#define TAKO__H3S_SESSION 0x200000u /* it asks for such a session, and is counted */
+#define TAKO__H3S_WAITS 0x400000u   /* … and waits for the peer's SETTINGS */
+#define TAKO__H3S_LATE 0x800000u    /* it came behind the last GOAWAY: a request is refused */
 
 enum tako__h3_part {
 	TAKO__H3_BEFORE, /* the head is to come */
@@ -182,6 +193,8 @@ struct tako__h3_control {
 	uint32_t payload_n;
 	bool has_settings; /* that frame has begun */
 	bool has_setting;  /* its identifier, and its value is to come */
+	bool settings_done;
+	bool has_datagrams; /* H3_DATAGRAM is 1 */
 	bool has_goaway;
 	char payload[TAKO__H3_PAYLOAD_BYTES];
 };
@@ -232,6 +245,9 @@ struct tako__h3 {
 	uint32_t updated_count;
 	struct tako__h3_ours control_out;
 	struct tako__h3_ours decoder_out;
+	struct tako__wt_conn *wt; /* sessions and theirs; NULL: there were none yet */
+	uint32_t wt_count;        /* requests for sessions that are open */
+	bool wt_turn;             /* their streams' turn to send */
 };
 
 static inline struct tako__h3 *tako__h3_of(struct tako__conn *c)

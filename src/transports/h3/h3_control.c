@@ -4,6 +4,7 @@
  * peer announces, of which little concerns a server that pushes nothing, but all is checked.
  */
 #include "transports/h3/h3.h"
+#include "transports/wt/wt_h3.h"
 
 enum setting {
 	QPACK_TABLE = 0x1, /* RFC 9204 section 5 */
@@ -11,10 +12,14 @@ enum setting {
 	H2_LAST = 0x5,
 	FIELD_SECTION_SIZE = 0x6,
 	QPACK_BLOCKED = 0x7,
-	CONNECT_PROTOCOL = 0x8, /* RFC 9220 section 5 */
-	DATAGRAM = 0x33,        /* RFC 9297 section 2.1.1 */
-	TRACKED = 64,           /* those below may come once */
+	CONNECT_PROTOCOL = 0x8,    /* RFC 9220 section 5 */
+	DATAGRAM = 0x33,           /* RFC 9297 section 2.1.1 */
+	WEBTRANSPORT = 0x2b603742, /* draft-ietf-webtrans-http3-02 section 8.2 */
+	TRACKED = 64,              /* those below may come once */
 };
+
+/* … -07 section 8.2.  Later drafts need frames that no library has (RESET_STREAM_AT). */
+#define WT_MAX_SESSIONS UINT64_C(0xc671706a)
 
 enum {
 	SETTINGS_BYTES_MAX = 4096,
@@ -53,6 +58,11 @@ int tako__h3_control_open(struct tako__h3 *h)
 	n += put_setting(body + n, FIELD_SECTION_SIZE,
 	                 tako__h3_config(h)->h3_max_header_list_bytes);
 	n += put_setting(body + n, CONNECT_PROTOCOL, 1);
+	if (tako__wt_offered(tako__h3_config(h))) {
+		n += put_setting(body + n, DATAGRAM, 1);
+		n += put_setting(body + n, WEBTRANSPORT, 1);
+		n += put_setting(body + n, WT_MAX_SESSIONS, tako__h3_config(h)->wt_max_sessions);
+	}
 	head_n = tako__h3_varint_write(head, TAKO__H3_CONTROL_STREAM);
 	head_n += tako__h3_frame_write(head + head_n, TAKO__H3_SETTINGS, n);
 	if (say(h, head, head_n) < 0)
@@ -100,6 +110,8 @@ static int take_setting(struct tako__h3 *h, uint64_t id, uint64_t value)
 		ctl->settings_seen |= UINT64_C(1) << id;
 	if ((id == CONNECT_PROTOCOL || id == DATAGRAM) && value > 1)
 		return wrong_setting(h, "a setting that is 0 or 1");
+	if (id == DATAGRAM)
+		ctl->has_datagrams = value;
 	return 0;
 }
 
@@ -123,7 +135,7 @@ static int end_settings(struct tako__h3 *h)
 {
 	if (h->control.has_setting || h->control.v.left)
 		return tako__h3_fail(h, NGHTTP3_H3_FRAME_ERROR, "SETTINGS is cut off");
-	return 0;
+	return tako__wt_settings_came(h);
 }
 
 /* ---- The others -------------------------------------------------------------------------------------- */

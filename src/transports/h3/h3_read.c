@@ -7,6 +7,7 @@
  * take yet and what waits for the decoder's table.
  */
 #include "transports/h3/h3.h"
+#include "transports/wt/wt_h3.h"
 
 enum {
 	/* Of a section, compressed: decompressed it may be 8/5 of that, and more than 64 KiB in one
@@ -217,6 +218,10 @@ static bool is_tunnel(const struct tako__h3_stream *s)
 
 static int begin_headers(struct tako__h3_stream *s)
 {
+	if (TAKO__UNLIKELY(s->flags & TAKO__H3S_LATE)) {
+		tako__h3_stream_cut(s, NGHTTP3_H3_REQUEST_REJECTED);
+		return 0;
+	}
 	if (s->part == TAKO__H3_AFTER)
 		return unexpected(s->h, "HEADERS behind trailers");
 	if (s->part == TAKO__H3_BODY && is_tunnel(s))
@@ -233,10 +238,27 @@ static int begin_data(struct tako__h3_stream *s)
 	return s->frame.left ? 0 : tako__h3_nuisance(s->h);
 }
 
+/* No frame but the first bytes of a session's stream, and a frame's nowhere (draft-ietf-webtrans-http3
+ * section 4.2). */
+static int begin_session(struct tako__h3_stream *s, bool first)
+{
+	if (!tako__wt_offered(tako__h3_config(s->h)))
+		return tako__h3_nuisance(s->h);
+	if (!first)
+		return tako__h3_fail(s->h, NGHTTP3_H3_FRAME_ERROR, "WT_STREAM is not the first");
+	s->flags |= TAKO__H3S_WT;
+	return 0;
+}
+
 /* Which frames may be there (RFC 9114 section 7.2, RFC 9218 section 7.2). */
 static int begin_frame(struct tako__h3_stream *s)
 {
+	bool first = !(s->flags & TAKO__H3S_FRAMED);
+
+	s->flags |= TAKO__H3S_FRAMED;
 	switch (s->frame.type) {
+	case TAKO__H3_WT_STREAM:
+		return begin_session(s, first);
 	case TAKO__H3_DATA:
 		return begin_data(s);
 	case TAKO__H3_HEADERS:
@@ -298,7 +320,7 @@ static int read_frame(struct tako__h3_stream *s, const char **p, const char *end
 
 static bool is_deaf(const struct tako__h3_stream *s)
 {
-	return s->h->over || (s->flags & (TAKO__H3S_CUT | TAKO__H3S_CLOSED));
+	return s->h->over || (s->flags & (TAKO__H3S_CUT | TAKO__H3S_CLOSED | TAKO__H3S_WT));
 }
 
 /* As far as it goes; what is behind *p then waits. */
@@ -316,7 +338,7 @@ static int read_frames(struct tako__h3_stream *s, const char **p, const char *en
 			if (!complete)
 				return 0;
 			rc = begin_frame(s);
-			if (rc < 0 || (*p == end && s->frame.left))
+			if (rc < 0 || is_deaf(s) || (*p == end && s->frame.left))
 				return rc;
 		}
 		if (*p == end && s->frame.left)
@@ -358,6 +380,8 @@ int tako__h3_read(struct tako__h3_stream *s, const char *p, size_t n, bool fin)
 	rc = read_frames(s, &p, end, fin);
 	if (rc < 0)
 		return rc;
+	if (TAKO__UNLIKELY(s->flags & TAKO__H3S_WT))
+		return tako__wt_take_bidi(s, p, (size_t)(end - p), fin);
 	if (s->flags & TAKO__H3S_STUCK)
 		return keep_raw(s, p, (size_t)(end - p), fin);
 	/* What nobody hears any more. */

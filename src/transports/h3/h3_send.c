@@ -6,6 +6,9 @@
  */
 #include "core/cold.h"
 #include "transports/h3/h3.h"
+#include "transports/wt/wt_int.h"
+
+enum { WT_URGENCY = 3 }; /* RFC 9218 section 4.1 */
 
 /* ---- The order ----------------------------------------------------------------------------- */
 
@@ -146,6 +149,15 @@ static bool offer(struct tako__h3_stream *s, struct tako__quic_piece *piece)
 	return false;
 }
 
+/* Streams of sessions are of the usual urgency, and take turns with responses of that. */
+static bool offer_session(struct tako__h3 *h, struct tako__quic_piece *piece)
+{
+	h->wt_turn = !h->wt_turn;
+	if (!h->wt_turn && !tako__list_empty(&h->ready[WT_URGENCY]))
+		return false;
+	return tako__wt_next(h->wt, piece);
+}
+
 int tako__h3_next(struct tako__conn *c, struct tako__quic_piece *piece)
 {
 	struct tako__h3 *h = tako__h3_of(c);
@@ -155,6 +167,8 @@ int tako__h3_next(struct tako__conn *c, struct tako__quic_piece *piece)
 	if (offer_ours(&h->control_out, piece) || offer_ours(&h->decoder_out, piece))
 		return 0;
 	for (unsigned u = 0; u < TAKO__H3_URGENCIES; u++) {
+		if (h->wt && u == WT_URGENCY && offer_session(h, piece))
+			return 0;
 		while (!tako__list_empty(&h->ready[u])) {
 			if (offer(TAKO__CONTAINER(h->ready[u].next, struct tako__h3_stream, ready),
 			          piece))
@@ -190,6 +204,8 @@ int tako__h3_wrote(struct tako__conn *c, int64_t id, void *stream, size_t n, boo
 	struct tako__h3 *h = tako__h3_of(c);
 	struct tako__h3_stream *s = stream;
 
+	if (TAKO__UNLIKELY(tako__wt_is(stream)))
+		return tako__wt_wrote(stream, n, fin);
 	if (tako__quic_is_uni(id)) {
 		tako__h3_queue_sent(&ours_of(h, id)->out, n);
 		return 0;
@@ -210,6 +226,8 @@ int tako__h3_blocked(struct tako__conn *c, int64_t id, void *stream)
 {
 	struct tako__h3_stream *s = stream;
 
+	if (tako__wt_is(stream))
+		return tako__wt_blocked(stream);
 	if (tako__quic_is_uni(id)) {
 		ours_of(tako__h3_of(c), id)->blocked = true;
 		return 0;
@@ -223,6 +241,8 @@ int tako__h3_shut(struct tako__conn *c, int64_t id, void *stream)
 {
 	struct tako__h3_stream *s = stream;
 
+	if (tako__wt_is(stream))
+		return tako__wt_shut(stream);
 	/* Ours must be read (RFC 9114 section 6.2.1, RFC 9204 section 4.2). */
 	if (tako__quic_is_uni(id))
 		return tako__h3_fail(tako__h3_of(c), NGHTTP3_H3_CLOSED_CRITICAL_STREAM,
@@ -236,6 +256,8 @@ int tako__h3_unblocked(struct tako__conn *c, int64_t id, void *stream)
 {
 	struct tako__h3_stream *s = stream;
 
+	if (tako__wt_is(stream))
+		return tako__wt_unblocked(stream);
 	if (tako__quic_is_uni(id)) {
 		ours_of(tako__h3_of(c), id)->blocked = false;
 		tako__quic_wake(c);
@@ -253,6 +275,8 @@ int tako__h3_acked(struct tako__conn *c, int64_t id, void *stream, uint64_t n)
 	struct tako__h3 *h = tako__h3_of(c);
 	struct tako__h3_stream *s = stream;
 
+	if (TAKO__UNLIKELY(tako__wt_is(stream)))
+		return tako__wt_acked(stream, n);
 	if (!tako__quic_is_uni(id)) {
 		if (s)
 			tako__h3_queue_acked(&s->out, n);

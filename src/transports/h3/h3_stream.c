@@ -5,6 +5,7 @@
  */
 #include "core/method.h"
 #include "transports/h3/h3.h"
+#include "transports/wt/wt_h3.h"
 
 static uint64_t now(const struct tako__h3_stream *s)
 {
@@ -171,6 +172,7 @@ bool tako__h3_stream_closed(struct tako__h3_stream *s, bool has_code)
 	struct tako__h3 *h = s->h;
 
 	count_close(s, has_code);
+	tako__wt_request_over(s);
 	s->flags |= TAKO__H3S_CLOSED;
 	if (--h->stream_count == 0)
 		h->idle_ns = now(s);
@@ -313,6 +315,10 @@ void tako__h3_stream_request(struct tako__h3_stream *s, struct tako__h2_head *he
 		status = TAKO__H2_MALFORMED;
 	if (TAKO__UNLIKELY(head->priority.p != NULL) && !s->updated)
 		s->priority = tako__priority_parse(head->priority);
+	if (TAKO__UNLIKELY(status == 0 && tako__wt_asked(head))) {
+		tako__wt_request(s, head);
+		return;
+	}
 	if (TAKO__LIKELY(status == 0)) {
 		tako__exchange_run(x, x->raw_path.p);
 		return;
@@ -413,7 +419,7 @@ static bool write_too_slow(struct tako__h3_stream *s, uint64_t now_ns)
 /* Of the head, or what there is of it. */
 static bool head_too_slow(const struct tako__h3_stream *s, uint64_t now_ns)
 {
-	return s->part == TAKO__H3_BEFORE &&
+	return (s->part == TAKO__H3_BEFORE || (s->flags & TAKO__H3S_WAITS)) &&
 	       now_ns - s->body_ns >= tako__ms_ns(tako__h3_config(s->h)->header_timeout_ms);
 }
 

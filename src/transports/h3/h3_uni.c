@@ -3,6 +3,7 @@
  * The peer's unidirectional streams (RFC 9114 section 6.2): which of them is what.
  */
 #include "transports/h3/h3.h"
+#include "transports/wt/wt_h3.h"
 
 int tako__h3_uni_opened(struct tako__h3 *h, int64_t id)
 {
@@ -28,7 +29,7 @@ void tako__h3_uni_closed(struct tako__h3_uni *u)
 /* One of each, for as long as the connection lives. */
 static bool is_critical(const struct tako__h3_uni *u)
 {
-	return u->has_type && !u->ignored;
+	return u->has_type && !u->ignored && u->type <= TAKO__H3_DECODER_STREAM;
 }
 
 static int lost(struct tako__h3 *h)
@@ -36,10 +37,17 @@ static int lost(struct tako__h3 *h)
 	return tako__h3_fail(h, NGHTTP3_H3_CLOSED_CRITICAL_STREAM, "a stream that must stay");
 }
 
+static bool is_session(const struct tako__h3_uni *u)
+{
+	return u->type == TAKO__H3_WT_UNI_STREAM && tako__wt_offered(tako__h3_config(u->h));
+}
+
 static int take_type(struct tako__h3_uni *u)
 {
 	struct tako__h3 *h = u->h;
 
+	if (is_session(u))
+		return 0;
 	if (u->type == TAKO__H3_PUSH_STREAM)
 		return tako__h3_fail(h, NGHTTP3_H3_STREAM_CREATION_ERROR, "a client pushes");
 	if (u->type > TAKO__H3_DECODER_STREAM) {
@@ -90,16 +98,30 @@ static int read_bytes(struct tako__h3_uni *u, const char *p, size_t n)
 	}
 }
 
+/* What follows the session's number is not ours to use. */
+static int read_session(struct tako__h3_uni *u, const char *from, const char *p, const char *end,
+                        bool fin)
+{
+	uint64_t session;
+	bool complete = tako__h3_varint_read(&u->v, &p, end, &session);
+
+	tako__quic_consumed(u->h->c, u->id, (uint64_t)(p - from));
+	return complete ? tako__wt_take_uni(u, session, p, (size_t)(end - p), fin) : 0;
+}
+
 int tako__h3_uni_data(struct tako__h3_uni *u, const char *p, size_t n, bool fin)
 {
+	const char *from = p;
 	const char *end = p + n;
 	int rc = 0;
 
-	tako__quic_consumed(u->h->c, u->id, n);
 	if (!u->has_type && tako__h3_varint_read(&u->v, &p, end, &u->type)) {
 		u->has_type = true;
 		rc = take_type(u);
 	}
+	if (rc == 0 && u->has_type && is_session(u))
+		return read_session(u, from, p, end, fin);
+	tako__quic_consumed(u->h->c, u->id, n);
 	if (rc == 0 && u->has_type)
 		rc = read_bytes(u, p, (size_t)(end - p));
 	return rc == 0 && fin && is_critical(u) ? lost(u->h) : rc;

@@ -5,7 +5,7 @@ ifeq ($(H3),0)
 LIB_SKIP += src/transports/quic/%
 UNIT_SKIP += tests/unit/quic_% tests/peer/%
 FUZZ_SKIP += tests/fuzz/quic_%
-PROGRAM_SKIP += tests/programs/quic.c tests/programs/h3_client.c
+PROGRAM_SKIP += tests/programs/quic.c tests/programs/h3_client.c tests/programs/wt.c
 BENCH_SKIP += bench/load_h3.c
 else
 LIB_DEFINES += -DTAKO__WITH_QUIC

@@ -141,6 +141,8 @@ struct tako__quic_app {
 	                      uint64_t code);
 	/* A datagram (RFC 9221).  NULL: the connection is without, whatever h3_datagrams says. */
 	int (*datagram)(struct tako__conn *c, const char *p, size_t n);
+	/* They are received also where h3_datagrams does not say so.  NULL: they are not. */
+	bool (*wants_datagrams)(const tako_server_config *cfg);
 
 	/* -- Sending -- */
 

@@ -364,6 +364,19 @@ static void fill_settings(ngtcp2_settings *s, const struct tako__quic_worker *qw
 		tako__ngtcp2_set_token(s, b->token, b->token_n, b->original != NULL);
 }
 
+/* Which of the applications it will be is not known yet. */
+static bool takes_datagrams(const struct tako__quic_worker *qw)
+{
+	const tako_server_config *cfg = &qw->worker->srv->cfg;
+	const struct tako__quic_app *const *app = qw->shared->apps;
+
+	if (cfg->h3_datagrams)
+		return true;
+	while (*app && !((*app)->wants_datagrams && (*app)->wants_datagrams(cfg)))
+		app++;
+	return *app;
+}
+
 static int fill_params(ngtcp2_transport_params *p, const struct tako__quic_worker *qw,
                        const struct tako__quic_birth *b, const ngtcp2_cid *scid)
 {
@@ -379,7 +392,7 @@ static int fill_params(ngtcp2_transport_params *p, const struct tako__quic_worke
 	p->max_idle_timeout = cfg->h3_idle_timeout_ms == TAKO_OFF
 	                              ? 0
 	                              : tako__ms_ns(cfg->h3_idle_timeout_ms);
-	p->max_datagram_frame_size = cfg->h3_datagrams ? TAKO_DGRAM_BYTES_MAX : 0;
+	p->max_datagram_frame_size = takes_datagrams(qw) ? TAKO_DGRAM_BYTES_MAX : 0;
 	p->active_connection_id_limit = CIDS_OF_PEER_MAX;
 	tako__ngtcp2_set_original(p, original_of(b));
 	if (b->original) {

@@ -96,34 +96,13 @@ static bool protocols_ok(const tako_req *req)
 
 int tako__ws_lists_check(const tako_ws_config *cfg)
 {
-	struct tako__origin o;
-
 	for (const char *const *s = cfg->subprotocols; s && *s; s++) {
 		size_t n = strlen(*s);
 
 		if (!n || !tako__all(*s, n, TAKO__C_TOKEN))
 			return tako__fail(TAKO_EINVAL, "subprotocol \"%s\" is no token", *s);
 	}
-	for (const char *const *s = cfg->origins; s && *s; s++) {
-		if (tako__origin_parse(&o, tako_str_z(*s)) < 0)
-			return tako__fail(TAKO_EINVAL, "\"%s\" is no origin", *s);
-	}
-	return 0;
-}
-
-static bool origin_ok(const tako_req *req, const char *const *list)
-{
-	struct tako__origin from, o;
-
-	if (!list)
-		return true;
-	if (tako__origin_parse(&from, only(req, "origin")) < 0)
-		return false;
-	for (; *list; list++) {
-		if (tako__origin_parse(&o, tako_str_z(*list)) == 0 && tako__origin_eq(&from, &o))
-			return true;
-	}
-	return false;
+	return tako__origins_check(cfg->origins);
 }
 
 static bool asks(const struct tako__exchange *x)
@@ -159,7 +138,7 @@ static struct refusal check(const tako_req *req, const tako_ws_config *cfg)
 		return (struct refusal){400, "no Sec-WebSocket-Key of 16 bytes, or several"};
 	if (!protocols_ok(req))
 		return (struct refusal){400, "malformed Sec-WebSocket-Protocol, or one twice"};
-	if (!origin_ok(req, cfg->origins))
+	if (!tako__origin_allowed(only(req, "origin"), cfg->origins))
 		return (struct refusal){403, "not from this origin"};
 	return none;
 }

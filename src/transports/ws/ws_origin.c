@@ -76,3 +76,29 @@ bool tako__origin_eq(const struct tako__origin *a, const struct tako__origin *b)
 	return a->port == b->port && tako_str_ieq(a->scheme, b->scheme) &&
 	       tako_str_ieq(a->host, b->host);
 }
+
+int tako__origins_check(const char *const *list)
+{
+	struct tako__origin o;
+
+	for (; list && *list; list++) {
+		if (tako__origin_parse(&o, tako_str_z(*list)) < 0)
+			return tako__fail(TAKO_EINVAL, "\"%s\" is no origin", *list);
+	}
+	return 0;
+}
+
+bool tako__origin_allowed(tako_str from, const char *const *list)
+{
+	struct tako__origin mine, o;
+
+	if (!list)
+		return true;
+	if (tako__origin_parse(&mine, from) < 0)
+		return false;
+	for (; *list; list++) {
+		if (tako__origin_parse(&o, tako_str_z(*list)) == 0 && tako__origin_eq(&mine, &o))
+			return true;
+	}
+	return false;
+}

@@ -19,4 +19,9 @@ struct tako__origin {
 int tako__origin_parse(struct tako__origin *ret, tako_str s);
 bool tako__origin_eq(const struct tako__origin *a, const struct tako__origin *b);
 
+/* Of lists that end with NULL; one that is NULL allows everybody, one that is not only who says where he
+ * is from.  _check(): TAKO_EINVAL, something in it is no origin. */
+int tako__origins_check(const char *const *list);
+bool tako__origin_allowed(tako_str from, const char *const *list);
+
 #endif /* TAKO_WS_ORIGIN_H */
