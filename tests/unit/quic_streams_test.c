@@ -395,25 +395,59 @@ static void test_datagrams_the_peer_does_not_take(void **state)
 
 /* ---- A bad network --------------------------------------------------------------------------------------------- */
 
-static void run_on_bad_network(unsigned seed)
-{
-	struct quic_client *c;
-	int64_t ids[5];
+enum { SEEDS = 500, PIECES = 5 };
 
-	memset(&quic_echo, 0, sizeof quic_echo);
-	assert_int_equal(quic_rig_start(quic_echo_transport(), NULL, NULL, NULL), 0);
+/* As behind a NAT that forgets, at whatever moment that is: what is on its way to the old address is lost,
+ * and the server hears of the new one by what the client says next.  Once: ngtcp2 0.12 stops its timer for
+ * losses while an unproved address has had three times what came from it (RFC 9000 section 8.2), and does
+ * not start it again where the client has moved on by then.
+ */
+static void move_away(struct quic_client *c)
+{
+	quic_rig_pass(quic_net_random() % (100 * QUIC_RIG_MS));
+	quic_client_move(c, false);
+	(void)send_pattern(c, true, 10, 0);
+}
+
+static void make_network_bad(unsigned seed)
+{
 	quic_net.seed += seed * UINT64_C(0x9e3779b97f4a7c15);
 	quic_net.delay_ns = 10 * QUIC_RIG_MS;
 	quic_net.jitter_ns = quic_net_random() % (20 * QUIC_RIG_MS) + 1;
 	quic_net.loss = (unsigned)(quic_net_random() % 100);
 	quic_net.twice = (unsigned)(quic_net_random() % 50);
 	quic_net.corrupt = (unsigned)(quic_net_random() % 50);
-	c = quic_rig_client(NULL);
-	if (!quic_rig_connect(c))
-		fail_msg("seed %u: no handshake", seed);
-	for (unsigned i = 0; i < 5; i++)
+}
+
+/* A handshake of which too much is lost times out: then, as anybody would, once more.  The server must know
+ * that it is through, too, before anybody moves (RFC 9000 section 9).
+ */
+static struct quic_client *connect_somehow(unsigned seed)
+{
+	for (unsigned i = 0; i < 3; i++) {
+		struct quic_client *c = quic_rig_client(NULL);
+
+		if (quic_rig_connect(c) && quic_rig_received(c, send_pattern(c, false, 1, 0)))
+			return c;
+	}
+	fail_msg("seed %u: no handshake", seed);
+	return NULL;
+}
+
+static void run_on_bad_network(unsigned seed)
+{
+	struct quic_client *c;
+	int64_t ids[PIECES];
+
+	memset(&quic_echo, 0, sizeof quic_echo);
+	assert_int_equal(quic_rig_start(quic_echo_transport(), NULL, NULL, NULL), 0);
+	make_network_bad(seed);
+	c = connect_somehow(seed);
+	for (unsigned i = 0; i < PIECES; i++)
 		ids[i] = send_pattern(c, false, quic_net_random() % 60000, i);
-	for (unsigned i = 0; i < 5; i++) {
+	if (quic_net_random() % 2)
+		move_away(c);
+	for (unsigned i = 0; i < PIECES; i++) {
 		size_t n = quic_client_stream(c, ids[i])->out_n;
 
 		if (!quic_rig_received(c, ids[i]))
@@ -425,11 +459,11 @@ static void run_on_bad_network(unsigned seed)
 		fail_msg("seed %u: %zu blocks are left", seed, failalloc_live());
 }
 
+/* Where the simulation has fewer, under a sanitizer, so has this. */
 static void test_bad_network(void **state)
 {
 	const char *one = getenv("TAKO_QUIC_SEED");
-	const char *sim = getenv("TAKO_SIM_SEEDS");
-	unsigned count = sim ? 30 : 100;
+	unsigned count = getenv("TAKO_SIM_SEEDS") ? 50 : SEEDS;
 
 	(void)state;
 	if (one)
