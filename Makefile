@@ -5,7 +5,7 @@
 #                             on https://localhost:8443, over TCP and UDP
 #   make check                build and run every test (what CI runs); SAN= for one sanitizer
 #   make unit | integration   only those tests, in the build that CC= and SAN= choose
-#   make hostile              of the latter, with bytes cut up on their way
+#   make hostile              the latter with bytes cut up on their way; hostile-smoke is short
 #   make fuzz                 60 s of each fuzz target (FUZZ_SECONDS=); fuzz-smoke is short
 #   make bench                compare with other servers; installs them, starts nothing else
 #   make install | uninstall  headers, libraries and tako.pc under DESTDIR and PREFIX
@@ -132,8 +132,11 @@ PEER_BENCH := $(if $(WITH_GRPC),$(B)/bench/grpc_cpp)
 FUZZ_PROGS := $(FUZZ_SRCS:%.c=$(B)/%)
 BENCH_PROGS := $(BENCH_SRCS:%.c=$(B)/%)
 EXAMPLE_PROGS := $(EXAMPLE_SRCS:%.c=$(B)/%) $(EXAMPLE_DIRS:%=$(B)/examples/%)
+# Each of them once more, for tests with bytes cut up on their way.
+CUT_SRC := tests/programs/cut/cut.c
+CUT_PROGS := $(EXAMPLE_PROGS:$(B)/examples/%=$(B)/cut/%)
 ALL_SRCS := $(STAND_INS) $(LIB_SRCS) $(EXAMPLE_SRCS) $(EXAMPLE_DIR_SRCS) $(UNIT_SRCS) $(SUPPORT_SRCS) \
-	$(PROGRAM_SRCS) $(FUZZ_SRCS) $(BENCH_SRCS)
+	$(PROGRAM_SRCS) $(FUZZ_SRCS) $(BENCH_SRCS) $(CUT_SRC)
 OBJS := $(call obj,$(ALL_SRCS))
 
 # ---- Building ----------------------------------------------------------------
@@ -143,7 +146,7 @@ MAKEFLAGS += --no-builtin-rules
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: all lib examples unit-programs test-programs bench-programs fuzz-programs run-fuzz run check \
-	unit integration hostile \
+	unit integration hostile hostile-smoke cut-programs \
 	headers abi seams install-test docs-test valgrind fuzz fuzz-smoke bench install uninstall fmt fmt-check \
 	lint abi-update clean help FORCE
 all: lib examples
@@ -238,6 +241,10 @@ $(call obj,$(filter-out $(RENAMED_SRCS),$(BENCH_SRCS))): private EXTRA = $(call 
 $(EXAMPLE_SRCS:%.c=$(B)/%): $(B)/%: $(B)/obj/%.o $(B)/libtako.a
 	$(call say,LD,$@)
 	$(call link)
+cut_link = $(call link,$(1),-Wl$(comma)--wrap=tako__config_import)
+$(EXAMPLE_SRCS:examples/%.c=$(B)/cut/%): $(B)/cut/%: $(B)/obj/examples/%.o $(call obj,$(CUT_SRC)) $(B)/libtako.a
+	$(call say,LD,$@)
+	$(call cut_link)
 $(TEST_PROGS): $(B)/%: $(B)/obj/%.o $(B)/libtest.a $(B)/libtako.a
 	$(call say,LD,$@)
 	$(call link)
@@ -258,6 +265,9 @@ $(call obj,$(wildcard examples/$(1)/*.c)): \
 $(B)/examples/$(1): $(call obj,$(wildcard examples/$(1)/*.c)) $(B)/libtako.a $(B)/.sources
 	$$(call say,LD,$$@)
 	$$(call link,$$(LIBS_$(1)) $(if $(LTO),-Wa$$(comma)-Iexamples/$(1)))
+$(B)/cut/$(1): $(call obj,$(wildcard examples/$(1)/*.c) $(CUT_SRC)) $(B)/libtako.a $(B)/.sources
+	$$(call say,LD,$$@)
+	$$(call cut_link,$$(LIBS_$(1)))
 endef
 $(foreach d,$(EXAMPLE_DIRS),$(eval $(call example_dir,$(d))))
 
@@ -286,9 +296,11 @@ lacks := $(strip $(if $(filter 0,$(TLS)),tls) $(if $(filter 0,$(H3) $(TLS)),h3) 
 # PYTEST_ARGS="tests/integration/test_x.py -k name" for some of them.
 integration: all test-programs
 	@SAN='$(SAN)' TAKO_LACKS='$(lacks)' PYTHON='$(PYTHON)' scripts/run-integration.sh '$(abspath $(B))' $(PYTEST_ARGS)
-# The same with bytes cut up on their way.
-hostile: all test-programs
-	@SAN='$(SAN)' TAKO_LACKS='$(lacks)' PYTHON='$(PYTHON)' scripts/run-hostile.sh '$(abspath $(B))' $(PYTEST_ARGS)
+# The same with bytes cut up on their way; hostile-smoke is short.
+cut-programs: $(CUT_PROGS)
+hostile hostile-smoke: all test-programs cut-programs
+	@SAN='$(SAN)' TAKO_LACKS='$(lacks)' PYTHON='$(PYTHON)' scripts/run-hostile.sh '$(abspath $(B))' \
+		$(if $(filter hostile-smoke,$@),smoke,$(PYTEST_ARGS))
 
 headers:
 	@tests/headers/check.sh

@@ -123,7 +123,7 @@ over_tls() {
 
 # What matters most once more, with bytes cut up on their way.
 hostile() { # runtime
-    TAKO_RUNTIME=$1 TAKO_TEST_SCALE=0.1 phase "hostile-$1" 300 "${mk[@]}" hostile
+    TAKO_RUNTIME=$1 TAKO_TEST_SCALE=0.1 phase "hostile-$1" 300 "${mk[@]}" hostile-smoke
 }
 
 fuzz() {

@@ -16,4 +16,4 @@ $(GREETER).pb-c.o: $(GREETER).pb-c.c
 	$(call say,CC,$<)
 	$(Q)$(CC) $(CFLAGS) -O2 -g -fPIC -w -I$(@D) $(call pkg_cflags,libprotobuf-c) -c -o $@ $<
 $(B)/obj/examples/grpc/main.o: $(GREETER).pb-c.c $(GREETER).set.inc
-$(B)/examples/grpc: $(GREETER).pb-c.o
+$(B)/examples/grpc $(B)/cut/grpc: $(GREETER).pb-c.o

@@ -103,7 +103,10 @@ def node_modules(name):
 
 
 def program(name):
-    """The path of a built program; a build without it is a failure, not a skip."""
+    """The path of a built program; a build without it is a failure, not a skip.  Examples know no
+    TAKO_TEST_KNOBS: where there are any, their second build does."""
+    if os.environ.get("TAKO_TEST_KNOBS"):
+        name = re.sub("^examples/", "cut/", name)
     path = os.path.join(BUILD, name)
     assert os.access(path, os.X_OK), f"{path} is not built"
     return os.path.abspath(path)
@@ -265,7 +268,7 @@ def launch(name, *args, host="127.0.0.1", tls=OVER_TLS, **kw):
     addr = (host, port)
     if tls:
         cert, key = shared_certificate()
-        kw["env"] = {"TAKO_TEST_CERT": cert, "TAKO_TEST_KEY": key}
+        kw["env"] = {**(kw.get("env") or {}), "TAKO_TEST_CERT": cert, "TAKO_TEST_KEY": key}
         addr += ("tls",)
     elif WITH_H3:
         cert, key = shared_certificate()
@@ -275,7 +278,7 @@ def launch(name, *args, host="127.0.0.1", tls=OVER_TLS, **kw):
 
 def knobs(**settings):
     """tests/programs/knobs.c with these fields of its config."""
-    kw = {k: settings.pop(k) for k in ("host", "nofile", "ready_path", "env") if k in settings}
+    kw = {k: settings.pop(k) for k in ("host", "nofile", "ready_path", "env", "tls") if k in settings}
     settings.setdefault("worker_count", 1)
     return launch("knobs", *(f"{k}={v}" for k, v in settings.items()), **kw)
 
@@ -291,7 +294,12 @@ def stats(server):
 def runtimes():
     """The runtimes that the tests can choose between: one, if the environment has chosen already."""
     chosen = os.environ.get("TAKO_RUNTIME")
-    return [chosen] if chosen else [name for name in ("epoll", "io_uring") if _runs_on(name)]
+    return [chosen] if chosen else all_runtimes()
+
+
+def all_runtimes():
+    """Those that work here, whatever the environment has chosen."""
+    return [name for name in ("epoll", "io_uring") if _runs_on(name)]
 
 
 @functools.lru_cache(maxsize=None)

@@ -629,7 +629,8 @@ def test_nghttp(base):
 
 
 @pytest.mark.parametrize("path,args", [("/hello", []), ("/big?bytes=100000", []), ("/flood?bytes=50000", []),
-                                       ("/sink", ["-d"]), ("/echo", ["-d"])])
+                                       pytest.param("/sink", ["-d"], marks=servers.not_byte_by_byte),
+                                       pytest.param("/echo", ["-d"], marks=servers.not_byte_by_byte)])
 def test_h2load(base, tmp_path, path, args):
     if args:
         up = tmp_path / "up"

@@ -147,23 +147,29 @@ static inline bool program_transport(const tako_transport **t, const char *arg)
 	return true;
 }
 
-/* tako_server_new() with the fields that TAKO_TEST_KNOBS names set as well, "send_max_bytes=7
- * recv_buffer_bytes=1": the whole suite in small pieces. */
-static inline int program_server_new(tako_server **out, tako_router *router,
-                                     const tako_server_config *cfg)
+/* Set the fields that TAKO_TEST_KNOBS names as well, "send_max_bytes=7 recv_buffer_bytes=1": the whole suite
+ * in small pieces. */
+static inline void program_cut(tako_server_config *cfg)
 {
-	tako_server_config c = *cfg;
 	const char *knobs = getenv("TAKO_TEST_KNOBS");
 	char text[256];
 
 	snprintf(text, sizeof(text), "%s", knobs ? knobs : "");
 	for (char *at = NULL, *word = strtok_r(text, " ", &at); word;
 	     word = strtok_r(NULL, " ", &at)) {
-		if (!program_set(&c, word)) {
+		if (!program_set(cfg, word)) {
 			fprintf(stderr, "TAKO_TEST_KNOBS: %s\n", word);
 			exit(EXIT_REFUSED);
 		}
 	}
+}
+
+static inline int program_server_new(tako_server **out, tako_router *router,
+                                     const tako_server_config *cfg)
+{
+	tako_server_config c = *cfg;
+
+	program_cut(&c);
 	return tako_server_new(out, router, &c);
 }
 

@@ -275,7 +275,7 @@ static int listen_all(struct args *a)
 static int run(struct args *a)
 {
 	tako_router *router = make_router();
-	int rc = tako_server_new(&server, router, &a->cfg);
+	int rc = program_server_new(&server, router, &a->cfg);
 
 	tako_router_free(router);
 	if (rc < 0)

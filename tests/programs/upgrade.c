@@ -141,7 +141,7 @@ int main(int argc, char **argv)
 	tako_get(router, "/plain", plain, NULL);
 	tako_get(router, "/pieces", pieces, NULL);
 	tako_get(router, "/metrics", tako_metrics, NULL);
-	rc = tako_server_new(&srv, router, &cfg);
+	rc = program_server_new(&srv, router, &cfg);
 	if (rc == 0)
 		rc = tako_server_listen(srv, tako_http(), addr, NULL);
 	if (rc == 0)
