@@ -9,11 +9,11 @@ import servers
 
 # What a test needs that a build may lack (make TLS=0 H3=0 WS=0 REDIS=0 GRPC=0), by its file and name.
 NEEDS = {
-    "tls": r"test_tls.*::|\[tls\b",
+    "tls": r"test_tls.*::|\[tls\b|over_tls\[",
     "ws": r"test_ws_.*::|::test_.*websockets|test_card\[(chat|ticks)\]",
     "redis": r"test_redis\.",
-    "grpc": r"test_grpc.*::",
-    "h3": r"test_h3.*::|test_quic\.",
+    "grpc": r"test_grpc.*::|::test_grpc_",
+    "h3": r"test_h3.*::|test_quic\.|::test_h3_",
 }
 LACKS = os.environ.get("TAKO_LACKS", "").split()
 

@@ -32,6 +32,9 @@ HEADER_TABLE_SIZE, ENABLE_PUSH, MAX_CONCURRENT_STREAMS = 1, 2, 3
 INITIAL_WINDOW_SIZE, MAX_FRAME_SIZE, MAX_HEADER_LIST_SIZE = 4, 5, 6
 ENABLE_CONNECT_PROTOCOL, NO_RFC7540_PRIORITIES = 8, 9
 
+#: As much of a window is given back at once, or more; of small ones half.
+UPDATE_BYTES = 4096
+
 
 def frame(kind, flags=0, stream=0, payload=b"", length=None):
     """A frame's bytes; `length` lies about the payload's."""
@@ -136,6 +139,8 @@ class H2:
         self.goaway = None
         self.settings = {}
         self.window = 65535         # the connection's, for what we send
+        self.owed = {}              # of the windows for what we receive, not given back
+        self.update = max(1, min(UPDATE_BYTES, dict(initial).get(INITIAL_WINDOW_SIZE, 65535) // 2))
         self.windows = {}           # what each stream's differs from the initial one by
         self._block = None
         if hello:
@@ -266,11 +271,18 @@ class H2:
             r.parts.append(f.payload)
             r.ended = bool(f.flags & END_STREAM)
             if self.updates and f.payload:
-                up = struct.pack(">I", len(f.payload))
-                self._quietly(frame(WINDOW_UPDATE, 0, 0, up) +
-                              (b"" if r.ended else frame(WINDOW_UPDATE, 0, f.stream, up)))
+                self._give_back(0, len(f.payload))
+                if not r.ended:
+                    self._give_back(f.stream, len(f.payload))
         elif f.kind == RST_STREAM:
             self.responses.setdefault(f.stream, Response()).reset = f.code
+
+    def _give_back(self, stream, n):
+        """Not for every byte: that is a flood to who sends single ones."""
+        owed = self.owed.get(stream, 0) + n
+        self.owed[stream] = 0 if owed >= self.update else owed
+        if owed >= self.update:
+            self._quietly(frame(WINDOW_UPDATE, 0, stream, struct.pack(">I", owed)))
 
     def _quietly(self, data):
         try:

@@ -21,13 +21,13 @@ GTLSCLIENT = shutil.which("gtlsclient")
 pytestmark = pytest.mark.skipif(not GTLSCLIENT, reason="gtlsclient (ngtcp2-client) is not installed")
 
 
-def site(files, *args):
+def site(files, *args, **kw):
     """The showcase over TCP with TLS and over UDP, on one port."""
     cert, key = servers.shared_certificate()
     port = servers.free_port()
     return servers.Server([servers.program("examples/showcase"), "--tls", f"127.0.0.1:{port}", "--h3",
                            f"127.0.0.1:{port}", "--cert", cert, "--key", key, "--workers", "2", "--quiet",
-                           "--files", str(files), *args], ("127.0.0.1", port, "tls"))
+                           "--files", str(files), *args], ("127.0.0.1", port, "tls"), **kw)
 
 
 class Answer:

@@ -7,13 +7,13 @@ give the statuses that stand beside the steps.  All others have to give the same
 first field to how the connection ended.
 """
 import functools
-import hashlib
 import re
 import time
 
 import pytest
 
 import servers
+from transcript import REFERENCE, environment, noise, normal_body, normal_fields, runs
 from wire import PATIENCE, chunked, request
 
 # ---- Steps -------------------------------------------------------------------------------
@@ -62,28 +62,6 @@ class Talk:
             self.heard.append(("reset",))
 
 
-#: Ids that the server made up, moments, ports that the kernel chose, boundaries between ranges.
-_MADE = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-_TIME = re.compile(r"(?<=Expires=)[A-Z][a-z]{2}, [^;]* GMT")
-_PORT = re.compile(r"127\.0\.0\.1:\d+")
-_BOUNDARY = re.compile(r"(?<=boundary=)[^\r\n;]+|(?<=--)[^\r\n]+(?=\r\nContent-Type: )|(?<=--)[^\r\n]+(?=--\r\n$)")
-
-
-def normal(text):
-    """Without what differs from one moment, or one server, to another."""
-    for pattern, word in (_MADE, "made"), (_TIME, "then"), (_PORT, "127.0.0.1:port"), (_BOUNDARY, "boundary"):
-        text = pattern.sub(word, text)
-    return text
-
-
-def normal_fields(fields):
-    return [(name, "now" if name == "Date" else normal(value)) for name, value in fields]
-
-
-def normal_body(body):
-    return normal(body.decode("latin-1"))
-
-
 def send(data):
     return lambda t: t.send(data)
 
@@ -121,10 +99,6 @@ def post_chunked(path, status, *parts, trailers=()):
 def refused(text, status):
     """Bytes that are answered with an error and the end of the connection."""
     return [send(text.replace("\n", "\r\n").encode("latin-1")), hear(status), end]
-
-
-def noise(n):
-    return b"".join(hashlib.sha256(b"%d" % i).digest() for i in range(n // 32 + 1))[:n]
 
 
 HELLO = request("GET", "/hello")
@@ -280,7 +254,16 @@ SHOWCASE = {
 
 
 def knobs(**settings):
-    return lambda files, env: servers.knobs(env=env, **settings)
+    return lambda files, **kw: servers.knobs(**kw, **settings)
+
+
+def launch(name, *args):
+    return lambda files, **kw: servers.launch(name, *[a.format(files) for a in args], **kw)
+
+
+def showcase(files, tls, env):
+    assert tls == servers.OVER_TLS
+    return servers.showcase(files, env=env)
 
 
 PROGRAMS = {
@@ -288,12 +271,15 @@ PROGRAMS = {
     "errors": (ERRORS, knobs()),
     "limits": (LIMITS, knobs(keepalive_request_count=3, max_body_bytes=1000, max_head_bytes=1000,
                              max_line_bytes=500, max_header_count=10, header_timeout_ms=1500 * PATIENCE)),
-    "exchanges": (EXCHANGES, lambda files, env: servers.launch("exchange", str(files / "file"), env=env)),
-    "files": (FILES, lambda files, env: servers.launch("static", f"dir={files}", env=env)),
-    "routes": (ROUTES, lambda files, env: servers.launch("routing", env=env)),
-    "observed": (OBSERVED, lambda files, env: servers.launch("observed", env=env)),
-    "showcase": (SHOWCASE, lambda files, env: servers.showcase(files, env=env)),
+    "exchanges": (EXCHANGES, launch("exchange", "{}/file")),
+    "files": (FILES, launch("static", "dir={}")),
+    "routes": (ROUTES, launch("routing")),
+    "observed": (OBSERVED, launch("observed")),
+    "showcase": (SHOWCASE, showcase),
 }
+#: Whose bytes a transport below HTTP/1.1 may cut in other ways.
+OVER_TLS = ["messages", "exchanges", "files"]
+TLS_MODES = ["plain", "all at once"]
 
 
 @pytest.fixture(scope="module")
@@ -306,13 +292,13 @@ def contents(tmp_path_factory):
     return d
 
 
-def transcripts(name, contents, runtime, mode):
+def transcripts(name, tls, contents, run):
     talks, start = PROGRAMS[name]
-    with start(contents, {**servers.hostile(servers.HOSTILE[mode]), "TAKO_RUNTIME": runtime}) as s:
+    with start(contents, tls=tls, env=environment(run)) as s:
         heard = {}
         for talk, steps in talks.items():
             with s.connect(timeout=WAIT_S) as w:
-                t = Talk(w, drips=mode == "dripped")
+                t = Talk(w, drips=run[1] == "dripped")
                 for step in steps:
                     step(t)
                 if steps[-1] is not end:
@@ -323,23 +309,25 @@ def transcripts(name, contents, runtime, mode):
 
 
 @functools.lru_cache(maxsize=None)
-def reference(name, contents):
-    return transcripts(name, contents, servers.runtimes()[0], "plain")
+def reference(name, tls, contents):
+    return transcripts(name, tls, contents, REFERENCE)
 
 
-def runs():
-    """Every program on every runtime in every mode, but for the first, which is the reference."""
-    for runtime in servers.runtimes():
-        for mode in servers.hostile_modes():
-            for name in PROGRAMS:
-                if (runtime, mode) != (servers.runtimes()[0], "plain"):
-                    yield name, runtime, mode
-
-
-@pytest.mark.parametrize("name, runtime, mode", runs())
-def test_same_transcript(name, runtime, mode, contents):
-    want = reference(name, contents)
-    got = transcripts(name, contents, runtime, mode)
+def compare(name, tls, run, contents):
+    want = reference(name, tls, contents)
+    got = transcripts(name, tls, contents, run)
     assert got.keys() == want.keys()
     for talk, heard in want.items():
         assert got[talk] == heard, talk
+
+
+@pytest.mark.parametrize("run", runs(servers.hostile_modes()), ids=" ".join)
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_same_transcript(name, run, contents):
+    compare(name, servers.OVER_TLS, run, contents)
+
+
+@pytest.mark.parametrize("run", runs(TLS_MODES), ids=" ".join)
+@pytest.mark.parametrize("name", OVER_TLS)
+def test_same_transcript_over_tls(name, run, contents):
+    compare(name, True, run, contents)
