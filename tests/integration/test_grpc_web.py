@@ -20,7 +20,8 @@ const call = async (url, text, type, metadata = {}, ends = {}) => {
   new DataView(frame.buffer).setUint32(1, message.length);
   frame.set(message, 5);
   const isText = type.includes("-text");
-  const response = await fetch(url, {method: "POST", signal: ends.signal, body: isText ? btoa(String.fromCharCode(...frame)) : frame,
+  const response = await fetch(url, {method: "POST", signal: ends.signal,
+    credentials: ends.credentials || "same-origin", body: isText ? btoa(String.fromCharCode(...frame)) : frame,
     headers: {"content-type": type, "x-grpc-web": "1", "x-user-agent": "test", ...metadata}});
   if (ends.atFirst) {
     const first = await response.body.getReader().read();
@@ -136,14 +137,15 @@ def test_list(browser, transport):
 
 
 def test_other_hosts(browser):
-    """A browser asks first, and lets its scripts see what they may."""
+    """A browser asks first, and lets its scripts see what they may, also where they send cookies."""
     script = """return call("%s/tako.test.Interop/Unary", "n=9;squeeze=0", "application/grpc-web",
-                            {"x-grpc-test-echo-initial": "hi"}).catch((e) => String(e));"""
+                            {"x-grpc-test-echo-initial": "hi"}, {credentials: "%s"}).catch((e) => String(e));"""
     with servers.launch("grpc") as page:
         allowed = f"origin={page.scheme}://localhost:{page.addr[1]}"
         with servers.launch("grpc", allowed) as one, servers.launch("grpc") as other:
             visit(browser, page)
-            got = evaluate(browser, script % f"{one.scheme}://localhost:{one.addr[1]}")
-            assert got == {"sizes": [9], "status": "0", "message": None, "echo": "hi", "type": "application/grpc-web"}
-            got = evaluate(browser, script % f"{other.scheme}://localhost:{other.addr[1]}")
+            for credentials in ("omit", "include"):
+                got = evaluate(browser, script % (f"{one.scheme}://localhost:{one.addr[1]}", credentials))
+                assert got == {"sizes": [9], "status": "0", "message": None, "echo": "hi", "type": "application/grpc-web"}
+            got = evaluate(browser, script % (f"{other.scheme}://localhost:{other.addr[1]}", "omit"))
             assert got.startswith("TypeError")
