@@ -870,6 +870,24 @@ static void test_floods(void **state)
 	flood(REQ, "\x21\0", 2, POST);
 }
 
+/* RFC 9204 section 7.3: "Set Dynamic Table Capacity", again and again. */
+static void test_instructions_nobody_needs(void **state)
+{
+	char many[256];
+
+	(void)state;
+	memset(many, 0x20, sizeof many);
+	begin(TAKO_SERVER_CONFIG(.h3_max_control_count = 50));
+	h3_rig_send(&rig, id_of(ENC), "\x02", 1, false);
+	for (int i = 0; i < 200 && !rig.closed; i++) {
+		h3_rig_send(&rig, id_of(ENC), many, sizeof many, false);
+		assert_true(i <= 51);
+	}
+	assert_true(rig.closed);
+	assert_int_equal(rig.code, EXCESSIVE);
+	end();
+}
+
 static void test_unknown_streams_count(void **state)
 {
 	(void)state;
@@ -1014,6 +1032,7 @@ int main(void)
 		cmocka_unit_test(test_rapid_resets),
 		cmocka_unit_test(test_malformed_ones_count),
 		cmocka_unit_test(test_floods),
+		cmocka_unit_test(test_instructions_nobody_needs),
 		cmocka_unit_test(test_unknown_streams_count),
 		cmocka_unit_test(test_waits_for_the_table),
 		cmocka_unit_test(test_too_many_wait),

@@ -224,6 +224,7 @@ struct tako__h3 {
 	uint32_t stream_count;
 	uint32_t stuck_count;
 	uint32_t cold_count;
+	uint32_t encoder_bytes; /* that have not been counted */
 	int64_t last_id;        /* of the newest request; -4: none */
 	uint64_t idle_ns;       /* since when there are no streams */
 	uint64_t next_check_ns; /* of the streams */

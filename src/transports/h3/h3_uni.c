@@ -5,6 +5,12 @@
 #include "transports/h3/h3.h"
 #include "transports/wt/wt_h3.h"
 
+enum {
+	/* Of the encoder's stream, that count as one thing: a thousand of those are 256 KiB, and a
+	 * request earns three. */
+	ENCODER_BYTES = 256,
+};
+
 int tako__h3_uni_opened(struct tako__h3 *h, int64_t id)
 {
 	struct tako__h3_uni *u = tako__pool_get(&h->local->unis);
@@ -62,10 +68,26 @@ static int take_type(struct tako__h3_uni *u)
 	return 0;
 }
 
+/* An instruction may be a byte, and make the decoder copy all that a table holds; so those that no request
+ * needs are as frames that bring nothing. */
+static int count_encoder(struct tako__h3 *h, size_t n)
+{
+	int rc = 0;
+
+	h->encoder_bytes += (uint32_t)n;
+	while (rc == 0 && h->encoder_bytes >= ENCODER_BYTES) {
+		h->encoder_bytes -= ENCODER_BYTES;
+		rc = tako__h3_nuisance(h);
+	}
+	return rc;
+}
+
 static int read_encoder(struct tako__h3 *h, const char *p, size_t n)
 {
-	nghttp3_ssize rc;
+	nghttp3_ssize rc = count_encoder(h, n);
 
+	if (rc < 0)
+		return (int)rc;
 	rc = nghttp3_qpack_decoder_read_encoder(h->decoder, (const uint8_t *)p, n);
 	h->spoiled = rc < 0;
 	if (rc == NGHTTP3_ERR_NOMEM)
