@@ -45,7 +45,7 @@ static int info(tako_req *req, tako_res *res, void *arg)
 		res, 200,
 		"transport %s\ntls %s\ncipher %s\nalpn %s\nsni %s\nresumed %d\nrequests %d\n"
 		"local %s\nrtt_us %d\nsubject %s\nissuer %s\nsha256 %s\nserial %s\nnames %s\nder "
-	        "%zu\n"
+		"%zu\n"
 		"not_after %lld\n",
 		i.transport, or_none(i.tls), or_none(i.cipher), or_none(i.alpn),
 		or_none(i.server_name), (int)i.resumed, (int)i.request_count, i.local,

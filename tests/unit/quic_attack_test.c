@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "core/base.h"
+#include "transports/quic/quic.h"
 #include "unit/failalloc.h"
 #include "unit/quic_echo.h"
 #include "unit/quic_rig.h"
@@ -184,12 +185,107 @@ static void test_frames(void **state)
 	assert_alive();
 }
 
+/* ---- Floods ------------------------------------------------------------------------------------- */
+
+/* A ClientHello that says how long it will be: memory for all of it is not taken on its word. */
+static void test_a_long_message(void **state)
+{
+	static const uint8_t hello[] = {0x06, 0x00, 0x40, 0x40, 1, 0xff, 0xff, 0xff, 3, 3};
+	uint8_t said[64 + 4] = {0};
+	struct quic_client *c;
+	size_t before;
+
+	(void)state;
+	assert_alive();
+	memcpy(said, hello, sizeof hello);
+	before = failalloc_live_bytes();
+	quic_client_inject_next(said, sizeof said);
+	c = quic_rig_client(NULL);
+	before = failalloc_live_bytes() - before;
+	for (unsigned i = 0; i < 20; i++) {
+		quic_rig_step();
+		assert_true(failalloc_live_bytes() < before + (1 << 20));
+	}
+	assert_true(quic_rig_closed(c));
+	assert_int_equal(c->end.error_code, CRYPTO_ERROR + 50);
+	quic_rig_forget(c);
+	assert_alive();
+}
+
+/* Bytes with gaps between them cost more than the window counts: the connection has so much memory. */
+static void test_gaps(void **state)
+{
+	struct quic_client *c = connected();
+	struct tako__quic *q = tako__quic_of(quic_echo.last);
+	uint8_t said[1000];
+	unsigned i;
+
+	(void)state;
+	/* The library has a limit too, of a thousand a stream; there may be a hundred streams. */
+	q->heap.bytes_max = q->heap.bytes + (40 << 10);
+	for (i = 0; i < 90 && quic_echo.last; i++) {
+		size_t n = 0;
+
+		for (unsigned k = 0; k < 120; k++) {
+			unsigned at = 2 * (120 * i + k) + 1;
+
+			/* STREAM 4, at an odd offset, of one byte. */
+			const uint8_t frame[] = {0x0e,
+			                         0x04,
+			                         (uint8_t)(0x80 | at >> 24),
+			                         (uint8_t)(at >> 16),
+			                         (uint8_t)(at >> 8),
+			                         (uint8_t)at,
+			                         1,
+			                         'x'};
+
+			memcpy(said + n, frame, sizeof frame);
+			n += sizeof frame;
+		}
+		quic_client_inject(c, said, n);
+		quic_rig_pass(QUIC_RIG_MS);
+		assert_true(!quic_echo.last || q->heap.bytes <= q->heap.bytes_max);
+	}
+	assert_in_range(i, 2, 8);
+	assert_int_equal(quic_echo.why, TAKO_ENOMEM);
+	assert_alive();
+}
+
+/* Ids that are given up as fast as they come. */
+static void test_ids_given_up(void **state)
+{
+	static const uint8_t given_up[] = {0x19, 1};
+	struct quic_client *c = connected();
+	struct tako__quic *q = tako__quic_of(quic_echo.last);
+
+	(void)state;
+	/* As many as it keeps. */
+	assert_in_range(q->cid_count, 1, 8);
+	q->cid_count = TAKO__QUIC_CIDS_AT_ONCE + 5;
+	quic_client_inject(c, given_up, sizeof given_up);
+	assert_true(quic_rig_closed(c));
+	assert_int_equal(c->end.error_code, NGTCP2_CONNECTION_ID_LIMIT_ERROR);
+	/* It need not be one that has just come: one a second is fine. */
+	c = connected();
+	q = tako__quic_of(quic_echo.last);
+	q->cid_count = TAKO__QUIC_CIDS_AT_ONCE + 5;
+	quic_rig_pass(8 * QUIC_RIG_SECOND);
+	quic_client_inject(c, given_up, sizeof given_up);
+	quic_rig_pass(QUIC_RIG_SECOND);
+	assert_non_null(quic_echo.last);
+	assert_int_equal(q->cid_count, TAKO__QUIC_CIDS_AT_ONCE + 6);
+	assert_alive();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_key_update_of_tls, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_key_update_of_quic, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_frames, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_a_long_message, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_gaps, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_ids_given_up, set_up, tear_down),
 	};
 
 	return failalloc_install() || cmocka_run_group_tests(tests, NULL, NULL);

@@ -772,6 +772,12 @@ void quic_client_inject(struct quic_client *c, const void *frames, size_t n)
 	send_packet(c, packet, (size_t)written, pi.ecn);
 }
 
+void quic_client_inject_next(const void *frames, size_t n)
+{
+	injected = frames;
+	injected_n = n;
+}
+
 void quic_client_inject_crypto(struct quic_client *c, const void *message, size_t n)
 {
 	uint8_t frame[256] = {0x06, 0x00}; /* at offset 0 of its level (RFC 9000 section 19.6) */

@@ -126,6 +126,8 @@ void quic_client_close(struct quic_client *c, uint64_t code);
 void quic_client_move(struct quic_client *c, bool tell);
 /* A packet of ours with these frames, sealed as it should be.  The library takes it for another. */
 void quic_client_inject(struct quic_client *c, const void *frames, size_t n);
+/* … in the next packet that is written, whoever writes it: the first one's of a connection. */
+void quic_client_inject_next(const void *frames, size_t n);
 /* A TLS handshake message in a CRYPTO frame of the 1-RTT level. */
 void quic_client_inject_crypto(struct quic_client *c, const void *message, size_t n);
 

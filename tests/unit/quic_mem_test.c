@@ -10,6 +10,7 @@
 
 #include <string.h>
 
+#include "core/base.h"
 #include "transports/quic/quic_mem.h"
 #include "unit/failalloc.h"
 
@@ -20,7 +21,7 @@ static int set_up(void **state)
 {
 	(void)state;
 	tako__quic_mem_init(&pools);
-	tako__quic_heap_init(&heap, &pools);
+	tako__quic_heap_init(&heap, &pools, 1 << 20);
 	return 0;
 }
 
@@ -91,7 +92,7 @@ static void test_forgotten(void **state)
 	char *kept;
 
 	(void)state;
-	tako__quic_heap_init(&other, &pools);
+	tako__quic_heap_init(&other, &pools, 1 << 20);
 	for (unsigned i = 0; i < 10; i++)
 		assert_non_null(heap.mem.malloc(i * 1000, &heap));
 	kept = other.mem.malloc(10, &other);
@@ -115,6 +116,28 @@ static void test_no_memory(void **state)
 	(void)failalloc_disarm();
 }
 
+/* A connection has so much, in blocks of whichever size, and what it gives back is its again. */
+static void test_so_much(void **state)
+{
+	void *blocks[300];
+	unsigned n = 0;
+
+	(void)state;
+	heap.bytes_max = 20000;
+	while (n < TAKO__COUNT(blocks) && (blocks[n] = heap.mem.malloc(100 + 30 * n, &heap)))
+		n++;
+	assert_in_range(n, 15, 40);
+	assert_true(heap.bytes <= 20000);
+	assert_null(heap.mem.malloc(20001, &heap));
+	assert_null(heap.mem.realloc(blocks[0], 15000, &heap));
+	while (n--)
+		heap.mem.free(blocks[n], &heap);
+	assert_int_equal(heap.bytes, 0);
+	blocks[0] = heap.mem.malloc(10000, &heap);
+	assert_non_null(blocks[0]);
+	heap.mem.free(blocks[0], &heap);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -124,6 +147,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_zeroed, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_forgotten, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_no_memory, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_so_much, set_up, tear_down),
 	};
 
 	return failalloc_install() || cmocka_run_group_tests(tests, NULL, NULL);

@@ -222,6 +222,31 @@ static void test_noise_is_not_amplified(void **state)
 	assert_true(quic_rig_connect(quic_rig_client(NULL)));
 }
 
+/* … and keeps nobody else from proving their address. */
+static void test_noise_and_retry(void **state)
+{
+	tako_server_config cfg = {.size = sizeof cfg, .h3_retry = 1};
+	struct sockaddr_in from = quic_net_server;
+	uint8_t noise[60];
+
+	(void)state;
+	start_with(&cfg);
+	from.sin_port = 0x1234;
+	memset(noise, 0x40, sizeof noise);
+	for (unsigned i = 0; i < TAKO__QUIC_STATELESS_PER_SECOND + 100; i++) {
+		noise[1] = (uint8_t)i;
+		noise[2] = (uint8_t)(i >> 8);
+		quic_net_send(&from, &quic_net_server, 0, noise, sizeof noise);
+	}
+	for (unsigned i = 0; i < 200; i++)
+		quic_rig_step();
+	assert_int_equal(figures().quic_stateless_resets, TAKO__QUIC_STATELESS_PER_SECOND);
+	(void)quic_rig_client(NULL);
+	quic_rig_pass(QUIC_RIG_SECOND / 10);
+	assert_int_equal(figures().quic_retries, 1);
+	assert_int_equal(figures().quic_handshakes, 1);
+}
+
 /* ---- Moves ---------------------------------------------------------------------------------------------- */
 
 static void test_rebinding(void **state)
@@ -403,6 +428,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_version_negotiation, tear_down),
 		cmocka_unit_test_teardown(test_stateless_reset, tear_down),
 		cmocka_unit_test_teardown(test_noise_is_not_amplified, tear_down),
+		cmocka_unit_test_teardown(test_noise_and_retry, tear_down),
 		cmocka_unit_test_teardown(test_rebinding, tear_down),
 		cmocka_unit_test_teardown(test_migration, tear_down),
 		cmocka_unit_test_teardown(test_ids, tear_down),

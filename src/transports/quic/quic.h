@@ -27,6 +27,13 @@ enum {
 	/* Answers a second, and as many at once, to those who are nobody's: they are for the peer, who
 	 * has but one question, and of use to nobody if they are many. */
 	TAKO__QUIC_STATELESS_PER_SECOND = 1000,
+	/* Retry apart from those: with noise, which costs nothing to make, nobody shall keep others from
+	 * proving their address.  A few microseconds each. */
+	TAKO__QUIC_RETRIES_PER_SECOND = 20000,
+	/* Connection ids that a peer may use up at once, and beyond that one a second: each move of its
+	 * needs one, and what is given up must be made up for (RFC 9000 section 5.1.2). */
+	TAKO__QUIC_CIDS_AT_ONCE = 32,
+	TAKO__QUIC_MESSAGE_BYTES_MAX = 64 << 10,
 };
 
 /* Datagrams that reached the wrong worker, for one that takes them. */
@@ -79,8 +86,9 @@ struct tako__quic_worker {
 	struct tako__timer tomb_timer;
 	unsigned tomb_count;
 	unsigned stateless_left; /* in this second */
-	unsigned shaking;        /* handshakes that are not through */
-	uint64_t stateless_ns;   /* which began then */
+	unsigned retries_left;
+	unsigned shaking;      /* handshakes that are not through */
+	uint64_t stateless_ns; /* the second began then */
 	bool draining;
 };
 
@@ -96,6 +104,13 @@ struct tako__quic_dgram_out {
 #define TAKO__QUIC_SETTLED 8u  /* … and the library has noticed */
 #define TAKO__QUIC_CODED 16u   /* `error` says how it ends */
 #define TAKO__QUIC_BY_PEER 32u /* … and is the peer's */
+
+/* Where handshake messages end, of which wolfSSL would believe any length. */
+struct tako__quic_messages {
+	uint32_t left;   /* of the present one */
+	uint8_t head_n;  /* of the next one's head, that have come */
+	uint8_t head[4]; /* type and length (RFC 8446 section 4) */
+};
 
 struct tako__quic {
 	struct tako__tls_layer tls; /* on the connection's stack, where it goes last */
@@ -117,11 +132,14 @@ struct tako__quic {
 	uint32_t flags;
 	uint64_t lost;    /* packets, of which the figures know */
 	uint64_t granted; /* bidirectional streams of the peer's */
-	uint8_t keys;     /* a bit for each key that is installed */
-	bool resumed;     /* this and the next two: once the TLS session is over */
+	uint64_t born_ns;
+	uint64_t cid_count; /* of ours, that the peer was given */
+	uint8_t keys;       /* a bit for each key that is installed */
+	bool resumed;       /* this and the next two: once the TLS session is over */
 	const char *cipher;
 	char *server_name; /* NULL: none, or the session is not over */
-	int why;           /* TAKO_E*, for fini() */
+	struct tako__quic_messages messages;
+	int why; /* TAKO_E*, for fini() */
 	ngtcp2_ccerr error;
 	char reason[TAKO__QUIC_REASON_BYTES + 1];
 };

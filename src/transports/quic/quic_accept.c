@@ -15,18 +15,24 @@ enum {
 };
 
 /* Who would answer everybody could be made to do nothing else, or to hit somebody with it. */
-static bool may_answer(struct tako__quic_worker *qw)
+static bool take(struct tako__quic_worker *qw, unsigned *left)
 {
 	uint64_t now = tako__now_ns(qw->worker);
 
 	if (now - qw->stateless_ns >= NGTCP2_SECONDS) {
 		qw->stateless_ns = now;
 		qw->stateless_left = TAKO__QUIC_STATELESS_PER_SECOND;
+		qw->retries_left = TAKO__QUIC_RETRIES_PER_SECOND;
 	}
-	if (!qw->stateless_left)
+	if (!*left)
 		return false;
-	qw->stateless_left--;
+	(*left)--;
 	return true;
+}
+
+static bool may_answer(struct tako__quic_worker *qw)
+{
+	return take(qw, &qw->stateless_left);
 }
 
 /* False: there is none. */
@@ -118,7 +124,8 @@ static bool retry(struct tako__quic_worker *qw, const struct tako__quic_arrival 
 	ngtcp2_cid scid;
 	ngtcp2_ssize n;
 
-	if (!may_answer(qw) || tako__quic_cid_new(&scid, &qw->table.key, qw->worker->index) < 0)
+	if (!take(qw, &qw->retries_left) ||
+	    tako__quic_cid_new(&scid, &qw->table.key, qw->worker->index) < 0)
 		return false;
 	n = tako__quic_token_retry(token, &qw->shared->secrets, hd->version, a->from, a->from_n,
 	                           &scid, &hd->dcid, tako__now_ns(qw->worker));

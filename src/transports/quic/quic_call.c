@@ -185,6 +185,19 @@ static int on_uni_allowed(ngtcp2_conn *conn, uint64_t max, void *arg)
 
 /* ---- Connection ids and paths --------------------------------------------------------------------------- */
 
+/* A peer that gives up ids as fast as it gets them would have us make them for ever: the numbers that it
+ * gives them up by follow one another, so that it need not even wait for them. */
+static bool too_many_cids(struct tako__quic *q)
+{
+	uint64_t age_s = (tako__now_ns(q->qw->worker) - q->born_ns) / NGTCP2_SECONDS;
+
+	if (q->cid_count++ < TAKO__QUIC_CIDS_AT_ONCE + age_s)
+		return false;
+	ngtcp2_ccerr_set_transport_error(&q->error, NGTCP2_CONNECTION_ID_LIMIT_ERROR, NULL, 0);
+	q->flags |= TAKO__QUIC_CODED;
+	return true;
+}
+
 static int on_new_cid(ngtcp2_conn *conn, ngtcp2_cid *cid, uint8_t *token, size_t n, void *arg)
 {
 	struct tako__quic *q = arg;
@@ -192,7 +205,7 @@ static int on_new_cid(ngtcp2_conn *conn, ngtcp2_cid *cid, uint8_t *token, size_t
 
 	(void)conn;
 	(void)n;
-	if (tako__quic_cid_new(cid, &qw->table.key, qw->worker->index) < 0 ||
+	if (too_many_cids(q) || tako__quic_cid_new(cid, &qw->table.key, qw->worker->index) < 0 ||
 	    tako__quic_token_reset(token, &qw->shared->secrets, cid) < 0 ||
 	    tako__quic_table_add(&qw->table, &q->cids, q, cid->data, cid->datalen) < 0)
 		return NGTCP2_ERR_CALLBACK_FAILURE;

@@ -8,7 +8,11 @@
 
 #include <string.h>
 
-enum { CIDS_OF_PEER_MAX = 4 }; /* that we keep: one in use, the others for paths to come */
+enum {
+	CIDS_OF_PEER_MAX = 4, /* that we keep: one in use, the others for paths to come */
+	STREAM_BYTES = 4096,
+	FLIGHT_BYTES = 8 << 20, /* enough for twenty thousand packets */
+};
 
 /* ---- Ending: marks --------------------------------------------------------------------------- */
 
@@ -441,12 +445,23 @@ static int name_it(struct tako__quic *q, const struct tako__quic_birth *b, ngtcp
 	return 0;
 }
 
+/* Twice what the windows let in, as pieces out of order are kept in larger ones; a few KiB for each
+ * stream; and what is kept of packets on their way. */
+static uint64_t heap_bytes(const tako_server_config *cfg)
+{
+	uint64_t streams = (uint64_t)cfg->h3_max_bidi_streams + cfg->h3_max_uni_streams;
+
+	return 2 * (uint64_t)cfg->h3_connection_window_bytes + streams * STREAM_BYTES +
+	       FLIGHT_BYTES;
+}
+
 static void init(struct tako__quic *q, struct tako__quic_worker *qw)
 {
 	memset(q, 0, sizeof *q);
 	q->qw = qw;
 	q->granted = qw->worker->srv->cfg.h3_max_bidi_streams;
-	tako__quic_heap_init(&q->heap, &qw->mem);
+	q->born_ns = tako__now_ns(qw->worker);
+	tako__quic_heap_init(&q->heap, &qw->mem, heap_bytes(&qw->worker->srv->cfg));
 	q->dgrams_last = &q->dgrams;
 	q->wait.fn = on_room;
 	ngtcp2_ccerr_default(&q->error);

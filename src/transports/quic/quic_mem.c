@@ -47,7 +47,7 @@ static void *get(size_t n, void *arg)
 	struct tako__pool *pool;
 	struct head *h;
 
-	if (bytes < n)
+	if (bytes < n || bytes > heap->bytes_max - heap->bytes)
 		return NULL;
 	pool = pool_for(heap->pools, bytes);
 	if (TAKO__LIKELY(pool != NULL)) {
@@ -59,6 +59,7 @@ static void *get(size_t n, void *arg)
 	if (!h)
 		return NULL;
 	h->bytes = bytes;
+	heap->bytes += bytes;
 	tako__list_push_front(&heap->live, &h->link);
 	return h + 1;
 }
@@ -73,6 +74,7 @@ static void put(void *p, void *arg)
 		return;
 	h = (struct head *)p - 1;
 	tako__list_remove(&h->link);
+	heap->bytes -= h->bytes;
 	pool = pool_for(heap->pools, h->bytes);
 	if (TAKO__LIKELY(pool != NULL))
 		tako__pool_put(pool, h);
@@ -103,8 +105,11 @@ static void *resize(void *p, size_t n, void *arg)
 	return grown;
 }
 
-void tako__quic_heap_init(struct tako__quic_heap *h, struct tako__quic_mem *pools)
+void tako__quic_heap_init(struct tako__quic_heap *h, struct tako__quic_mem *pools,
+                          uint64_t bytes_max)
 {
+	h->bytes = 0;
+	h->bytes_max = bytes_max;
 	h->mem = (ngtcp2_mem){h, get, put, get_zeroed, resize};
 	h->pools = pools;
 	tako__list_init(&h->live);

@@ -27,14 +27,18 @@ void tako__quic_mem_init(struct tako__quic_mem *m);
 /* Every heap has ended. */
 void tako__quic_mem_fini(struct tako__quic_mem *m);
 
-/* A connection's. */
+/* A connection's.  It has so much and no more: of what its peer makes it keep, not everything is
+ * counted by a window (a gap in a stream costs more than the byte that it ends with). */
 struct tako__quic_heap {
 	ngtcp2_mem mem;
 	struct tako__quic_mem *pools;
 	struct tako__list live;
+	uint64_t bytes;
+	uint64_t bytes_max;
 };
 
-void tako__quic_heap_init(struct tako__quic_heap *h, struct tako__quic_mem *pools);
+void tako__quic_heap_init(struct tako__quic_heap *h, struct tako__quic_mem *pools,
+                          uint64_t bytes_max);
 /* Give back what is left. */
 void tako__quic_heap_fini(struct tako__quic_heap *h);
 
