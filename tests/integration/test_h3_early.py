@@ -25,8 +25,8 @@ def cert(tmp_path_factory):
 def server(cert):
     port = servers.free_port()
     with servers.Server([servers.program("tests/programs/tls"), f"listen={LOCAL}:{port}", f"h3=0.0.0.0:{port}",
-                         "worker_count=2", "tls_max_early_data_bytes=16384", *pair(cert)], (LOCAL, port, "tls"),
-                        ready_path="/hello") as s:
+                         "worker_count=2", f"tls_handshake_timeout_ms={1000 * PATIENCE}",
+                         "tls_max_early_data_bytes=16384", *pair(cert)], (LOCAL, port, "tls"), ready_path="/hello") as s:
         yield s
 
 
