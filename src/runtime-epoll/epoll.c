@@ -16,6 +16,7 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/timerfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <tako/server.h>
@@ -30,8 +31,9 @@
 
 enum {
 	EVENTS_PER_TURN = 256,
-	RECV_ALIGN = 4096, /* the kernel copies whole pages fastest to whole pages */
-	RECV_BUDGET = 4,   /* buffers: a busy socket must not starve the others */
+	RECV_ALIGN = 4096,  /* the kernel copies whole pages fastest to whole pages */
+	RECV_BUDGET = 4,    /* buffers: a busy socket must not starve the others */
+	FINE_NS = 20000000, /* shorter waits than this are met to the microsecond */
 };
 
 static struct tako__epoll *loop_of(struct tako_sock *s)
@@ -409,10 +411,10 @@ static int epoll_open(struct tako_loop **out, const struct tako_loop_config *cfg
 	return 0;
 }
 
-static int wait_ms(const struct tako__epoll *ep, uint64_t deadline_ns)
+/* How long to wait; -1: for ever. */
+static int64_t wait_ns(const struct tako__epoll *ep, uint64_t deadline_ns)
 {
 	uint64_t now;
-	uint64_t ms;
 
 	if (ep->work || deadline_ns == 0)
 		return 0;
@@ -423,8 +425,26 @@ static int wait_ms(const struct tako__epoll *ep, uint64_t deadline_ns)
 	now = tako__clock_ns();
 	if (deadline_ns <= now)
 		return 0;
-	ms = (deadline_ns - now + 999999) / 1000000;
-	return ms > INT_MAX ? INT_MAX : (int)ms;
+	return deadline_ns - now < INT64_MAX ? (int64_t)(deadline_ns - now) : INT64_MAX;
+}
+
+/* Who paces packets wants to be woken between two milliseconds, which on a fast path are a hundred packets
+ * apart; for who waits longer a millisecond more is none the worse. */
+static int await_events(struct tako__epoll *ep, struct epoll_event *events, uint64_t deadline_ns)
+{
+	int64_t ns = wait_ns(ep, deadline_ns);
+	int64_t ms = ns < 0 ? -1 : ns / 1000000 + (ns % 1000000 != 0);
+
+	if (ns > 0 && ns < FINE_NS && !ep->coarse) {
+		struct timespec ts = {.tv_nsec = (long)ns};
+		int n = epoll_pwait2(ep->fd, events, EVENTS_PER_TURN, &ts, NULL);
+
+		/* Linux before 5.11. */
+		if (n >= 0 || errno != ENOSYS)
+			return n;
+		ep->coarse = true;
+	}
+	return epoll_wait(ep->fd, events, EVENTS_PER_TURN, ms > INT_MAX ? INT_MAX : (int)ms);
 }
 
 static int epoll_turn(struct tako_loop *loop, uint64_t deadline_ns)
@@ -432,7 +452,7 @@ static int epoll_turn(struct tako_loop *loop, uint64_t deadline_ns)
 	struct tako__epoll *ep = TAKO__CONTAINER(loop, struct tako__epoll, base);
 	struct epoll_event events[EVENTS_PER_TURN];
 	struct tako_sock *work;
-	int n = epoll_wait(ep->fd, events, EVENTS_PER_TURN, wait_ms(ep, deadline_ns));
+	int n = await_events(ep, events, deadline_ns);
 
 	if (n < 0 && errno != EINTR)
 		return tako__fail_errno("epoll_wait");

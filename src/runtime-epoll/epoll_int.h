@@ -51,6 +51,7 @@ struct tako__epoll {
 	 * SOCK_SCHEDULED, so that whatever else they want waits with them, a millisecond or two. */
 	struct tako_sock *cold;
 	uint64_t cold_until_ns;
+	bool coarse; /* this kernel waits for whole milliseconds only */
 	struct tako__epoll_slot *slots[TAKO__EPOLL_BATCH]; /* made when there is use for them */
 };
 
