@@ -7,6 +7,7 @@
 #   make unit | integration   only those tests, in the build that CC= and SAN= choose
 #   make hostile              the latter with bytes cut up on their way; hostile-smoke is short
 #   make fuzz                 60 s of each fuzz target (FUZZ_SECONDS=); fuzz-smoke is short
+#   make quic-today           does it compile with today's ngtcp2 and nghttp3, of bookworm-backports?
 #   make bench                compare with other servers; installs them, starts nothing else
 #   make install | uninstall  headers, libraries and tako.pc under DESTDIR and PREFIX
 #   make fmt | fmt-check      clang-format over the tree, or only say what it would change
@@ -147,7 +148,8 @@ MAKEFLAGS += --no-builtin-rules
 .SECONDARY:
 .PHONY: all lib examples unit-programs test-programs bench-programs fuzz-programs run-fuzz run check \
 	unit integration hostile hostile-smoke cut-programs \
-	headers abi seams install-test docs-test valgrind fuzz fuzz-smoke bench install uninstall fmt fmt-check \
+	headers abi seams install-test quic-today docs-test valgrind fuzz fuzz-smoke bench install uninstall fmt \
+	fmt-check \
 	lint abi-update clean help FORCE
 all: lib examples
 
@@ -310,6 +312,9 @@ abi: lib
 	@tests/abi/check.sh $(B)/libtako.so
 abi-update: lib
 	@tests/abi/check.sh $(B)/libtako.so --update
+# By the headers of another version, which come over the network.
+quic-today: lib
+	@CC='$(CC)' scripts/quic-today.sh '$(BUILD)' -std=c11 $(WARN) $(ALL_CPPFLAGS) $(RENAMED_CFLAGS) -Itests
 install-test: lib
 	@CC='$(CC)' tests/install/check.sh '$(MAKE)' '$(BUILD)'
 docs-test: lib
