@@ -635,7 +635,7 @@ static void write_all(struct quic_client *c)
 			break;
 		send_packet(c, packet, (size_t)n, pi.ecn);
 	}
-	ngtcp2_conn_update_pkt_tx_time(c->conn, quic_net.now_ns);
+	/* Not paced: what is waited for is the server. */
 }
 
 void quic_client_step(struct quic_client *c)

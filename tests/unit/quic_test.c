@@ -71,6 +71,24 @@ static void test_handshake(void **state)
 	assert_int_equal(s.tls_failures, 0);
 }
 
+/* Nothing of what the handshake took is still to be waited for by the first answer. */
+static void test_first_answer_is_not_paced(void **state)
+{
+	struct quic_client *c;
+	uint64_t since;
+	int64_t id;
+
+	(void)state;
+	start_with(NULL, NULL);
+	c = quic_rig_client(NULL);
+	assert_true(quic_rig_connect(c));
+	since = quic_net.now_ns;
+	id = quic_client_open(c, false);
+	quic_client_send(c, id, "x", 1, true);
+	assert_true(quic_rig_received(c, id));
+	assert_in_range(quic_net.now_ns - since, 1, 5 * QUIC_RIG_MS);
+}
+
 static void assert_refused_by_alert(const struct quic_client_config *cfg, unsigned alert)
 {
 	struct quic_client *c = quic_rig_client(cfg);
@@ -478,6 +496,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(test_handshake, tear_down),
+		cmocka_unit_test_teardown(test_first_answer_is_not_paced, tear_down),
 		cmocka_unit_test_teardown(test_protocols_in_common, tear_down),
 		cmocka_unit_test_teardown(test_certificates_by_name, tear_down),
 		cmocka_unit_test_teardown(test_client_certificates, tear_down),

@@ -243,6 +243,17 @@ static void set_alarm(struct tako__quic *q)
 	tako__alarm_set(&q->qw->worker->alarms, &q->alarm, ngtcp2_conn_get_expiry(q->conn));
 }
 
+/* As long as nothing was acknowledged the library paces as for its first guess, a third of a second: the first
+ * answer would leave tens of milliseconds after the certificate.  Until then three times what came is the limit.
+ */
+static bool knows_round_trip(const struct tako__quic *q)
+{
+	uint64_t figures[4];
+
+	tako__ngtcp2_figures(q->conn, figures);
+	return figures[1] != 0;
+}
+
 void tako__quic_write(struct tako__quic *q)
 {
 	uint64_t now = tako__now_ns(q->qw->worker);
@@ -256,7 +267,8 @@ void tako__quic_write(struct tako__quic *q)
 		tako__quic_failed(q, (int)rc);
 		return;
 	}
-	ngtcp2_conn_update_pkt_tx_time(q->conn, now);
+	if (knows_round_trip(q))
+		ngtcp2_conn_update_pkt_tx_time(q->conn, now);
 	if (rc > 0)
 		tako__alarm_set(&q->qw->worker->alarms, &q->alarm, now);
 	else
