@@ -8,9 +8,12 @@
 #ifndef TAKO_CORE_CALL_H
 #define TAKO_CORE_CALL_H
 
+#include <errno.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include "core/base.h"
 
 /* Sanitizers learn from the library's functions what was written, and by whom. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -22,11 +25,60 @@
 #endif
 #endif
 
+/* In line, and not through the library's syscall(): the kernel's own calls have emptied the CPU's stack
+ * of return addresses by the time it comes back, so that each return after a system call is one that the
+ * CPU has guessed wrong.  What stays is those that nobody can save. */
+#if defined(TAKO__CALLS_WATCHED)
+#elif defined(__x86_64__) && !defined(__ILP32__)
+#define TAKO__CALLS_INLINE 1
+static inline long tako__call4(long nr, long a, long b, long c, long d)
+{
+	register long r10 __asm__("r10") = d;
+	register long r8 __asm__("r8") = 0;
+	register long r9 __asm__("r9") = 0;
+	long ret;
+
+	__asm__ volatile("syscall"
+	                 : "=a"(ret)
+	                 : "a"(nr), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
+	                 : "rcx", "r11", "memory");
+	return ret;
+}
+#elif defined(__aarch64__) && !defined(__ILP32__)
+#define TAKO__CALLS_INLINE 1
+static inline long tako__call4(long nr, long a, long b, long c, long d)
+{
+	register long x8 __asm__("x8") = nr;
+	register long x0 __asm__("x0") = a;
+	register long x1 __asm__("x1") = b;
+	register long x2 __asm__("x2") = c;
+	register long x3 __asm__("x3") = d;
+	register long x4 __asm__("x4") = 0;
+	register long x5 __asm__("x5") = 0;
+
+	__asm__ volatile("svc #0"
+	                 : "+r"(x0)
+	                 : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5)
+	                 : "memory");
+	return x0;
+}
+#endif
+
+#if defined(TAKO__CALLS_INLINE)
+static inline ssize_t tako__call_result(long ret)
+{
+	if (TAKO__LIKELY(ret >= 0))
+		return ret;
+	errno = (int)-ret;
+	return -1;
+}
+#endif
+
 /* As recv(2). */
 static inline ssize_t tako__call_recv(int fd, void *p, size_t n, int flags)
 {
-#if defined(SYS_recvfrom) && !defined(TAKO__CALLS_WATCHED)
-	return syscall(SYS_recvfrom, fd, p, n, flags, NULL, NULL);
+#if defined(TAKO__CALLS_INLINE)
+	return tako__call_result(tako__call4(SYS_recvfrom, fd, (long)p, (long)n, flags));
 #else
 	return recv(fd, p, n, flags);
 #endif
@@ -35,8 +87,8 @@ static inline ssize_t tako__call_recv(int fd, void *p, size_t n, int flags)
 /* As send(2). */
 static inline ssize_t tako__call_send(int fd, const void *p, size_t n, int flags)
 {
-#if defined(SYS_sendto) && !defined(TAKO__CALLS_WATCHED)
-	return syscall(SYS_sendto, fd, p, n, flags, NULL, (socklen_t)0);
+#if defined(TAKO__CALLS_INLINE)
+	return tako__call_result(tako__call4(SYS_sendto, fd, (long)p, (long)n, flags));
 #else
 	return send(fd, p, n, flags);
 #endif
