@@ -13,6 +13,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <tako/sys/runtime.h>
+
 #include "core/base.h"
 
 /* Sanitizers learn from the library's functions what was written, and by whom. */
@@ -92,6 +94,22 @@ static inline ssize_t tako__call_send(int fd, const void *p, size_t n, int flags
 #else
 	return send(fd, p, n, flags);
 #endif
+}
+
+/* ---- Around a receive of much ------------------------------------------------------- */
+
+/* Before it. */
+static inline void tako__expect(const struct tako_sock *s)
+{
+	if (s->cb->expect)
+		s->cb->expect(s);
+}
+
+/* And behind it: the kernel wrote the beginning first, so that it is the end that is still near. */
+static inline void tako__expect_head(const char *p)
+{
+	for (unsigned at = 0; at < 256; at += 64)
+		__builtin_prefetch(p + at);
 }
 
 #endif /* TAKO_CORE_CALL_H */

@@ -334,9 +334,36 @@ static void on_closed(struct tako_sock *s)
 	tako__pool_put(&w->conns, c);
 }
 
+static void fetch(const void *p, size_t bytes)
+{
+	for (size_t at = 0; p && at < bytes; at += 64)
+		__builtin_prefetch((const char *)p + at);
+}
+
+/* 64 KiB that the kernel copies leave nothing else in the CPU's near caches.  One after the other, each
+ * when it is needed, the lines that an exchange begins with are a tenth of what such a request costs; all
+ * of them at once, while the kernel works, next to nothing. */
+static void expect(const struct tako_sock *s)
+{
+	const struct tako__conn *c = TAKO__CONTAINER(s, struct tako__conn, sock);
+	const struct tako__worker *w = c->worker;
+
+	fetch(c, offsetof(struct tako__conn, listener));
+	fetch(w, sizeof w->srv + sizeof w->loop + sizeof w->unmatched);
+	fetch(&w->exchanges, sizeof w->exchanges);
+	fetch(&w->outs, sizeof w->outs);
+	fetch(&w->srv->cfg, sizeof w->srv->cfg);
+	fetch(w->exchanges.free, offsetof(struct tako__exchange, res_first));
+	fetch(w->outs.free, sizeof(struct tako__out) + TAKO__START_COPY_BYTES);
+	fetch(w->fields, 64);
+	for (unsigned i = 0; i < TAKO__STARTS; i++)
+		fetch(&w->starts[i], offsetof(struct tako__start, text) + TAKO__START_COPY_BYTES);
+}
+
 static const struct tako_sock_cb conn_callbacks = {
 	.on_recv = on_recv,
 	.on_closed = on_closed,
+	.expect = expect,
 };
 
 /* ---- Closing ------------------------------------------------------------------------ */

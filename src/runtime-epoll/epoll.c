@@ -125,7 +125,11 @@ void tako__epoll_deliver_end(struct tako_sock *s, int res)
 static bool receive_once(struct tako__epoll *ep, struct tako_sock *s)
 {
 	size_t room = ep->recv_bytes;
-	ssize_t n = tako__call_recv(s->fd, ep->recv_buffer, room, 0);
+	ssize_t n;
+
+	tako__expect(s);
+	n = tako__call_recv(s->fd, ep->recv_buffer, room, 0);
+	tako__expect_head(ep->recv_buffer);
 
 	if (n < 0 && errno == EINTR)
 		return true;

@@ -213,8 +213,11 @@ static void deliver_parked(struct tako__ring *r, struct tako_sock *s)
 /* False: nothing more to be had now. */
 static bool receive_once(struct tako__ring *r, struct tako_sock *s)
 {
-	ssize_t n = tako__call_recv(s->fd, r->recv_buffer, r->recv_bytes, MSG_DONTWAIT);
+	ssize_t n;
 
+	tako__expect(s);
+	n = tako__call_recv(s->fd, r->recv_buffer, r->recv_bytes, MSG_DONTWAIT);
+	tako__expect_head(r->recv_buffer);
 	if (n < 0 && errno == EINTR)
 		return true;
 	if (n < 0 && errno == EAGAIN) {
@@ -331,6 +334,7 @@ static size_t join_rest(struct tako__ring *r, struct tako_sock *s, const char *p
 	ssize_t more;
 
 	memcpy(r->recv_buffer, p, n);
+	tako__expect(s);
 	more = tako__call_recv(s->fd, r->recv_buffer + n, r->recv_bytes - n, MSG_DONTWAIT);
 	if (more == 0)
 		s->flags |= SOCK_ENDED;

@@ -117,6 +117,10 @@ struct tako_sock_cb {
 	void (*on_dgrams)(struct tako_sock *s, const struct tako_dgram *v, unsigned count);
 	/* No list of the runtime holds the socket any more; the last call for it. */
 	void (*on_closed)(struct tako_sock *s);
+	/* A hint, or NULL: the runtime is about to receive for this stream alone, as much as there is,
+	 * and will then call on_recv().  What that will look at may be prefetched; nothing may be
+	 * changed. */
+	void (*expect)(const struct tako_sock *s);
 };
 
 #define TAKO_SOCK_PAUSED 1u  /* wish: deliver nothing */
