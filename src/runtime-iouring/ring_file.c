@@ -27,11 +27,10 @@ static bool is_cold_at(int fd, int64_t pos)
 	return errno == EAGAIN || fstatfs(fd, &fs) < 0 || fs.f_type != TMPFS_MAGIC;
 }
 
-/* Both ends of a slice: read-ahead brings what is between. */
+/* By its last byte: what is read or given up in order has that one last. */
 bool tako__ring_file_is_cold(const struct tako_send *op, size_t n)
 {
-	return is_cold_at(op->file_fd, op->file_pos) ||
-	       is_cold_at(op->file_fd, op->file_pos + (int64_t)n - 1);
+	return is_cold_at(op->file_fd, op->file_pos + (int64_t)n - 1);
 }
 
 /* What is read is not used: reading it was the point, and sendfile() then finds the pages.  One

@@ -156,26 +156,37 @@ static void test_more_follows(void **state)
 	assert_true(k.flags & MSG_MORE);
 }
 
+/* One a turn, whatever leaves before it. */
 static void test_file_in_slices(void **state)
 {
 	(void)state;
-	file(0, 2 * SLICE + 10, 1);
-	assert_int_equal(tako__send_slice(&s, SIZE_MAX), SLICE);
-	assert_int_equal(tako__send_slice(&s, 1000), 1000);
+	memory(0, 100);
+	file(1, 2 * SLICE + 10, 1);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(tako__send(&s, SIZE_MAX, NULL), TAKO__SENT_LATER);
+		assert_int_equal(k.memory_calls, 1);
+		assert_int_equal(k.file_calls, i + 1);
+		assert_int_equal(k.asked, SLICE);
+		assert_int_equal(k.pos, i * SLICE + 1);
+		assert_int_equal(done, 1);
+	}
+	assert_int_equal(tako__send_slice(&s, SIZE_MAX), 10);
+	assert_int_equal(tako__send_slice(&s, 3), 3);
 	assert_int_equal(tako__send(&s, SIZE_MAX, NULL), TAKO__SENT_ALL);
 	assert_int_equal(k.file_calls, 3);
 	assert_int_equal(k.asked, 10);
-	assert_int_equal(k.pos, 2 * SLICE + 1);
+	assert_int_equal(done, 2);
 }
 
 static void test_share_of_a_turn(void **state)
 {
 	(void)state;
-	file(0, TURN + 10, 0);
-	assert_int_equal(tako__send(&s, SIZE_MAX, NULL), TAKO__SENT_LATER);
+	memory(0, TURN);
+	memory(1, 10);
+	assert_int_equal(tako__send(&s, TURN, NULL), TAKO__SENT_LATER);
 	assert_int_equal(s.queued_bytes, 10);
-	assert_int_equal(tako__send(&s, SIZE_MAX, NULL), TAKO__SENT_ALL);
-	assert_int_equal(done, 1);
+	assert_int_equal(tako__send(&s, TURN, NULL), TAKO__SENT_ALL);
+	assert_int_equal(done, 2);
 }
 
 static void test_full(void **state)
