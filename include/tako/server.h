@@ -237,6 +237,10 @@ typedef struct tako_listen_config {
 	const char *h3_qlog_dir;
 	uint32_t h3_qlog_max_files; /* 0: 1000 of them, counted from the start; then no more */
 	uint32_t h3_qlog_max_bytes; /* 0: 16 MiB each; then it ends; at least 4096 */
+	/* For tako_quic_raw(), TAKO_ENOTSUP elsewhere. */
+	const char *quic_alpn;           /* the protocol's name (RFC 7301), up to 48 bytes */
+	const struct tako_wt_config *wt; /* what becomes of its sessions; copied */
+	void *wt_arg;                    /* … and what their callbacks get */
 } tako_listen_config;
 #define TAKO_LISTEN_CONFIG(...)                                                                    \
 	(&(tako_listen_config){.size = sizeof(tako_listen_config), __VA_ARGS__})
@@ -264,6 +268,11 @@ TAKO_API const tako_transport *tako_tls(void);
  * build without HTTP/3 tako_server_listen() refuses it with TAKO_ENOTSUP.  Static; never freed.
  * [any] */
 TAKO_API const tako_transport *tako_h3(void);
+
+/* Sessions of streams and datagrams over QUIC without HTTP, on UDP: each connection that agrees on
+ * quic_alpn is one, with the callbacks of `wt` (tako/webtransport.h), and no router is asked.  Takes the
+ * certificates of tako_h3(); refused as that in a build without.  Static; never freed.  [any] */
+TAKO_API const tako_transport *tako_quic_raw(void);
 
 /* The runtime over epoll(7): works on every Linux.  Static; never freed.  [any] */
 TAKO_API const tako_runtime *tako_runtime_epoll(void);

@@ -65,8 +65,8 @@ typedef struct tako_wt_config {
 	void (*on_close)(tako_wt *wt, int why, uint64_t code, void *arg);
 
 	/* Pages that may connect, as in tako_ws_config: others, and requests without an Origin field,
-	 * are answered 403.  NULL: from anywhere.  Needed for the call only.  TAKO_EINVAL for
-	 * tako_quic_raw(), which knows none. */
+	 * are answered 403.  NULL: from anywhere.  Needed for the call only.  tako_quic_raw(), which
+	 * knows none, refuses it with TAKO_EINVAL. */
 	const char *const *origins;
 
 	/* ---- Limits ---- */

@@ -226,6 +226,10 @@ static int import_listen(tako_listen_config *out, const struct tako_transport *t
 		if (rc < 0)
 			return rc;
 	}
+	if (!t->sessions && (c.wt || c.wt_arg || c.quic_alpn))
+		return tako__fail(TAKO_ENOTSUP,
+		                  "wt, wt_arg or quic_alpn is set, but %s has no use for it",
+		                  t->name);
 	if (c.backlog > INT32_MAX)
 		return tako__fail(TAKO_EINVAL, "backlog is %u, not in 1 to %d", c.backlog,
 		                  INT32_MAX);

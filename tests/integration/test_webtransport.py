@@ -91,8 +91,11 @@ def test_streams_and_datagrams_come_back(pages):
       for (const n of [0, 1, 1000, 3000000])
         r.sizes.push(await echo(wt, new Uint8Array(n).map((_, i) => i * 7)));
       r.many = await Promise.all([...Array(40).keys()].map((i) => echo(wt, text(`stream ${i}`))));
-      await put(await wt.createUnidirectionalStream(), text("one "), text("way"));
-      r.uni = await said(await first(wt.incomingUnidirectionalStreams));
+      r.uni = [];
+      for (let i = 0; i < 20; i++) {
+        await put(await wt.createUnidirectionalStream(), text("one "), text("way"));
+        r.uni.push(await said(await first(wt.incomingUnidirectionalStreams)));
+      }
       const w = wt.datagrams.writable.getWriter();
       w.write(text("datagram"));
       r.datagram = new TextDecoder().decode(await first(wt.datagrams.readable));
@@ -101,7 +104,7 @@ def test_streams_and_datagrams_come_back(pages):
       r.end = await wt.closed;
       return r;""")
     assert got["sizes"] == [True] * 4 and got["many"] == [True] * 40
-    assert got["uni"] == "one way" and got["datagram"] == "datagram" and got["max"] > 1000
+    assert got["uni"] == ["one way"] * 20 and got["datagram"] == "datagram" and got["max"] > 1000
     assert got["end"]["closeCode"] == 4294967295
     assert eventually(lambda: pages.events()[-1] == "closed OK 4294967295 " + "é" * 512)
 

@@ -304,7 +304,7 @@ static bool play_close(struct h3_rig_stream *s)
 
 	if (s->gone || !s->known || !s->ended)
 		return false;
-	if (tako__quic_is_uni(s->id) ? tako__quic_is_ours(s->id) : !out)
+	if (!out && (!tako__quic_is_uni(s->id) || tako__quic_is_ours(s->id)))
 		return false;
 	s->gone = true;
 	if (tako__h3_app.stream_closed(rig->c, s->id, s->app, s->reset || s->stopped,

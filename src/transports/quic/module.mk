@@ -22,6 +22,6 @@ LIB_LIBS += $(NGTCP2_LIBS) $(NGTCP2_HELPER_LIBS)
 LIB_ARCHIVES += $(NGTCP2_HELPER_ARCHIVE)
 LIB_OBJECTS += $(NGTCP2_HELPER_OBJECTS)
 # What sees the names that were changed: see RENAMES in the Makefile.
-RENAMED_SRCS += $(wildcard src/transports/quic/*.c tests/unit/quic_*.c tests/peer/*.c tests/fuzz/quic_*.c \
-	tests/programs/h3_client.c bench/load_h3.c)
+RENAMED_SRCS += $(wildcard src/transports/quic/*.c tests/unit/quic_*.c tests/unit/wt_raw_test.c tests/peer/*.c \
+	tests/fuzz/quic_*.c tests/programs/h3_client.c bench/load_h3.c)
 endif

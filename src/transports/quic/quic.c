@@ -43,6 +43,11 @@ static void list_names(struct tako__quic_shared *s)
 		                      s->apps[i]->proto->name);
 }
 
+const struct tako__quic_app *const *tako__quic_apps(const void *shared)
+{
+	return ((const struct tako__quic_shared *)shared)->apps;
+}
+
 void tako__quic_release(void *shared)
 {
 	struct tako__quic_shared *s = shared;

@@ -129,6 +129,10 @@ struct tako__quic {
 	struct tako__quic_dgram_out **dgrams_last;
 	struct tako__quic_packet *packet; /* begun, and not finished; NULL: none is */
 	unsigned dgram_count;
+	unsigned
+		ended_unis; /* of the peer's: see quic_call.c; and whose bytes are being delivered */
+	int64_t now_id;
+	void *now_stream;
 	uint32_t flags;
 	uint64_t lost;    /* packets, of which the figures know */
 	uint64_t granted; /* bidirectional streams of the peer's */

@@ -49,6 +49,8 @@ int tako__quic_stream_set(struct tako__conn *c, int64_t id, void *stream)
 
 	if (gone(q))
 		return TAKO_ECLOSED;
+	if (id == q->now_id)
+		q->now_stream = stream;
 	return ngtcp2_conn_set_stream_user_data(q->conn, id, stream) == 0 ? 0 : TAKO_ENOENT;
 }
 

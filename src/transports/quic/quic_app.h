@@ -211,6 +211,8 @@ extern const struct tako__dgram_ops tako__quic_dgram;
 int tako__quic_prepare(void **ret_shared, const struct tako_server *srv,
                        const tako_listen_config *cfg, const struct tako__quic_app *const *apps);
 void tako__quic_release(void *shared);
+/* The `apps` that it was prepared with. */
+const struct tako__quic_app *const *tako__quic_apps(const void *shared);
 int tako__quic_open(struct tako__listener *ls);
 void tako__quic_close_worker(struct tako__listener *ls);
 

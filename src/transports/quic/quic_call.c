@@ -89,6 +89,23 @@ static int on_stream_open(ngtcp2_conn *conn, int64_t id, void *arg)
 	return tako__quic_ended(q) ? 0 : result(q, q->app->stream_opened(q->c, id));
 }
 
+/* 0.12 waits on a stream that goes one way for the end of the other, which there is none of: it neither
+ * tells that it is over nor frees it before its connection, some 300 bytes each.  So it is told here, and
+ * after so many of them the peer gets no more. */
+enum { ENDED_UNIS_MAX = 1000 };
+
+static void end_uni(struct tako__quic *q, int64_t id)
+{
+	void *stream = q->now_stream;
+
+	if (!TAKO__NGTCP2_OLD || tako__quic_ended(q) || !tako__quic_is_uni(id))
+		return;
+	(void)ngtcp2_conn_set_stream_user_data(q->conn, id, NULL);
+	if (q->app->stream_closed(q->c, id, stream, false, 0) && q->ended_unis < ENDED_UNIS_MAX)
+		tako__quic_streams_more(q->c, true, 1);
+	q->ended_unis++;
+}
+
 static int on_stream_data(ngtcp2_conn *conn, uint32_t flags, int64_t id, uint64_t offset,
                           const uint8_t *p, size_t n, void *arg, void *stream)
 {
@@ -99,7 +116,13 @@ static int on_stream_data(ngtcp2_conn *conn, uint32_t flags, int64_t id, uint64_
 	(void)offset;
 	if (tako__quic_ended(q))
 		return 0;
-	return result(q, q->app->stream_data(q->c, id, stream, n ? (const char *)p : "", n, fin));
+	q->now_id = id;
+	q->now_stream = stream;
+	(void)result(q, q->app->stream_data(q->c, id, stream, n ? (const char *)p : "", n, fin));
+	if (fin)
+		end_uni(q, id);
+	q->now_id = -1;
+	return 0;
 }
 
 static int on_stream_reset(ngtcp2_conn *conn, int64_t id, uint64_t size, uint64_t code, void *arg,

@@ -19,6 +19,13 @@ int tako_wt_accept(tako_req *req, tako_res *res, const tako_wt_config *cfg, void
 	return refuse();
 }
 
+const tako_transport *tako_quic_raw(void)
+{
+	static const tako_transport transport = {.name = "QUIC", .sessions = true};
+
+	return &transport;
+}
+
 /* ---- Of a session, which there is none of -------------------------------------------- */
 
 int tako_wt_close(tako_wt *wt, uint64_t code, tako_str reason)

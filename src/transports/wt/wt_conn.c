@@ -88,6 +88,15 @@ tako_wt *tako__wt_find(struct tako__wt_conn *wc, int64_t id)
 	return NULL;
 }
 
+bool tako__wt_is_gone(const struct tako__wt_conn *wc, int64_t id)
+{
+	for (uint32_t i = 0; i < wc->gone_count && i < TAKO__WT_GONE_MAX; i++) {
+		if (wc->gone[i] == id)
+			return true;
+	}
+	return false;
+}
+
 /* ---- What waits until nobody is inside ----------------------------------------------------- */
 
 /* Of several that end at once each may end others. */

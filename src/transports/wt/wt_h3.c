@@ -86,13 +86,15 @@ static const struct tako__h3_stream *request(const struct tako__h3 *h, int64_t i
 	return NULL;
 }
 
-/* Can the request of that number still become a session? */
+/* Can the request of that number still become a session?  Of one that nobody has seen that is for
+ * time to tell: it may have been overtaken by others. */
 static bool may_come(const struct tako__h3 *h, int64_t id)
 {
 	const struct tako__h3_stream *s = request(h, id);
 
 	if (!s)
-		return id > h->last_id && h->drain != TAKO__H3_LAST;
+		return !(h->wt && tako__wt_is_gone(h->wt, id)) &&
+		       (h->drain != TAKO__H3_LAST || id <= h->last_id);
 	if (s->part == TAKO__H3_BEFORE)
 		return !(s->flags & TAKO__H3S_CUT);
 	return s->x && (s->flags & TAKO__H3S_SESSION) && !(s->x->flags & TAKO__X_HEAD_SENT);

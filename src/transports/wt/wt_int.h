@@ -93,6 +93,8 @@ struct tako_wt_stream {
 	struct tako__h3_queue out;
 };
 
+enum { TAKO__WT_GONE_MAX = 16 };
+
 /* A datagram that came before its session. */
 struct tako__wt_early {
 	struct tako__list link;
@@ -118,6 +120,8 @@ struct tako__wt_conn {
 	uint64_t wrote_bytes; /* of all streams */
 	uint32_t early_count;
 	uint32_t early_dgram_count;
+	int64_t gone[TAKO__WT_GONE_MAX]; /* sessions that are over, the last ones */
+	uint32_t gone_count;
 	bool fresh;  /* there is a session that early ones may wait for */
 	bool ending; /* … that is */
 	bool over;   /* the connection is */
@@ -166,6 +170,8 @@ struct tako__wt_conn *tako__wt_conn_new(struct tako__conn *c);
 /* The connection is gone, for `err`: everybody is told.  NULL is fine. */
 void tako__wt_conn_fini(struct tako__wt_conn *wc, int err);
 tako_wt *tako__wt_find(struct tako__wt_conn *wc, int64_t id);
+/* Was there one? */
+bool tako__wt_is_gone(const struct tako__wt_conn *wc, int64_t id);
 /* Do what waits until nobody is inside.  NULL is fine. */
 void tako__wt_look(struct tako__wt_conn *wc);
 /* The peer allows more streams. */

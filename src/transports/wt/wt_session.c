@@ -95,6 +95,7 @@ void tako__wt_finish(tako_wt *wt)
 	while (!tako__list_empty(&wt->streams))
 		tako__wt_stream_end(TAKO__CONTAINER(wt->streams.next, tako_wt_stream, link));
 	tako__list_remove(&wt->link);
+	wc->gone[wc->gone_count++ % TAKO__WT_GONE_MAX] = wt->id;
 	if (wt->cfg.on_close)
 		wt->cfg.on_close(wt, wt->why, wt->code, wt->arg);
 	if (!tako__wt_is_raw(wt))

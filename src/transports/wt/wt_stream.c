@@ -70,6 +70,15 @@ void tako__wt_stream_kill(tako_wt_stream *s, uint64_t code)
 	tako__wt_stream_free(s);
 }
 
+/* The peer wants no more of ours. */
+static void tell_shut(tako_wt_stream *s)
+{
+	s->flags &= ~TAKO__WTS_SHUT;
+	tako__h3_queue_drop(&s->out);
+	if (s->wt->cfg.on_stop)
+		s->wt->cfg.on_stop(s, s->arg);
+}
+
 /* Both halves are over, or its session is. */
 static void tell_close(tako_wt_stream *s)
 {
@@ -210,6 +219,8 @@ bool tako__wt_closed(void *stream, bool has_code, uint64_t code)
 		s->flags |= TAKO__WTS_OWED;
 		return false;
 	}
+	if (s->flags & TAKO__WTS_SHUT)
+		tell_shut(s);
 	tell_close(s);
 	return true;
 }
@@ -236,10 +247,7 @@ static void look_out(tako_wt_stream *s)
 	const tako_wt_config *cfg = &s->wt->cfg;
 
 	if (s->flags & TAKO__WTS_SHUT) {
-		s->flags &= ~TAKO__WTS_SHUT;
-		tako__h3_queue_drop(&s->out);
-		if (cfg->on_stop)
-			cfg->on_stop(s, s->arg);
+		tell_shut(s);
 		return;
 	}
 	if (!(s->flags & TAKO__WTS_FULL) || (s->flags & TAKO__WTS_CUT) ||
