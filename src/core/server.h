@@ -34,7 +34,7 @@ struct tako_transport {
 	const char *name;
 	const char *alt_svc; /* the protocol that connections over TLS are told of; NULL: none */
 	const struct tako__dgram_ops *dgram; /* NULL: over streams */
-	bool sessions; /* it has a use for quic_alpn, wt and wt_arg */
+	bool sessions;                       /* it has a use for quic_alpn, wt and wt_arg */
 	/* What a connection begins with, NULL if it is not in this build.  One that needs layers
 	 * pushes them from open, and goes on as another by tako__conn_become(). */
 	const struct tako__proto_ops *proto;
