@@ -19,6 +19,7 @@
 #include "transports/quic/quic_qlog.h"
 #include "transports/quic/quic_token.h"
 #include "transports/quic/quic_tx.h"
+#include "transports/quic/quic_whole.h"
 #include "transports/tls/tls_layer.h"
 
 enum {
@@ -119,7 +120,8 @@ struct tako__quic {
 	struct tako__list link; /* of the worker's live ones */
 	struct tako__quic_heap heap;
 	ngtcp2_conn *conn;
-	ngtcp2_crypto_conn_ref ref; /* for wolfSSL's callbacks */
+	ngtcp2_crypto_conn_ref ref;      /* for wolfSSL's callbacks */
+	struct tako__quic_whole message; /* of the handshake, while it is not complete */
 	const struct tako__quic_app *app;
 	struct tako__alarm alarm;
 	struct tako__quic_cid *cids;
@@ -243,7 +245,7 @@ void tako__quic_drop_dgrams(struct tako__quic *q);
 void tako__quic_tls_apply(WOLFSSL_CTX *ctx);
 void tako__quic_tls_init(struct tako__quic *q);
 void tako__quic_tls_fini(struct tako__quic *q);
-/* ngtcp2's callback. */
+/* What ngtcp2's callback of that name gets, in whole messages. */
 int tako__quic_tls_recv(ngtcp2_conn *conn, ngtcp2_encryption_level level, uint64_t offset,
                         const uint8_t *p, size_t n, void *arg);
 /* The handshake is through, and nobody inside of it: the session is let go of, which is a quarter of an

@@ -36,6 +36,36 @@ static int open_app(struct tako__quic *q)
 	return result(q, q->app->open(q->c));
 }
 
+struct messages {
+	ngtcp2_conn *conn;
+	ngtcp2_encryption_level level;
+	uint64_t offset;
+	struct tako__quic *q;
+};
+
+static int on_messages(void *arg, const uint8_t *p, size_t n)
+{
+	const struct messages *m = arg;
+
+	return tako__quic_tls_recv(m->conn, m->level, m->offset, p, n, m->q);
+}
+
+static int on_crypto_data(ngtcp2_conn *conn, ngtcp2_encryption_level level, uint64_t offset,
+                          const uint8_t *p, size_t n, void *arg)
+{
+	enum { ALERT_DECODE_ERROR = 50 };
+	struct tako__quic *q = arg;
+	struct messages m = {conn, level, offset, q};
+	int rc = tako__quic_whole_feed(&q->message, p, n, on_messages, &m);
+
+	if (rc == TAKO_ENOMEM)
+		return NGTCP2_ERR_NOMEM;
+	if (rc != TAKO_ETOOBIG)
+		return rc;
+	ngtcp2_conn_set_tls_alert(conn, ALERT_DECODE_ERROR);
+	return NGTCP2_ERR_CRYPTO;
+}
+
 /* From here on we may send.  Not before the client has shown who it is, where it has to. */
 static int on_tx_key(ngtcp2_conn *conn, ngtcp2_encryption_level level, void *arg)
 {
@@ -291,7 +321,7 @@ static void on_random(uint8_t *to, size_t n, const ngtcp2_rand_ctx *ctx)
 
 const ngtcp2_callbacks tako__quic_callbacks = {
 	.recv_client_initial = ngtcp2_crypto_recv_client_initial_cb,
-	.recv_crypto_data = tako__quic_tls_recv,
+	.recv_crypto_data = on_crypto_data,
 	.handshake_completed = on_handshake_completed,
 	.encrypt = ngtcp2_crypto_encrypt_cb,
 	.decrypt = ngtcp2_crypto_decrypt_cb,

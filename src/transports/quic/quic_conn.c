@@ -231,6 +231,7 @@ static void layer_fini(struct tako__layer *l)
 	struct tako__quic_worker *qw = q->qw;
 
 	tako__quic_tls_fini(q);
+	tako__quic_whole_fini(&q->message);
 	tako__pool_put(&qw->conns, q);
 	if (qw->draining)
 		tako__quic_dgram.stop(qw->ls);
