@@ -249,3 +249,54 @@ function show_routes(out, metrics) {
   tick();
   setInterval(tick, period_ms);
 }
+
+/* ---- WebTransport ------------------------------------------------------------------------ */
+
+const read_all = async (readable) => new Uint8Array(await new Response(readable).arrayBuffer());
+
+async function write_all(writable, data) {
+  const writer = writable.getWriter();
+  writer.write(data);
+  await writer.close();
+}
+
+/* Out on one, and back: true if every byte is the same. */
+async function echo_stream(session, size) {
+  const data = crypto.getRandomValues(new Uint8Array(Math.min(size, 65536)));
+  const { writable, readable } = await session.createBidirectionalStream();
+  const [, back] = await Promise.all([write_all(writable, data), read_all(readable)]);
+  return back.length === data.length && back.every((byte, i) => byte === data[i]);
+}
+
+/* A datagram's way there and back; null: it, or its echo, was lost. */
+async function echo_datagram(session) {
+  const reader = session.datagrams.readable.getReader();
+  const start = performance.now();
+  session.datagrams.writable.getWriter().write(new Uint8Array([1, 2, 3]));
+  const back = reader.read().then(() => performance.now() - start);
+  return Promise.race([back, new Promise((resolve) => setTimeout(() => resolve(null), 1000))]);
+}
+
+card("session", {
+  curl: () => `chromium --origin-to-force-quic-on=${location.host} ${location.origin}/`,
+  async run(f, show) {
+    if (!window.WebTransport || location.protocol !== "https:")
+      return show(el("p", { class: "soft" }, "WebTransport needs HTTP/3: start the showcase with --h3, open it by https"));
+    const n = Number(f.n.value);
+    const session = new WebTransport(location.origin + "/session");
+    try {
+      await session.ready;
+    } catch {
+      return show(el("p", { class: "soft" }, "No WebTransport here: the browser has not come by HTTP/3 that it trusts"));
+    }
+    const start = performance.now();
+    const same = await Promise.all(Array.from({ length: n }, () => echo_stream(session, Number(f.size.value))));
+    const took = performance.now() - start;
+    const datagram = await echo_datagram(session);
+    session.close({ closeCode: 0, reason: "done" });
+    show(
+      el("p", { class: same.every((ok) => ok) ? "good" : "bad" },
+        `${same.filter((ok) => ok).length} of ${n} streams came back, in ${ms(took)}`),
+      el("p", {}, datagram === null ? "The datagram got lost" : `A datagram was there and back in ${ms(datagram)}`));
+  },
+});

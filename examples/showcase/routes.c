@@ -101,6 +101,7 @@ void routes_add(tako_router *router, const char *files)
 	tako_get(shown, "/slow", slow, NULL);
 	tako_get(shown, "/chat", chat, NULL);
 	tako_get(shown, "/ticks", ticks, NULL);
+	tako_get(shown, "/session", session, NULL);
 	tako_get(shown, "/metrics", tako_metrics, NULL);
 	tako_get(shown, "/healthz", healthz, NULL);
 }

@@ -28,8 +28,9 @@ int count(tako_req *req, tako_res *res, void *arg);
 int stream(tako_req *req, tako_res *res, void *arg);
 int chat(tako_req *req, tako_res *res, void *arg);
 int ticks(tako_req *req, tako_res *res, void *arg);
+int session(tako_req *req, tako_res *res, void *arg);
 
-/* What the last two need, while a server runs.  Stopping is for after it, and what has not started. */
+/* What the chat and the ticks need, while a server runs.  Stopping is for after it, and what has not started. */
 int talk_start(const tako_server *srv);
 void talk_stop(void);
 

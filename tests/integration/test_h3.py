@@ -157,6 +157,7 @@ def test_page(tmp_path, monkeypatch):
     cert, _ = servers.shared_certificate()
     monkeypatch.setattr(test_page_module, "FLAGS",
                         [f for f in test_page_module.FLAGS if f != "--disable-quic"])
+    monkeypatch.setitem(test_page_module.CARDS, "session", (["20 of 20 streams came back", "A datagram"], []))
     with site(test_page_module.EXAMPLES) as s:
         origin = f"127.0.0.1:{s.addr[1]}"
         browser = test_page_module.Browser(tmp_path, "--enable-quic", f"--origin-to-force-quic-on={origin}",

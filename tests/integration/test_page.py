@@ -33,6 +33,7 @@ CARDS = {
     "upload": (["8.00 MiB", "The same SHA-256 as the browser's own"], [200]),
     "slow": (["waiting done in"], [200] * 5),
     "chat": (["connected by http/1.1, 1 here", "Hello from this page"], []),
+    "session": (["WebTransport"], []),
     "ticks": (["seconds up", "1in the chat"], []),
     "static": (["text/plain", "bytes 0-99/", "bytes */"], [200, 200, 304, 304, 206, 416, 404]),
     "wrong": (["Allow: GET, HEAD, OPTIONS", "about:blank"], [404, 405, 400, 400, 400, 414, 431]),
@@ -160,7 +161,7 @@ def test_card(page, card):
     shown = page[0][card]
     assert [word for word in words if word not in shown["text"]] == [], shown
     assert shown["badges"] == badges and shown["bad"] == [], shown
-    assert shown["command"].startswith(("curl ", "for ", "python3 -m websockets "))
+    assert shown["command"].startswith(("curl ", "for ", "python3 -m websockets ", "chromium "))
     assert "://127.0.0.1:" in shown["command"]
 
 
