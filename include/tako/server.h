@@ -241,6 +241,8 @@ typedef struct tako_listen_config {
 	const char *quic_alpn;           /* the protocol's name (RFC 7301), up to 48 bytes */
 	const struct tako_wt_config *wt; /* what becomes of its sessions; copied */
 	void *wt_arg;                    /* … and what their callbacks get */
+	/* What connections without HTTP are (tako/raw.h); for its transports, and for no others. */
+	const struct tako_raw_config *raw;
 } tako_listen_config;
 #define TAKO_LISTEN_CONFIG(...)                                                                    \
 	(&(tako_listen_config){.size = sizeof(tako_listen_config), __VA_ARGS__})

@@ -6,7 +6,8 @@
  * middleware) -> http.h (request, response, bodies) -> server.h (config, run, stop)
  * -> tls.h (certificates) -> ws.h (WebSocket) -> sse.h (Server-Sent
  * Events) -> topic.h (publish and subscribe) -> grpc.h (gRPC and gRPC-Web) -> proxy.h (the PROXY
- * protocol) -> webtransport.h (sessions of streams and datagrams).
+ * protocol) -> webtransport.h (sessions of streams and datagrams) -> raw.h (connections without
+ * HTTP).
  */
 #ifndef TAKO_TAKO_H
 #define TAKO_TAKO_H
@@ -15,6 +16,7 @@
 #include <tako/grpc.h>
 #include <tako/http.h>
 #include <tako/proxy.h>
+#include <tako/raw.h>
 #include <tako/router.h>
 #include <tako/server.h>
 #include <tako/sse.h>

@@ -199,9 +199,9 @@ static inline void tako__conn_deadline(struct tako__conn *c, uint64_t deadline_n
 
 struct tako__arena;
 struct tako_conn_info;
-/* As tako_req_conn_info(): of this connection, over a protocol of that name, its text in `arena`; NULL:
- * of one that is gone. */
-int tako__conn_info(struct tako__conn *c, const char *name, struct tako__arena *arena,
+/* Everything that is known of it, with its text in `arena`.  NULL: it is gone.  TAKO_EINVAL, TAKO_ENOMEM:
+ * as tako_req_conn_info(). */
+int tako__conn_info(struct tako__conn *c, const char *transport, struct tako__arena *arena,
                     struct tako_conn_info *out);
 
 /* "192.0.2.1:4711", "[::1]:4711", "vsock:3:80" or "unix:"; returns the length. */

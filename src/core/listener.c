@@ -14,6 +14,7 @@
 
 #include "core/local.h"
 #include "core/proxied.h"
+#include "core/rawed.h"
 #include "core/server.h"
 
 enum { DGRAM_QUEUE_BYTES = 2 << 20 }; /* the system may have a lower ceiling */
@@ -270,6 +271,7 @@ void tako__address_free(struct tako_server *srv, struct tako__address *a)
 	if (a->shared)
 		a->transport->release(a->shared);
 	tako__proxy_rule_free(a->proxy);
+	tako__raw_rule_free(a->raw);
 	tako__free(a, address_bytes(srv));
 }
 
@@ -460,6 +462,7 @@ int tako__listener_open(struct tako__listener *ls, struct tako__worker *w, struc
 	ls->transport = a->transport;
 	ls->shared = a->shared;
 	ls->proxy = a->proxy;
+	ls->raw = a->raw;
 	ls->local = &a->local;
 	ls->fd_slot = &a->fds[w->index];
 	tako__timer_init(&ls->backoff, on_backoff);

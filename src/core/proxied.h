@@ -11,7 +11,9 @@
 
 #include "core/proto.h"
 
+struct tako__arena;
 struct tako__proxy_rule;
+struct tako_proxy_info;
 
 /* Check and keep a listener's settings; *ret is NULL where it has none.  TAKO_EINVAL, TAKO_ENOMEM. */
 int tako__proxy_rule_new(struct tako__proxy_rule **ret, const tako_listen_config *cfg);
@@ -43,5 +45,9 @@ struct tako__proxied {
 };
 
 void tako__proxied_free(struct tako__proxied *d);
+
+/* What a header said, with its text in `arena`; `c` NULL: it is gone.  As tako_req_proxy_info(). */
+int tako__proxied_info(struct tako__conn *c, struct tako__arena *arena,
+                       struct tako_proxy_info *out);
 
 #endif /* TAKO_CORE_PROXIED_H */

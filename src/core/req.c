@@ -3,13 +3,9 @@
  * The public view of a request: its line, fields, parameters and connection.  Reads
  * only; what has to be decoded is decoded into the exchange's arena, on demand.
  */
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-
 #include "core/conn.h"
 #include "core/exchange.h"
 #include "core/path.h"
-#include "core/proxied.h"
 #include "core/query.h"
 #include "core/res.h"
 #include "core/server.h"
@@ -229,70 +225,6 @@ tako_str tako_req_cookie(const tako_req *req, const char *name)
 }
 
 /* ---- Connection --------------------------------------------------------------------------- */
-
-static void local_address(const struct tako__conn *c, char *text, size_t room)
-{
-	struct sockaddr_storage local;
-	socklen_t n = sizeof local;
-
-	if (c->proxied && !c->proxied->local)
-		tako__addr_format(&c->proxied->dst.any, text, room);
-	else if (getsockname(c->sock.fd, (struct sockaddr *)&local, &n) == 0)
-		tako__local_format((struct sockaddr *)&local, n, text, room);
-}
-
-/* What the kernel has measured, where it is the kernel's to measure. */
-static uint64_t rtt_us(const struct tako__conn *c)
-{
-	struct tcp_info info;
-	socklen_t n = sizeof info;
-
-	if (c->peer.any.sa_family == AF_UNIX ||
-	    getsockopt(c->sock.fd, IPPROTO_TCP, TCP_INFO, &info, &n) != 0)
-		return 0;
-	return info.tcpi_rtt;
-}
-
-int tako__conn_info(struct tako__conn *c, const char *name, struct tako__arena *arena,
-                    tako_conn_info *out)
-{
-	char text[3][TAKO__LOCAL_TEXT_BYTES] = {"", "", ""};
-	tako_conn_info info = {.size = sizeof info, .transport = name};
-	struct tako__info_query query = {&info, arena};
-	char *peer;
-	char *mine;
-
-	if (!out || out->size < sizeof(size_t) || out->size > sizeof info)
-		return tako__fail(TAKO_EINVAL, "tako_conn_info: size is not set");
-	if (c) {
-		const struct tako__proxied *proxied = c->proxied;
-
-		tako__addr_format(&c->peer.any, text[0], sizeof text[0]);
-		local_address(c, text[1], sizeof text[1]);
-		if (proxied)
-			tako__addr_format(&proxied->via.any, text[2], sizeof text[2]);
-		if ((proxied ? &proxied->via.any : &c->peer.any)->sa_family == AF_UNIX)
-			tako__local_peer(&info, c->sock.fd);
-		info.rtt_us = rtt_us(c);
-		info.id = c->id;
-		info.request_count = c->request_count;
-		if (tako__layer_query(c, TAKO__FACT_CONN_INFO, &query) == TAKO_ENOMEM)
-			return tako__fail(TAKO_ENOMEM, "connection info: out of memory");
-	}
-	peer = tako__arena_strndup(arena, text[0], strlen(text[0]));
-	mine = tako__arena_strndup(arena, text[1], strlen(text[1]));
-	if (text[2][0])
-		info.via = tako__arena_strndup(arena, text[2], strlen(text[2]));
-	if (!peer || !mine || (text[2][0] && !info.via))
-		return tako__fail(TAKO_ENOMEM, "connection info: out of memory");
-	info.peer = peer;
-	/* A layer below which there is no socket of its own knows better. */
-	if (!info.local)
-		info.local = mine;
-	info.size = out->size;
-	memcpy(out, &info, out->size);
-	return 0;
-}
 
 int tako_req_conn_info(tako_req *req, tako_conn_info *out)
 {

@@ -16,6 +16,7 @@
 #include "core/offload.h"
 #include "core/gate.h"
 #include "core/proxied.h"
+#include "core/rawed.h"
 
 /* ---- New and free ----------------------------------------------------------------------------- */
 
@@ -260,6 +261,7 @@ int tako_server_listen(tako_server *srv, const tako_transport *t, const char *ad
 {
 	tako_listen_config c = {0};
 	struct tako__proxy_rule *proxy = NULL;
+	struct tako__raw_rule *raw = NULL;
 	struct tako__address *a;
 	void *shared = NULL;
 	int rc;
@@ -281,6 +283,8 @@ int tako_server_listen(tako_server *srv, const tako_transport *t, const char *ad
 		                t->name);
 	if (rc == 0)
 		rc = tako__proxy_rule_new(&proxy, &c);
+	if (rc == 0)
+		rc = tako__raw_rule_new(&raw, t, addr, &c);
 	if (rc == 0 && t->prepare)
 		rc = t->prepare(&shared, srv, &c);
 	if (rc == 0)
@@ -289,11 +293,13 @@ int tako_server_listen(tako_server *srv, const tako_transport *t, const char *ad
 		if (shared)
 			t->release(shared);
 		tako__proxy_rule_free(proxy);
+		tako__raw_rule_free(raw);
 		return rc;
 	}
 	a->transport = t;
 	a->shared = shared;
 	a->proxy = proxy;
+	a->raw = raw;
 	srv->addresses[srv->address_count++] = a;
 	if (t->alt_svc && srv->cfg.alt_svc != TAKO_OFF)
 		add_alt_svc(srv, t->alt_svc, a->text);

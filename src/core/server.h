@@ -35,6 +35,7 @@ struct tako_transport {
 	const char *alt_svc; /* the protocol that connections over TLS are told of; NULL: none */
 	const struct tako__dgram_ops *dgram; /* NULL: over streams */
 	bool sessions;                       /* it has a use for quic_alpn, wt and wt_arg */
+	bool raw; /* connections are tako_listen_config.raw's, and no handler's */
 	/* What a connection begins with, NULL if it is not in this build.  One that needs layers
 	 * pushes them from open, and goes on as another by tako__conn_become(). */
 	const struct tako__proto_ops *proto;
@@ -53,6 +54,7 @@ struct tako__address {
 	const struct tako_transport *transport;
 	void *shared;
 	struct tako__proxy_rule *proxy;
+	struct tako__raw_rule *raw;
 	struct tako__local_sock local;
 	char text[TAKO__LOCAL_TEXT_BYTES];
 	int fds[]; /* worker_count of them */

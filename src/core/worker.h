@@ -26,6 +26,7 @@
 struct tako__local_sock;
 struct tako__log_ring;
 struct tako__proxy_rule;
+struct tako__raw_rule;
 
 /* One listening socket of one worker. */
 struct tako__listener {
@@ -35,6 +36,7 @@ struct tako__listener {
 	void *shared;                         /* the transport's, for this address */
 	void *state;                          /* … on this worker */
 	const struct tako__proxy_rule *proxy; /* NULL: connections begin with their protocol */
+	struct tako__raw_rule *raw;           /* NULL: they are HTTP's */
 	struct tako__local_sock *local; /* … and of the address's socket, if it is not TCP's */
 	int *fd_slot;                   /* where the address keeps our descriptor */
 	struct tako__timer backoff;

@@ -44,6 +44,7 @@ KNOB_STRUCTS = {
     "grpc.h": ["tako_grpc_config"],
     "sse.h": ["tako_sse_config"],
     "tls.h": ["tako_cert_config"],
+    "raw.h": ["tako_raw_config"],
     "ws.h": ["tako_ws_config", "tako_ws_deflate"],
     "topic.h": ["tako_topic_config"],
     "webtransport.h": ["tako_wt_config"],

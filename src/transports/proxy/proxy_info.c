@@ -102,24 +102,25 @@ static void set_tlvs(tako_proxy_info *info)
 	}
 }
 
-static int fill(tako_proxy_info *info, struct tako__exchange *x, const struct tako__proxied *d)
+static int fill(tako_proxy_info *info, struct tako__arena *arena, const struct tako__conn *c)
 {
-	union tako__proxy_addr peer;
+	const struct tako__proxied *d = c->proxied;
 	const char *tlvs = d->data + d->src_path_n + d->dst_path_n;
+	union tako__proxy_addr peer;
 
-	memcpy(&peer, &x->conn->peer, sizeof peer);
+	memcpy(&peer, &c->peer, sizeof peer);
 	info->version = d->version;
 	info->local = d->local;
 	info->datagram = d->dgram;
 	if (!d->local) {
-		info->source = addr_text(&x->arena, &peer, d->data, d->src_path_n);
-		info->destination = addr_text(&x->arena, &d->dst, d->data + d->src_path_n,
+		info->source = addr_text(arena, &peer, d->data, d->src_path_n);
+		info->destination = addr_text(arena, &d->dst, d->data + d->src_path_n,
 		                              d->dst_path_n);
 		if (!info->source || !info->destination)
 			return TAKO_ENOMEM;
 	}
-	/* The exchange may outlive the connection. */
-	info->tlvs.p = tako__arena_strndup(&x->arena, tlvs, d->tlv_n);
+	/* An exchange may outlive the connection. */
+	info->tlvs.p = tako__arena_strndup(arena, tlvs, d->tlv_n);
 	info->tlvs.n = d->tlv_n;
 	if (!info->tlvs.p)
 		return TAKO_ENOMEM;
@@ -127,18 +128,24 @@ static int fill(tako_proxy_info *info, struct tako__exchange *x, const struct ta
 	return 0;
 }
 
-int tako_req_proxy_info(tako_req *req, tako_proxy_info *out)
+int tako__proxied_info(struct tako__conn *c, struct tako__arena *arena, tako_proxy_info *out)
 {
-	struct tako__exchange *x = tako__x(req);
 	tako_proxy_info info = {.size = sizeof info};
 
 	if (!out || out->size < sizeof(size_t) || out->size > sizeof info)
 		return tako__fail(TAKO_EINVAL, "tako_proxy_info: size is not set");
-	if (!x->conn || !x->conn->proxied)
+	if (!c || !c->proxied)
 		return tako__fail(TAKO_ENOENT, "the connection began without a PROXY header");
-	if (fill(&info, x, x->conn->proxied) < 0)
+	if (fill(&info, arena, c) < 0)
 		return tako__fail(TAKO_ENOMEM, "PROXY info: out of memory");
 	info.size = out->size;
 	memcpy(out, &info, out->size);
 	return 0;
+}
+
+int tako_req_proxy_info(tako_req *req, tako_proxy_info *out)
+{
+	struct tako__exchange *x = tako__x(req);
+
+	return tako__proxied_info(x->conn, &x->arena, out);
 }

@@ -11,6 +11,7 @@
 #include "core/server.h"
 #include "transports/h1/h1.h"
 #include "transports/h2/h2.h"
+#include "transports/raw/raw_int.h"
 #include "transports/tls/tls_layer.h"
 #include "transports/tls/tls_once.h"
 #include "transports/tls/tls_self.h"
@@ -23,6 +24,7 @@ static const struct tako__proto_ops *const all_protos[] = {
 	NULL,
 };
 static const struct tako__proto_ops *const http1_only[] = {&tako__h1_ops, NULL};
+static const struct tako__proto_ops *const raw_only[] = {&tako__raw_ops, NULL};
 
 /* ---- Settings ------------------------------------------------------------------------------- */
 
@@ -262,6 +264,39 @@ static int prepare(void **ret_shared, const struct tako_server *srv, const tako_
 	return rc;
 }
 
+/* Without HTTP: what has been sent twice nobody could tell, so there is no early data. */
+static int take_raw(struct tako__tls_options *o, const tako_listen_config *cfg)
+{
+	const char *refused = cfg->no_h2                      ? "no_h2"
+	                      : cfg->tls_max_early_data_bytes ? "tls_max_early_data_bytes"
+	                                                      : NULL;
+
+	if (refused)
+		return tako__fail(TAKO_ENOTSUP, "%s is set, but a raw connection is no HTTP",
+		                  refused);
+	o->protos = raw_only;
+	if (cfg->raw->alpn)
+		snprintf(o->alpn, sizeof o->alpn, "%s", cfg->raw->alpn);
+	return 0;
+}
+
+static int prepare_raw(void **ret_shared, const struct tako_server *srv,
+                       const tako_listen_config *cfg)
+{
+	struct tako__tls_options *o;
+	int rc = tako__tls_options_new(&o, cfg, NULL);
+
+	(void)srv;
+	if (rc < 0)
+		return rc;
+	rc = take_raw(o, cfg);
+	if (rc < 0)
+		tako__tls_options_free(o);
+	else
+		*ret_shared = o;
+	return rc;
+}
+
 /* ---- On a worker --------------------------------------------------------------------------------- */
 
 /* wolfSSL wants a certificate before it knows for which name: one that nobody ever sees, because
@@ -355,6 +390,21 @@ const tako_transport *tako_tls(void)
 		.name = "TLS",
 		.proto = &tako__tls_handshake_ops,
 		.prepare = prepare,
+		.release = release,
+		.open = open_worker,
+		.close = close_worker,
+	};
+
+	return &transport;
+}
+
+const tako_transport *tako_raw_tls(void)
+{
+	static const tako_transport transport = {
+		.name = "raw TLS",
+		.raw = true,
+		.proto = &tako__tls_handshake_ops,
+		.prepare = prepare_raw,
 		.release = release,
 		.open = open_worker,
 		.close = close_worker,

@@ -3,11 +3,20 @@
  * TLS's public face in a build without it (TLS=0): a transport that speaks no protocol, which
  * tako_server_listen() refuses, and certificates that cannot be made.
  */
+#include <tako/raw.h>
+
 #include "core/server.h"
 
 const tako_transport *tako_tls(void)
 {
 	static const tako_transport transport = {.name = "TLS"};
+
+	return &transport;
+}
+
+const tako_transport *tako_raw_tls(void)
+{
+	static const tako_transport transport = {.name = "raw TLS", .raw = true};
 
 	return &transport;
 }

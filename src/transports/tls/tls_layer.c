@@ -188,6 +188,8 @@ bool tako__tls_begin(struct tako__tls_layer *t)
 	t->state = TAKO__TLS_HANDSHAKE;
 	if (o->early_bytes && !tako__tls_early_offer(t))
 		return false;
+	if (!alpn[0])
+		return !tako__tls_lib_short();
 	return wolfSSL_UseALPN(t->ssl, alpn, (unsigned)strlen(alpn),
 	                       WOLFSSL_ALPN_FAILED_ON_MISMATCH) == WOLFSSL_SUCCESS &&
 	       !tako__tls_lib_short();
@@ -257,7 +259,7 @@ void tako__tls_shake(struct tako__tls_layer *t)
 
 static void first_byte(struct tako__tls_layer *t)
 {
-	if (is_text(t->in[0]))
+	if (is_text(t->in[0]) && !t->l.conn->listener->raw)
 		answer_plain(t);
 	else if (t->in[0] != RECORD_HANDSHAKE)
 		tako__tls_over(t, true);

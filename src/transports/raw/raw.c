@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A connection without HTTP, as a protocol of seam C that makes no exchanges: what comes goes to its user's
+ * callbacks.  Here is when they are called and how a connection ends; what they may do is raw_api.c's.
+ */
+#include "core/server.h"
+#include "core/worker.h"
+#include "transports/raw/raw_int.h"
+
+static const tako_raw_config *cfg_of(const struct tako__conn *c)
+{
+	return &c->listener->raw->cfg;
+}
+
+static bool is_over(const struct tako__conn *c)
+{
+	return c->flags & (TAKO__CONN_CLOSING | TAKO__CONN_FINISH);
+}
+
+/* ---- Time ----------------------------------------------------------------------------------------- */
+
+static uint64_t later_of(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+static uint64_t sooner_of(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* When there is something to look at, as things are. */
+static uint64_t next_look(struct tako__conn *c)
+{
+	const tako_raw_config *cfg = cfg_of(c);
+	const struct tako_raw *r = tako__raw_of(c);
+	uint64_t next = UINT64_MAX;
+
+	if (cfg->idle_timeout_ms != TAKO_OFF)
+		next = later_of(r->heard_ns, c->progress_ns) + tako__ms_ns(cfg->idle_timeout_ms);
+	if (cfg->lifetime_ms)
+		next = sooner_of(next, r->opened_ns + tako__ms_ns(cfg->lifetime_ms));
+	if (tako__conn_unsent(c))
+		next = sooner_of(next, tako__now_ns(c->worker) + c->worker->srv->tick_ns);
+	return next;
+}
+
+/* What is unsent is looked at every tick, and costs nothing in between. */
+static void watch(struct tako__conn *c)
+{
+	uint64_t look = tako__now_ns(c->worker) + c->worker->srv->tick_ns;
+
+	if (c->deadline_ns > look && tako__conn_unsent(c))
+		tako__conn_deadline(c, look);
+}
+
+/* ---- Ends ------------------------------------------------------------------------------------------- */
+
+static void fail(struct tako__conn *c, int why)
+{
+	tako__raw_of(c)->why = why;
+	tako__conn_reset(c);
+}
+
+/* What was sent before it goes first.  Layers say their goodbye behind it, which is sent like the rest. */
+static void try_shut(struct tako__conn *c)
+{
+	struct tako_raw *r = tako__raw_of(c);
+
+	tako__conn_flush(c);
+	if (c->top && !c->held_bytes && !c->held_head && !(c->flags & TAKO__CONN_ENDED)) {
+		c->flags |= TAKO__CONN_ENDED;
+		tako__layer_finish(c);
+	}
+	if (tako__conn_unsent(c) || c->sock.head)
+		return;
+	r->shut = true;
+	c->sock.loop->rt->shut(&c->sock);
+}
+
+void tako__raw_settle(struct tako__conn *c)
+{
+	struct tako_raw *r = tako__raw_of(c);
+
+	if (is_over(c))
+		return;
+	if (r->ended && r->heard_end) {
+		tako__conn_finish(c, false);
+		return;
+	}
+	if (r->ended && !r->shut)
+		try_shut(c);
+	watch(c);
+}
+
+/* ---- The protocol -------------------------------------------------------------------------------------- */
+
+static bool enter(struct tako__conn *c)
+{
+	struct tako__raw_rule *rule = c->listener->raw;
+	uint32_t max = rule->cfg.max_connections;
+	uint32_t before = atomic_fetch_add(&rule->count, 1);
+
+	tako__raw_of(c)->counted = true;
+	if (!max || before < max)
+		return true;
+	tako__add(&c->worker->stats.refused, 1);
+	return false;
+}
+
+static void raw_drain(struct tako__conn *c)
+{
+	const tako_raw_config *cfg = cfg_of(c);
+
+	c->flags |= TAKO__CONN_DRAINING;
+	if (is_over(c))
+		return;
+	if (cfg->on_drain)
+		cfg->on_drain(tako__raw_of(c), cfg->arg);
+	else
+		tako_raw_close(tako__raw_of(c));
+	tako__raw_settle(c);
+}
+
+static int raw_open(struct tako__conn *c)
+{
+	const tako_raw_config *cfg = cfg_of(c);
+	struct tako_raw *r = tako__raw_of(c);
+
+	if (!enter(c))
+		return TAKO_EBUSY;
+	if (cfg->user_bytes) {
+		r->user = tako__zalloc(cfg->user_bytes);
+		if (!r->user)
+			return TAKO_ENOMEM;
+	}
+	r->opened_ns = tako__now_ns(c->worker);
+	r->heard_ns = r->opened_ns;
+	r->opened = true;
+	if (cfg->on_open) {
+		r->why = cfg->on_open(r, cfg->arg);
+		if (r->why < 0)
+			return r->why;
+		r->why = 0;
+	}
+	tako__conn_deadline(c, next_look(c));
+	tako__raw_settle(c);
+	if (c->flags & TAKO__CONN_DRAINING)
+		raw_drain(c);
+	return 0;
+}
+
+static void hear_end(struct tako__conn *c)
+{
+	const tako_raw_config *cfg = cfg_of(c);
+	struct tako_raw *r = tako__raw_of(c);
+	int rc = 0;
+
+	r->heard_end = true;
+	if (cfg->on_end)
+		rc = cfg->on_end(r, cfg->arg);
+	else
+		r->ended = true;
+	if (rc < 0)
+		fail(c, rc);
+}
+
+static void raw_recv(struct tako__conn *c, char *p, ssize_t res)
+{
+	const tako_raw_config *cfg = cfg_of(c);
+	struct tako_raw *r = tako__raw_of(c);
+
+	if (TAKO__LIKELY(res > 0)) {
+		int rc;
+
+		if (is_over(c))
+			return;
+		r->heard_ns = tako__now_ns(c->worker);
+		rc = cfg->on_data(r, (tako_str){p, (size_t)res}, cfg->arg);
+		if (TAKO__UNLIKELY(rc < 0))
+			fail(c, rc);
+	} else if (res < 0) {
+		fail(c, (int)res);
+	} else if (!r->heard_end && !is_over(c)) {
+		hear_end(c);
+	}
+	tako__raw_settle(c);
+}
+
+static void raw_written(struct tako__conn *c)
+{
+	const tako_raw_config *cfg = cfg_of(c);
+	struct tako_raw *r = tako__raw_of(c);
+
+	if (TAKO__UNLIKELY(r->high) && !is_over(c) && !r->ended &&
+	    tako__conn_unsent(c) <= cfg->write_low_bytes) {
+		r->high = false;
+		if (cfg->on_writable)
+			cfg->on_writable(r, cfg->arg);
+	}
+	tako__raw_settle(c);
+}
+
+/* Has it taken too long for something? */
+static bool too_late(struct tako__conn *c, uint64_t now)
+{
+	const tako_raw_config *cfg = cfg_of(c);
+	const struct tako_raw *r = tako__raw_of(c);
+
+	if (tako__conn_too_slow(c, now))
+		return true;
+	if (cfg->lifetime_ms && now >= r->opened_ns + tako__ms_ns(cfg->lifetime_ms))
+		return true;
+	return cfg->idle_timeout_ms != TAKO_OFF &&
+	       now >= later_of(r->heard_ns, c->progress_ns) + tako__ms_ns(cfg->idle_timeout_ms);
+}
+
+/* What has left is told by raw_written(), what was lost is not: a socket that is paused, as of a user who
+ * waits for on_writable(), does not say that it has failed. */
+static bool has_lost(const struct tako__conn *c, const struct tako_raw *r)
+{
+	return r->high && tako__conn_unsent(c) <= cfg_of(c)->write_low_bytes;
+}
+
+static void raw_tick(struct tako__conn *c)
+{
+	if (has_lost(c, tako__raw_of(c))) {
+		fail(c, TAKO_ECLOSED);
+		return;
+	}
+	if (too_late(c, tako__now_ns(c->worker))) {
+		tako__add(&c->worker->stats.timeouts, 1);
+		fail(c, TAKO_ETIMEDOUT);
+		return;
+	}
+	tako__conn_deadline(c, next_look(c));
+}
+
+static int why(const struct tako__conn *c, const struct tako_raw *r)
+{
+	if (r->why)
+		return r->why;
+	return c->flags & TAKO__CONN_FINISH ? 0 : TAKO_ECLOSED;
+}
+
+static void raw_fini(struct tako__conn *c)
+{
+	const tako_raw_config *cfg = cfg_of(c);
+	struct tako_raw *r = tako__raw_of(c);
+
+	if (r->opened && cfg->on_close)
+		cfg->on_close(r, why(c, r), cfg->arg);
+	if (r->user)
+		tako__free(r->user, cfg->user_bytes);
+	if (r->facts) {
+		tako__arena_fini(r->facts);
+		tako__free(r->facts, sizeof *r->facts);
+	}
+	if (r->counted)
+		atomic_fetch_sub(&c->listener->raw->count, 1);
+}
+
+/* No exchange is ever made by it. */
+const struct tako__proto_ops tako__raw_ops = {
+	.name = "raw",
+	.open = raw_open,
+	.recv = raw_recv,
+	.written = raw_written,
+	.tick = raw_tick,
+	.drain = raw_drain,
+	.fini = raw_fini,
+};

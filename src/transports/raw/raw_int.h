@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the files of raw connections share: a listener's rule, and what a connection has beside it.
+ */
+#ifndef TAKO_RAW_INT_H
+#define TAKO_RAW_INT_H
+
+#include <stdatomic.h>
+#include <string.h>
+
+#include <tako/raw.h>
+
+#include "core/conn.h"
+#include "core/mem.h"
+#include "core/rawed.h"
+#include "core/worker.h"
+
+/* One address's settings, every default filled in. */
+struct tako__raw_rule {
+	tako_raw_config cfg;
+	_Atomic uint32_t count; /* of its connections, on all workers */
+};
+
+/* The state of a connection: with it an idle one has nothing that others have not. */
+struct tako_raw {
+	void *user;
+	struct tako__arena *facts; /* what conn_info() told; NULL: nothing yet */
+	uint64_t opened_ns;
+	uint64_t heard_ns; /* when the last bytes came */
+	int32_t why;       /* for on_close() */
+	bool counted;      /* in the rule's */
+	bool opened;       /* on_open() was called, so on_close() will be */
+	bool heard_end;    /* the peer sends no more */
+	bool ended;        /* nor do we, behind what is queued */
+	bool shut;         /* … and the peer has been told */
+	bool high;         /* more than the high mark was unsent: on_writable() is owed */
+};
+
+_Static_assert(sizeof(struct tako_raw) <= TAKO__PROTO_STATE_BYTES, "fits where it lives");
+
+static inline struct tako_raw *tako__raw_of(struct tako__conn *c)
+{
+	return (struct tako_raw *)(void *)c->proto_state;
+}
+
+static inline struct tako__conn *tako__raw_conn(const tako_raw *r)
+{
+	return TAKO__CONTAINER((uintptr_t)r, struct tako__conn, proto_state);
+}
+
+extern const struct tako__proto_ops tako__raw_ops;
+
+/* Something was asked for: see to it, now or when the callback that we are in has returned. */
+void tako__raw_settle(struct tako__conn *c);
+
+#endif /* TAKO_RAW_INT_H */

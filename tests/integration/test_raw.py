@@ -1,0 +1,411 @@
+# SPDX-License-Identifier: MIT
+"""Connections without HTTP (tests/programs/raw.c): over TCP, Unix sockets and TLS; what comes goes back, ends are
+told once, limits hold, a stop waits for what is said."""
+import os
+import re
+import socket
+import ssl
+import threading
+import time
+
+import pytest
+
+import servers
+from test_proxy import V1_LINE, facts
+from wire import PATIENCE, TIMEOUT_S, Wire, eventually, scaled, tls_context
+
+KINDS = ["tcp", "unix", "tls"]
+BIG = 64 << 20
+CONTEXT = tls_context()  # made once: it reads every authority of the system
+
+
+class Raw(servers.Server):
+    """Its port is the tests' own way to the figures."""
+
+    def __init__(self, kind, *args, tmp=None, workers=2, **kw):
+        listen = f"unix:{tmp}/s" if kind == "unix" else "127.0.0.1:0"
+        if kind == "tls":
+            cert, key = servers.shared_certificate()
+            args += (f"cert_file={cert}", f"key_file={key}")
+        super().__init__([servers.program("tests/programs/raw"), f"listen={listen}", f"transport={kind}",
+                          f"worker_count={workers}", *args], None, ready_path=None, **kw)
+        try:
+            eventually(lambda: self.stdout.count("listening ") == 2 or self.proc.poll() is not None)
+            ports = re.findall(r"listening 127\.0\.0\.1:(\d+)", self.stdout)
+            self.addr = ("unix", f"{tmp}/s") if kind == "unix" else ("127.0.0.1", int(ports[0]))
+            self.addr += ("tls",) if kind == "tls" else ()
+            self.plain = ("127.0.0.1", int(ports[-1]))
+        except BaseException:
+            self.kill()
+            raise
+
+    def connect(self, **kw):
+        return super().connect(context=CONTEXT, **kw)
+
+    def figures(self):
+        with Wire(self.plain) as w:
+            return {k: int(v) for k, v in facts(w.get("/stats", "Connection: close").body).items()}
+
+    def becomes(self, **wanted):
+        """These figures, in the end."""
+        eventually(lambda: {k: self.figures()[k] for k in wanted} == wanted)
+
+
+@pytest.fixture(params=KINDS, name="server", scope="module")
+def fixture_server(request, tmp_path_factory):
+    with Raw(request.param, tmp=tmp_path_factory.mktemp("raw")) as s:
+        yield s
+
+
+def read(w, n):
+    """Exactly so many bytes."""
+    data = b""
+    while len(data) < n:
+        more = w._recv(time.monotonic() + TIMEOUT_S)
+        assert more, f"{len(data)} of {n} bytes, then {more!r}"
+        data += more
+    assert len(data) == n
+    return data
+
+
+def ended(server, before, **wanted):
+    """So much more than before; and on_close() once for each on_open()."""
+    def now():
+        f = server.figures()
+        return f["opened"] == f["closed"] and {k: f[k] - before[k] for k in wanted} == wanted
+    eventually(now)
+
+
+# ---- Data and ends ------------------------------------------------------------------------------------------
+
+
+def test_echo(server):
+    before = server.figures()
+    with server.connect() as w:
+        for n in (1, 2, 100, 5000, 70000):
+            data = b"x" + os.urandom(n)
+            w.send(data)
+            assert read(w, len(data)) == data
+    ended(server, before, opened=1, why_0=1)
+
+
+def test_half_close(server):
+    """What was sent before the peer's end comes back, then ours."""
+    before = server.figures()
+    data = b"x" * 300000
+    with server.connect() as w:
+        t = threading.Thread(target=lambda: (w.send(data), w.finish()))
+        t.start()
+        assert w.until_gone() == data
+        t.join()
+    ended(server, before, opened=1, why_0=1)
+
+
+def test_our_end_first(server):
+    """The peer can send on, and is heard, until it has ended too."""
+    before = server.figures()
+    with server.connect() as w:
+        w.send(b"e")
+        assert read(w, 4) == b"end\n"
+        if not w.duplex:
+            assert w._recv(time.monotonic() + TIMEOUT_S) == b""
+        w.send(b"more")
+        time.sleep(0.05)
+        assert server.figures()["closed"] == before["closed"]
+        w.finish()
+        ended(server, before, opened=1, why_0=1)
+
+
+def test_close(server):
+    before = server.figures()
+    with server.connect() as w:
+        w.send(b"c")
+        assert w.until_gone() == b"bye\n"
+    ended(server, before, opened=1, why_0=1)
+
+
+@pytest.mark.parametrize("what,why", [(b"a", "why_ECLOSED"), (b"f", "why_EPROTO")])
+def test_cut_off(server, what, why):
+    before = server.figures()
+    with server.connect() as w:
+        w.send(what)
+        try:
+            assert w.until_gone() == b""
+            # Without a reset TLS misses the goodbye, and a Unix socket has none.
+        except (ConnectionResetError, ssl.SSLError):
+            pass
+    ended(server, before, opened=1, **{why: 1})
+
+
+def test_the_peer_cuts_off(server):
+    before = server.figures()
+    with server.connect() as w:
+        w.send(b"x")
+        assert read(w, 1) == b"x"
+        if server.addr[0] == "unix":
+            w.send(b"y")
+            time.sleep(0.05)
+            w.close()  # with unread bytes
+        else:
+            w.reset()
+    ended(server, before, opened=1)
+
+
+def test_back_pressure(server):
+    """A big answer needs no memory, and comes whole."""
+    before = server.figures()
+    rss = server.rss_kib()
+    with server.connect() as w:
+        w.send(b"b")
+        left = BIG
+        while left:
+            data = w._recv(time.monotonic() + TIMEOUT_S)
+            assert data and data == b"b" * len(data)
+            left -= len(data)
+        assert w.until_gone() == b""
+    ended(server, before, opened=1, why_0=1)
+    if not servers.SAN:
+        assert server.rss_kib() - rss < 8 << 10
+
+
+def test_a_peer_that_does_not_read_is_held_up(server):
+    """It can send no more than the socket's buffers and ours take."""
+    with server.connect() as w:
+        w.sock.settimeout(0.3)
+        sent = 0
+        data = b"x" * 65536
+        # Not by way of Wire, which reads where it cannot write.
+        with pytest.raises(TimeoutError):
+            while sent < 256 << 20:
+                w.sock.sendall(data)
+                sent += len(data)
+        assert sent < 64 << 20
+    eventually(lambda: server.figures()["opened"] == server.figures()["closed"])
+
+
+def test_more_than_may_wait(server):
+    before = server.figures()
+    with server.connect() as w:
+        w.send(b"m")
+        data = w.until_gone()
+        assert 256 << 10 <= len(data) <= 1 << 20
+    ended(server, before, opened=1, why_0=1)
+
+
+def test_many_at_once(server):
+    count = scaled(20 if "tls" in server.addr else 200, 10)
+    before = server.figures()
+    wires = [server.connect() for _ in range(count)]
+    for _ in range(3):
+        for i, w in enumerate(wires):
+            w.send(b"x%d\n" % i)
+        for i, w in enumerate(wires):
+            assert read(w, len(b"x%d\n" % i)) == b"x%d\n" % i
+    for w in wires:
+        w.close()
+    ended(server, before, opened=count)
+
+
+def test_facts(server):
+    with server.connect() as w:
+        w.send(b"i")
+        f = facts(w.until_gone())
+    unix = server.addr[0] == "unix"
+    assert f["transport"] == "raw" and f["proxy"] == "ENOENT"
+    assert f["peer"] == "unix:" if unix else f["peer"].startswith("127.0.0.1:")
+    assert f["local"] == (f"unix:{server.addr[1]}" if unix else f"127.0.0.1:{server.addr[1]}")
+    assert f["uid"] == (str(os.getuid()) if unix else "-1")
+    assert (f["tls"] != "-") == ("tls" in server.addr)
+
+
+# ---- Before it ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["tcp", "unix"])
+def test_proxy_header(kind, tmp_path):
+    with Raw(kind, "proxy_protocol=1", tmp=tmp_path) as s:
+        for step in (1, 1000):
+            with s.connect() as w:
+                w.drip(V1_LINE + b"i", step)
+                f = facts(w.until_gone())
+                assert (f["peer"], f["local"], f["source"]) == ("192.0.2.1:4660", "198.51.100.2:443", "192.0.2.1:4660")
+        with s.connect() as w:
+            w.send(b"no header\r\n")
+            assert w.until_gone() == b""
+        # It was never a raw connection.
+        s.becomes(opened=2, closed=2)
+
+
+def shake(s, alpn):
+    ctx = tls_context()
+    if alpn:
+        ctx.set_alpn_protocols(alpn)
+    with socket.create_connection(s.addr[:2], timeout=TIMEOUT_S) as c, ctx.wrap_socket(c) as t:
+        t.sendall(b"i")
+        data = b"".join(iter(lambda: t.recv(65536), b""))
+        return t.selected_alpn_protocol(), facts(data)["alpn"]
+
+
+def test_alpn():
+    with Raw("tls", "alpn=mqtt,x") as s:
+        assert shake(s, ["y", "x"]) == ("x", "x")
+        assert shake(s, ["mqtt"]) == ("mqtt", "mqtt")
+        assert shake(s, None) == (None, "-")
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            shake(s, ["h2"])
+    with Raw("tls") as s:
+        assert shake(s, ["h2", "mqtt"]) == (None, "-")
+
+
+def test_tls_is_asked_for():
+    """Who speaks in the clear gets no page of HTTP's."""
+    with Raw("tls") as s, Wire(s.addr[:2]) as w:
+        w.send(b"GET / HTTP/1.1\r\n\r\n")
+        assert b"HTTP" not in w.until_gone()
+        assert s.figures()["opened"] == 0
+
+
+# ---- Limits -----------------------------------------------------------------------------------------------------
+
+
+def test_idle_timeout():
+    with Raw("tcp", "idle_timeout_ms=300") as s, s.connect() as idle, s.connect() as busy:
+        began = time.monotonic()
+        for _ in range(8):
+            busy.send(b"x")
+            assert read(busy, 1) == b"x"
+            time.sleep(0.1)
+        eventually(lambda: s.figures()["why_ETIMEDOUT"] >= 1)
+        assert time.monotonic() - began >= 0.29
+        busy.send(b"x")
+        s.becomes(why_ETIMEDOUT=2, closed=2, timeouts=2)
+
+
+def test_lifetime():
+    with Raw("tcp", "lifetime_ms=500") as s, s.connect() as w:
+        began = time.monotonic()
+        with pytest.raises((ConnectionError, AssertionError)):
+            while time.monotonic() - began < 20 * PATIENCE:
+                w.send(b"x")
+                read(w, 1)
+                time.sleep(0.02)
+        assert 0.45 <= time.monotonic() - began < 15 * PATIENCE
+        s.becomes(why_ETIMEDOUT=1, closed=1)
+
+
+def test_a_peer_that_takes_nothing_is_cut():
+    with Raw("tcp", "write_timeout_ms=400", "idle_timeout_ms=off") as s, s.connect(rcvbuf=4096) as w:
+        w.send(b"b")
+        s.becomes(why_ETIMEDOUT=1, closed=1)
+
+
+def test_connection_cap():
+    """Of the listener: more are closed, and have never been there."""
+    with Raw("tcp", "raw_max_connections=3") as s:
+        held = [s.connect() for _ in range(3)]
+        for w in held:
+            w.send(b"x")
+            assert read(w, 1) == b"x"
+        with s.connect() as w:
+            assert w.until_gone() == b""
+        s.becomes(opened=3, refused=1)
+        held.pop().close()
+        s.becomes(closed=1)
+        with s.connect() as w:
+            w.send(b"x")
+            assert read(w, 1) == b"x"
+        for w in held:
+            w.close()
+
+
+@pytest.mark.skipif(bool(servers.SAN), reason="measures memory")
+def test_memory_of_idle_connections():
+    """At most 512 bytes each, of the process."""
+    count = scaled(2000, 2000)
+    with Raw("tcp", "user_bytes=24", workers=1, nofile=8192) as s:
+        warm = [s.connect() for _ in range(500)]
+        s.becomes(opened=500)
+        before = s.rss_kib()
+        wires = [s.connect() for _ in range(count)]
+        s.becomes(opened=500 + count)
+        each = (s.rss_kib() - before) * 1024 / count
+        for w in warm + wires:
+            w.close()
+        assert each <= 640, each  # with the page that is begun, and user_bytes
+
+
+# ---- The end ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_peers_end_is_told_once(kind, tmp_path):
+    with Raw(kind, "end=on", tmp=tmp_path) as s:
+        with s.connect() as w:
+            w.send(b"x")
+            w.finish()
+            assert w.until_gone() == b"xended\n"
+        s.becomes(ended=1, opened=1, closed=1, why_0=1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_stop_closes_in_order(kind, tmp_path):
+    """Without on_drain(): what was sent leaves, then the connection ends, and the server with it."""
+    with Raw(kind, tmp=tmp_path) as s:
+        wires = [s.connect() for _ in range(5)]
+        for w in wires:
+            w.send(b"x")
+            assert read(w, 1) == b"x"
+        s.signal()
+        for w in wires:
+            assert w.until_gone() == b""
+            w.close()
+        s.stop()
+        assert (s.said("opened"), s.said("closed")) == ("5", "5")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_stop_waits_for_a_goodbye(kind, tmp_path):
+    with Raw(kind, "drain=on", tmp=tmp_path) as s:
+        with s.connect() as w:
+            w.send(b"x")
+            assert read(w, 1) == b"x"
+            s.signal()
+            assert read(w, 6) == b"drain\n"
+            time.sleep(0.1)
+            assert s.proc.poll() is None
+            w.finish()
+            assert w.until_gone() == b""
+        s.stop()
+        assert (s.said("opened"), s.said("closed")) == ("1", "1")
+
+
+def test_stop_cuts_what_does_not_end():
+    with Raw("tcp", "drain=on", "drain_timeout_ms=300") as s, s.connect() as w:
+        w.send(b"x")
+        assert read(w, 1) == b"x"
+        s.signal()
+        s.stop(status=servers.EXIT_CUT)
+        assert (s.said("opened"), s.said("closed")) == ("1", "1")
+
+
+# ---- Settings --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("args,word", [
+    (["no_raw"], "needs tako_listen_config.raw"), (["no_data"], "on_data is not set"),
+    (["transport=h"], "has handlers"), (["transport=unix"], "is for unix:"), (["listen=unix:/tmp/x"], "is for ports"),
+    (["alpn=x"], "without TLS"), (["user_bytes=1048577"], "user_bytes"),
+    (["write_high_bytes=100", "max_unsent_bytes=99"], "max_unsent_bytes is below"), (["lifetime_ms=off"], "timeout"),
+    (["write_low_bytes=300000"], "not below"), (["transport=tls"], "certificate")])
+def test_refused_settings(args, word):
+    r = servers.run_refused([servers.program("tests/programs/raw"), *args])
+    assert r.returncode == 2 and word in r.stderr, r
+
+
+@pytest.mark.parametrize("args,word", [
+    (["alpn=,x"], "empty name"), (["alpn=" + "x" * 61], "61 bytes"), (["tls_max_early_data_bytes=1"], "no HTTP")])
+def test_refused_settings_over_tls(args, word):
+    cert, key = servers.shared_certificate()
+    r = servers.run_refused([servers.program("tests/programs/raw"), "transport=tls", f"cert_file={cert}",
+                             f"key_file={key}", *args])
+    assert r.returncode == 2 and word in r.stderr, r
