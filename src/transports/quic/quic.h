@@ -34,7 +34,6 @@ enum {
 	/* Connection ids that a peer may use up at once, and beyond that one a second: each move of its
 	 * needs one, and what is given up must be made up for (RFC 9000 section 5.1.2). */
 	TAKO__QUIC_CIDS_AT_ONCE = 32,
-	TAKO__QUIC_MESSAGE_BYTES_MAX = 64 << 10,
 };
 
 /* Datagrams that reached the wrong worker, for one that takes them. */
@@ -106,13 +105,6 @@ struct tako__quic_dgram_out {
 #define TAKO__QUIC_CODED 16u   /* `error` says how it ends */
 #define TAKO__QUIC_BY_PEER 32u /* … and is the peer's */
 
-/* Where handshake messages end, of which wolfSSL would believe any length. */
-struct tako__quic_messages {
-	uint32_t left;   /* of the present one */
-	uint8_t head_n;  /* of the next one's head, that have come */
-	uint8_t head[4]; /* type and length (RFC 8446 section 4) */
-};
-
 struct tako__quic {
 	struct tako__tls_layer tls; /* on the connection's stack, where it goes last */
 	struct tako__conn *c;
@@ -122,6 +114,7 @@ struct tako__quic {
 	ngtcp2_conn *conn;
 	ngtcp2_crypto_conn_ref ref;      /* for wolfSSL's callbacks */
 	struct tako__quic_whole message; /* of the handshake, while it is not complete */
+	ngtcp2_encryption_level message_level;
 	const struct tako__quic_app *app;
 	struct tako__alarm alarm;
 	struct tako__quic_cid *cids;
@@ -144,8 +137,7 @@ struct tako__quic {
 	bool resumed;       /* this and the next two: once the TLS session is over */
 	const char *cipher;
 	char *server_name; /* NULL: none, or the session is not over */
-	struct tako__quic_messages messages;
-	int why; /* TAKO_E*, for fini() */
+	int why;           /* TAKO_E*, for fini() */
 	ngtcp2_ccerr error;
 	char reason[TAKO__QUIC_REASON_BYTES + 1];
 };

@@ -53,11 +53,18 @@ static int on_messages(void *arg, const uint8_t *p, size_t n)
 static int on_crypto_data(ngtcp2_conn *conn, ngtcp2_encryption_level level, uint64_t offset,
                           const uint8_t *p, size_t n, void *arg)
 {
-	enum { ALERT_DECODE_ERROR = 50 };
+	enum { ALERT_UNEXPECTED_MESSAGE = 10, ALERT_DECODE_ERROR = 50 };
 	struct tako__quic *q = arg;
 	struct messages m = {conn, level, offset, q};
-	int rc = tako__quic_whole_feed(&q->message, p, n, on_messages, &m);
+	int rc;
 
+	/* Not across a change of keys (RFC 8446 section 5.1): anybody can write the first packets. */
+	if (q->message.n && level != q->message_level) {
+		ngtcp2_conn_set_tls_alert(conn, ALERT_UNEXPECTED_MESSAGE);
+		return NGTCP2_ERR_CRYPTO;
+	}
+	q->message_level = level;
+	rc = tako__quic_whole_feed(&q->message, p, n, on_messages, &m);
 	if (rc == TAKO_ENOMEM)
 		return NGTCP2_ERR_NOMEM;
 	if (rc != TAKO_ETOOBIG)

@@ -18,7 +18,6 @@ enum {
 	RECORD_HEAD_BYTES = 5,
 	PEEK_BYTES = 4096,             /* of a ClientHello that is looked through for a name */
 	ALERT_UNEXPECTED_MESSAGE = 10, /* RFC 8446 section 6 */
-	ALERT_DECODE_ERROR = 50,
 	ALERT_INTERNAL_ERROR = 80,
 	ALERT_NO_APPLICATION_PROTOCOL = 120,
 };
@@ -205,30 +204,6 @@ static bool begin(struct tako__quic *q, const uint8_t *p, size_t n)
 	return true;
 }
 
-/* Memory for all of a message is taken when its length is there, which is a claim, up to 16 MiB. */
-static bool are_sane(struct tako__quic_messages *m, const uint8_t *p, size_t n)
-{
-	while (n) {
-		size_t step = n < m->left ? n : m->left;
-
-		if (!m->left) {
-			m->head[m->head_n++] = *p;
-			step = 1;
-			if (m->head_n == sizeof m->head) {
-				m->left = (uint32_t)m->head[1] << 16 | m->head[2] << 8 | m->head[3];
-				m->head_n = 0;
-				if (m->left > TAKO__QUIC_MESSAGE_BYTES_MAX)
-					return false;
-			}
-		} else {
-			m->left -= (uint32_t)step;
-		}
-		p += step;
-		n -= step;
-	}
-	return true;
-}
-
 /* Not every failure of wolfSSL's comes with an alert. */
 static void name_failure(struct tako__quic *q)
 {
@@ -249,10 +224,6 @@ int tako__quic_tls_recv(ngtcp2_conn *conn, ngtcp2_encryption_level level, uint64
 	/* A client has nothing more to say: RFC 9001 sections 4.4, 6 and 8.3. */
 	if (q->flags & TAKO__QUIC_SHAKEN) {
 		ngtcp2_conn_set_tls_alert(conn, ALERT_UNEXPECTED_MESSAGE);
-		return NGTCP2_ERR_CRYPTO;
-	}
-	if (!are_sane(&q->messages, p, n)) {
-		ngtcp2_conn_set_tls_alert(conn, ALERT_DECODE_ERROR);
 		return NGTCP2_ERR_CRYPTO;
 	}
 	if (!q->tls.ssl && !begin(q, p, n))
