@@ -336,13 +336,14 @@ static void release_sigpipe(const sigset_t *old)
 	struct timespec none = {0};
 	sigset_t pipe_only;
 
+	/* It was held back before: nothing has changed. */
+	if (sigismember(old, SIGPIPE))
+		return;
 	sigemptyset(&pipe_only);
 	sigaddset(&pipe_only, SIGPIPE);
 	/* Ours may be pending; it must not hit a program that never heard of it. */
-	if (!sigismember(old, SIGPIPE)) {
-		while (sigtimedwait(&pipe_only, NULL, &none) == -1 && errno == EINTR)
-			;
-	}
+	while (sigtimedwait(&pipe_only, NULL, &none) == -1 && errno == EINTR)
+		;
 	pthread_sigmask(SIG_SETMASK, old, NULL);
 }
 

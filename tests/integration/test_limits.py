@@ -362,7 +362,7 @@ def test_large_heads_when_allowed():
         with s.connect() as w:
             fields = [f"X-{i}: " + "v" * 100 for i in range(4000)]
             w.send(request("GET", "/hello?" + "q" * 400000, *fields))
-            assert w.response().status == 200
+            assert w.response(timeout=60 * PATIENCE).status == 200
             w.assert_open("/hello")
 
 

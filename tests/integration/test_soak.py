@@ -132,6 +132,7 @@ def test_mixed_load():
             t.start()
         for t in threads:
             t.join()
+        print(f"{SECONDS:.0f} s, seed {seed}: {done}")
         assert not failures, failures
         assert all(done.values()), done
         # Of our own question.

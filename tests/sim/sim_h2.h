@@ -49,7 +49,6 @@ enum {
 
 struct sim_h2_stream {
 	struct sim_ask ask;
-	struct sim_reply reply;
 	uint32_t id;   /* 0: not asked yet */
 	bool answered; /* the final head is there */
 	bool complete; /* END_STREAM, and everything was there that belongs before it */
@@ -59,7 +58,8 @@ struct sim_h2_stream {
 	size_t said_n; /* of the body */
 	int64_t send_window;
 	int64_t receive_window;
-	uint32_t owed; /* received, and the window not opened again */
+	uint32_t owed;          /* received, and the window not opened again */
+	struct sim_reply reply; /* last: see sim_reply_init() */
 };
 
 struct sim_h2 {
@@ -68,6 +68,7 @@ struct sim_h2 {
 	void *say_arg;
 	struct sim_h2_stream *streams; /* in the order of requests */
 	unsigned count;
+	unsigned stream_cap;
 	unsigned opened; /* of them, have an id */
 	const char *bad; /* what was wrong with what came, or NULL */
 

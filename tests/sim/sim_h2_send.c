@@ -12,8 +12,9 @@
 enum {
 	HEAD_FIELDS_MAX = 16,
 	CONTINUATIONS_MAX = 6, /* servers need not take more than they like */
-	SMALL_UPDATES = 60,    /* windows until they grow */
-	SMALL_PIECES = 200,
+	STREAMS_FIRST = 4,
+	SMALL_UPDATES = 40, /* windows until they grow */
+	SMALL_PIECES = 100,
 	CHATTER_MAX = 12,
 };
 
@@ -210,12 +211,31 @@ static void open_one(struct sim_h2 *h)
 	say_block(h, s->id, &b, !a->body);
 }
 
+static struct sim_h2_stream *new_stream(struct sim_h2 *h)
+{
+	struct sim_h2_stream *s;
+
+	if (h->count == h->stream_cap) {
+		h->stream_cap = h->stream_cap ? h->stream_cap * 2 : STREAMS_FIRST;
+		h->streams = realloc(h->streams, h->stream_cap * sizeof *h->streams);
+		if (!h->streams)
+			abort();
+	}
+	s = &h->streams[h->count++];
+	memset(s, 0, offsetof(struct sim_h2_stream, reply));
+	sim_reply_init(&s->reply);
+	return s;
+}
+
 void sim_h2_ask(struct sim_h2 *h, const struct sim_ask *ask)
 {
+	struct sim_h2_stream *s;
+
 	if (h->count == SIM_REPLIES_MAX || ask->filler_n >= 1024)
 		abort();
-	h->streams[h->count].code = SIM_H2_NO_CODE;
-	h->streams[h->count++].ask = *ask;
+	s = new_stream(h);
+	s->code = SIM_H2_NO_CODE;
+	s->ask = *ask;
 	h->left = true;
 }
 

@@ -9,20 +9,37 @@
 #include <string.h>
 #include <strings.h>
 
+enum { REPLIES_FIRST = 4 };
+
+/* Room for `n` answers, and one that may come though nobody asked. */
+static void make_room(struct sim_http1 *h, unsigned n)
+{
+	unsigned cap = h->reply_cap ? h->reply_cap : REPLIES_FIRST;
+
+	while (cap <= n)
+		cap *= 2;
+	if (cap == h->reply_cap)
+		return;
+	h->replies = realloc(h->replies, cap * sizeof *h->replies);
+	if (!h->replies)
+		abort();
+	while (h->reply_cap < cap)
+		sim_reply_init(&h->replies[h->reply_cap++]);
+}
+
 void sim_http1_init(struct sim_http1 *h)
 {
 	*h = (struct sim_http1){0};
-	h->replies = calloc(SIM_REPLIES_MAX + 1, sizeof *h->replies);
-	if (!h->replies)
-		abort();
+	make_room(h, 0);
 }
 
 void sim_http1_free(struct sim_http1 *h)
 {
-	for (unsigned i = 0; h->replies && i <= SIM_REPLIES_MAX; i++)
+	for (unsigned i = 0; i < h->reply_cap; i++)
 		free(h->replies[i].body);
 	free(h->replies);
 	h->replies = NULL;
+	h->reply_cap = 0;
 }
 
 void sim_http1_expect(struct sim_http1 *h, bool head_only)
@@ -30,6 +47,7 @@ void sim_http1_expect(struct sim_http1 *h, bool head_only)
 	if (h->expected_count == SIM_REPLIES_MAX)
 		abort();
 	h->head_only[h->expected_count++] = head_only;
+	make_room(h, h->expected_count);
 }
 
 static struct sim_reply *present(struct sim_http1 *h)
@@ -40,6 +58,7 @@ static struct sim_reply *present(struct sim_http1 *h)
 static void complete(struct sim_http1 *h)
 {
 	h->reply_count++;
+	make_room(h, h->reply_count);
 	h->state = SIM_H1_HEAD;
 }
 

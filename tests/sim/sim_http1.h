@@ -21,6 +21,7 @@ enum sim_http1_state {
 struct sim_http1 {
 	struct sim_reply *replies; /* the last may be incomplete */
 	unsigned reply_count;      /* complete ones */
+	unsigned reply_cap;
 	unsigned expected_count;
 	bool head_only[SIM_REPLIES_MAX]; /* of the requests, in order */
 	bool upgrade[SIM_REPLIES_MAX];   /* … that ask for one */

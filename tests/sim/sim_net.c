@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BUFFER_BYTES = 4 << 20, SMALL_PIECES = 600 };
+enum { BUFFER_BYTES = 4 << 20, SMALL_PIECES = 250 };
 
 /* ---- Pipes ----------------------------------------------------------------------- */
 

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LINE_BYTES = 2048, READ_BYTES = 64 << 10, SMALL_COUNT = 500 };
+enum { LINE_BYTES = 2048, READ_BYTES = 64 << 10, SMALL_COUNT = 200 };
 
 void sim_peer_open(struct sim_peer *p, struct sim *sim, void (*sink)(void *, const char *, size_t),
                    void *arg)

@@ -8,6 +8,12 @@
 #include <string.h>
 #include <strings.h>
 
+void sim_reply_init(struct sim_reply *r)
+{
+	memset(r, 0, offsetof(struct sim_reply, head));
+	r->head[0] = r->trailers[0] = '\0';
+}
+
 const char *sim_reply_field(const struct sim_reply *r, const char *name, char *buf, size_t n)
 {
 	size_t name_n = strlen(name);
@@ -50,5 +56,6 @@ bool sim_reply_add_trailer(struct sim_reply *r, const char *line, size_t n)
 		return false;
 	memcpy(r->trailers + have, line, n);
 	r->trailers[have + n] = '\n';
+	r->trailers[have + n + 1] = '\0';
 	return true;
 }

@@ -26,12 +26,15 @@ struct sim_reply {
 	bool chunked;
 	bool until_end; /* the end of the connection ends it */
 	size_t head_n;
-	char head[SIM_HEAD_BYTES]; /* status line and fields, NUL behind */
 	char *body;
 	size_t body_n;
 	size_t body_cap;
+	/* Last, for sim_reply_init() to leave alone: there are many, and few are used. */
+	char head[SIM_HEAD_BYTES]; /* status line and fields, NUL behind */
 	char trailers[SIM_TRAILER_BYTES];
 };
+
+void sim_reply_init(struct sim_reply *r);
 
 /* The first value of a field, or NULL. */
 const char *sim_reply_field(const struct sim_reply *r, const char *name, char *buf, size_t n);

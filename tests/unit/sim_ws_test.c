@@ -20,7 +20,7 @@
 #include "sim/sim_seeds.h"
 #include "sim/sim_ws.h"
 
-enum { SOCKETS_MAX = 12, MESSAGES_MAX = 5, MESSAGE_BYTES_MAX = 70000, PACKED_BYTES_MAX = 20000 };
+enum { SOCKETS_MAX = 12, MESSAGES_MAX = 5, MESSAGE_BYTES_MAX = 70000, PACKED_BYTES_MAX = 10000 };
 
 static struct sim_scene scene;
 static struct sim_ws sockets[SOCKETS_MAX];
@@ -299,7 +299,10 @@ int main(void)
 		SIM_TEST_OVER(stopped, h2c),
 #ifdef TAKO__WITH_TLS
 		SIM_TEST_OVER(echoes_packed, tls),
+		SIM_TEST_OVER(echoes_packed, h2),
 		SIM_TEST_OVER(without_memory, tls),
+		SIM_TEST_OVER(without_memory, h2),
+		SIM_TEST_OVER(stopped, h2),
 #endif
 	};
 
