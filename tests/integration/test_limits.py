@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from servers import free_port, in_whole_pieces, knobs, program, run_refused, stats
+from servers import free_port, in_whole_pieces, knobs, not_sent_in_bits, program, run_refused, stats
 from wire import PATIENCE, SAN, Wire, chunked, eventually, once, readable, request, scaled
 
 #: What a time-out may take longer than it says.
@@ -172,6 +172,7 @@ def test_stalled_body_nobody_asked_for(hasty):
         assert time.monotonic() - since <= BODY_S + SLACK_S
 
 
+@not_sent_in_bits
 def test_reader_that_does_not_read(hasty):
     with hasty.connect(rcvbuf=4096) as w:
         before = stats(hasty)["timeouts"]
@@ -184,6 +185,7 @@ def test_reader_that_does_not_read(hasty):
         assert len(w.until_gone()) < 100000000
 
 
+@not_sent_in_bits
 def test_streaming_to_a_reader_that_does_not_read(hasty):
     with hasty.connect(rcvbuf=4096) as w:
         before = stats(hasty)["timeouts"]
