@@ -213,7 +213,9 @@ def test_the_server_stops(tmp_path):
           window.drained = slow.draining;
           return 0;""")
         p.server.signal(signal.SIGTERM)
-        first, last = p.run("await drained; return await ends;")
+        ends = p.run("await drained; return await ends;")
+        assert isinstance(ends, list), ends
+        first, last = ends
         assert last - first > 500
         p.server.wait()
         p.server.assert_clean()

@@ -356,6 +356,11 @@ static void test_we_close(void **state)
 	                    "\0\x0d" CLOSE "\x0a\0\0\0\x03"
 	                    "enough",
 	                    15);
+	/* It is heard out: who is cut off may not see what was said. */
+	assert_false(s->stopped || s->gone);
+	h3_rig_send(&rig, 0, "", 0, true);
+	h3_rig_pump(&rig);
+	assert_true(s->gone);
 	end();
 }
 

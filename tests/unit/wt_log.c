@@ -46,7 +46,7 @@ static const char *kind(const tako_wt_stream *s)
 	return kinds[tako_wt_stream_is_ours(s) * 2 + tako_wt_stream_is_uni(s)];
 }
 
-static void on_open(tako_wt *wt, void *arg)
+static void log_open(tako_wt *wt, void *arg)
 {
 	(void)arg;
 	wt_log.wt = wt;
@@ -54,7 +54,7 @@ static void on_open(tako_wt *wt, void *arg)
 	note("open|");
 }
 
-static void on_stream(tako_wt *wt, tako_wt_stream *s, void *arg)
+static void log_stream(tako_wt *wt, tako_wt_stream *s, void *arg)
 {
 	tako_wt_stream *answer = s;
 
@@ -75,7 +75,7 @@ static void on_stream(tako_wt *wt, tako_wt_stream *s, void *arg)
 	tako_wt_stream_set_arg(s, answer);
 }
 
-static void on_data(tako_wt_stream *s, tako_str data, bool end, void *arg)
+static void log_data(tako_wt_stream *s, tako_str data, bool end, void *arg)
 {
 	wt_log.bytes += data.n;
 	if (!wt_log.quiet || end)
@@ -87,13 +87,13 @@ static void on_data(tako_wt_stream *s, tako_str data, bool end, void *arg)
 		                            TAKO_STR("from a callback"));
 }
 
-static void on_writable(tako_wt_stream *s, void *arg)
+static void log_writable(tako_wt_stream *s, void *arg)
 {
 	(void)arg;
 	note("writable %s|", kind(s));
 }
 
-static void on_reset(tako_wt_stream *s, uint64_t code, void *arg)
+static void log_reset(tako_wt_stream *s, uint64_t code, void *arg)
 {
 	(void)arg;
 	if (code == TAKO_WT_NO_CODE)
@@ -102,13 +102,13 @@ static void on_reset(tako_wt_stream *s, uint64_t code, void *arg)
 		note("reset %s %" PRIu64 "|", kind(s), code);
 }
 
-static void on_stop(tako_wt_stream *s, void *arg)
+static void log_stop(tako_wt_stream *s, void *arg)
 {
 	(void)arg;
 	note("stop %s|", kind(s));
 }
 
-static void on_stream_close(tako_wt_stream *s, int why, uint64_t code, void *arg)
+static void log_stream_close(tako_wt_stream *s, int why, uint64_t code, void *arg)
 {
 	unsigned k = 0;
 
@@ -125,13 +125,13 @@ static void on_stream_close(tako_wt_stream *s, int why, uint64_t code, void *arg
 		note("closed %s %d %" PRIu64 "|", kind(s), why, code);
 }
 
-static void on_streams_allowed(tako_wt *wt, void *arg)
+static void log_streams_allowed(tako_wt *wt, void *arg)
 {
 	(void)wt, (void)arg;
 	note("allowed|");
 }
 
-static void on_datagram(tako_wt *wt, tako_str data, void *arg)
+static void log_datagram(tako_wt *wt, tako_str data, void *arg)
 {
 	(void)arg;
 	note("datagram %.*s|", TAKO_FMT(data));
@@ -139,13 +139,13 @@ static void on_datagram(tako_wt *wt, tako_str data, void *arg)
 		wt_log.last = tako_wt_datagram(wt, data);
 }
 
-static void on_drain(tako_wt *wt, void *arg)
+static void log_drain(tako_wt *wt, void *arg)
 {
 	(void)wt, (void)arg;
 	note("drain|");
 }
 
-static void on_close(tako_wt *wt, int why, uint64_t code, void *arg)
+static void log_close(tako_wt *wt, int why, uint64_t code, void *arg)
 {
 	tako_str reason = tako_wt_reason(wt);
 
@@ -157,14 +157,14 @@ static void on_close(tako_wt *wt, int why, uint64_t code, void *arg)
 }
 
 const tako_wt_config wt_log_config = {.size = sizeof(tako_wt_config),
-                                      .on_open = on_open,
-                                      .on_stream = on_stream,
-                                      .on_data = on_data,
-                                      .on_writable = on_writable,
-                                      .on_reset = on_reset,
-                                      .on_stop = on_stop,
-                                      .on_stream_close = on_stream_close,
-                                      .on_streams_allowed = on_streams_allowed,
-                                      .on_datagram = on_datagram,
-                                      .on_drain = on_drain,
-                                      .on_close = on_close};
+                                      .on_open = log_open,
+                                      .on_stream = log_stream,
+                                      .on_data = log_data,
+                                      .on_writable = log_writable,
+                                      .on_reset = log_reset,
+                                      .on_stop = log_stop,
+                                      .on_stream_close = log_stream_close,
+                                      .on_streams_allowed = log_streams_allowed,
+                                      .on_datagram = log_datagram,
+                                      .on_drain = log_drain,
+                                      .on_close = log_close};

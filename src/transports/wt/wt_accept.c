@@ -25,16 +25,30 @@ int tako__wt_connect_write(tako_wt *wt, const char *p, size_t n, bool end)
 	return rc == 0 && end ? tako_res_end(tako__res(x)) : rc;
 }
 
+void tako__wt_connect_release(tako_wt *wt)
+{
+	struct tako__exchange *x = wt->x;
+
+	tako__list_remove(&wt->link);
+	tako__timer_clear(&wt->conn->c->worker->wheel, &wt->timer);
+	x->abort_fn = NULL;
+	tako__exchange_unref(x);
+}
+
+/* Section 6: a connection that ends before the peer has ended this stream may come before what was said
+ * here. */
 void tako__wt_connect_leave(tako_wt *wt)
 {
 	struct tako__exchange *x = wt->x;
 
-	x->abort_fn = NULL;
 	if (!wt->conn->over && wt->why && !(x->flags & TAKO__X_ENDED))
 		tako__exchange_stop(x, wt->why);
 	else if (!wt->conn->over && !(x->flags & (TAKO__X_ENDED | TAKO__X_GONE)))
 		(void)tako_res_end(tako__res(x));
-	tako__exchange_unref(x);
+	if (wt->conn->over || (x->flags & (TAKO__X_BODY_DONE | TAKO__X_GONE)))
+		tako__wt_connect_release(wt);
+	else
+		tako__wt_linger(wt);
 }
 
 /* ---- What it hears ----------------------------------------------------------------------------- */
@@ -55,6 +69,7 @@ static void hear(tako_wt *wt, const char *p, const char *end)
 			tako__wt_drain(wt);
 			break;
 		case TAKO__WT_CLOSED:
+			wt->heard_close = true;
 			over(wt, 0, wt->in.code, wt->in.reason);
 			/* Section 6: nothing may follow it. */
 			if (p < end)
@@ -71,6 +86,13 @@ static int on_bytes(tako_req *req, tako_res *res, tako_str data, bool end, void 
 	tako_wt *wt = arg;
 
 	(void)req, (void)res;
+	if (wt->state == TAKO__WT_DONE) {
+		if (data.n && wt->heard_close)
+			tako__exchange_stop(wt->x, TAKO_EPROTO);
+		if (end || wt->heard_close)
+			tako__wt_connect_release(wt);
+		return 0;
+	}
 	hear(wt, data.p, data.p + data.n);
 	/* An end in order stands for a close with 0 (section 6), a capsule that is cut off for nothing
 	 * (RFC 9297 section 3.3). */
@@ -81,8 +103,13 @@ static int on_bytes(tako_req *req, tako_res *res, tako_str data, bool end, void 
 
 static void on_lost(tako_res *res, void *arg)
 {
+	tako_wt *wt = arg;
+
 	(void)res;
-	over(arg, TAKO_ECLOSED, 0, (tako_str){"", 0});
+	if (wt->state == TAKO__WT_DONE)
+		tako__wt_connect_release(wt);
+	else
+		over(wt, TAKO_ECLOSED, 0, (tako_str){"", 0});
 }
 
 static void on_stop(tako_res *res, void *arg)

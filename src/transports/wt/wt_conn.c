@@ -51,6 +51,7 @@ struct tako__wt_conn *tako__wt_conn_new(struct tako__conn *c)
 	wc->refused_code = TAKO__WT_BUFFERED_STREAM_REJECTED;
 	wc->gone_code = TAKO__WT_SESSION_GONE;
 	tako__list_init(&wc->sessions);
+	tako__list_init(&wc->leaving);
 	tako__list_init(&wc->ready);
 	tako__list_init(&wc->later);
 	tako__wt_early_init(wc);
@@ -74,6 +75,8 @@ void tako__wt_conn_fini(struct tako__wt_conn *wc, int err)
 		tako__wt_end(wt, err, 0, (tako_str){"", 0});
 		tako__wt_finish(wt);
 	}
+	while (!tako__list_empty(&wc->leaving))
+		tako__wt_connect_release(session_of(wc->leaving.next));
 	tako__wt_early_fini(wc);
 	tako__pool_put(&wc->local->conns, wc);
 }

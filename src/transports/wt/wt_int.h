@@ -42,6 +42,7 @@ struct tako_wt {
 	uint8_t state;
 	bool fresh;   /* early streams may wait for it */
 	bool drains;  /* on_drain was told */
+	bool heard_close;
 	bool starved; /* the peer allowed no more streams: it is told when that changes */
 	int why;      /* for on_close */
 	uint32_t stream_count;
@@ -109,7 +110,8 @@ struct tako__wt_conn {
 	struct tako__conn *c;
 	struct tako__wt_local *local;
 	struct tako__list sessions;
-	struct tako__list ready; /* sessions */
+	struct tako__list leaving; /* those that are over, whose peer has not ended the CONNECT stream */
+	struct tako__list ready;   /* sessions */
 	struct tako__list later; /* streams */
 	struct tako__list early; /* streams */
 	struct tako__list early_dgrams;
@@ -206,6 +208,8 @@ void tako__wt_on_datagram(tako_wt *wt, const char *p, size_t n);
 void tako__wt_timer_init(tako_wt *wt);
 /* Look at the clock no later than now demands. */
 void tako__wt_arm(tako_wt *wt);
+/* It is over, and waits for its peer. */
+void tako__wt_linger(tako_wt *wt);
 /* Something is unsent: look at its streams from time to time. */
 void tako__wt_arm_tick(tako_wt *wt);
 
@@ -257,7 +261,9 @@ void tako__wt_early_fini(struct tako__wt_conn *wc);
 
 /* Capsules, on the CONNECT stream; `end`: nothing follows. */
 int tako__wt_connect_write(tako_wt *wt, const char *p, size_t n, bool end);
-/* Let go of it. */
+/* The session is over: let go of it, when the peer has ended it too. */
 void tako__wt_connect_leave(tako_wt *wt);
+/* … now. */
+void tako__wt_connect_release(tako_wt *wt);
 
 #endif /* TAKO_WT_INT_H */

@@ -53,6 +53,15 @@ void tako__wt_arm_tick(tako_wt *wt)
 	arm_at(wt, tako__wt_now(wt->conn) + tick_ns(wt));
 }
 
+void tako__wt_linger(tako_wt *wt)
+{
+	enum { LINGER_MS = 1000 };
+
+	tako__list_push_back(&wt->conn->leaving, &wt->link);
+	tako__timer_set(&wt->conn->c->worker->wheel, &wt->timer,
+	                tako__wt_now(wt->conn) + tako__ms_ns(LINGER_MS));
+}
+
 static void close_it(tako_wt *wt, int why, const char *reason)
 {
 	tako_str text = tako_str_z(reason);
@@ -89,6 +98,10 @@ static void on_timer(struct tako__timer *t, uint64_t now_ns)
 
 	(void)now_ns;
 	tako__conn_touch(wt->conn->c);
+	if (wt->state == TAKO__WT_DONE) {
+		tako__wt_connect_release(wt);
+		return;
+	}
 	if (wt->state != TAKO__WT_OPEN)
 		return;
 	if (now >= drain_deadline(wt))
