@@ -40,8 +40,8 @@ struct tako_wt {
 	void *arg;
 	int64_t id; /* section 2.1: the CONNECT stream's */
 	uint8_t state;
-	bool fresh;   /* early streams may wait for it */
-	bool drains;  /* on_drain was told */
+	bool fresh;  /* early streams may wait for it */
+	bool drains; /* on_drain was told */
 	bool heard_close;
 	bool starved; /* the peer allowed no more streams: it is told when that changes */
 	int why;      /* for on_close */
@@ -110,8 +110,9 @@ struct tako__wt_conn {
 	struct tako__conn *c;
 	struct tako__wt_local *local;
 	struct tako__list sessions;
-	struct tako__list leaving; /* those that are over, whose peer has not ended the CONNECT stream */
-	struct tako__list ready;   /* sessions */
+	struct tako__list
+		leaving; /* those that are over, whose peer has not ended the CONNECT stream */
+	struct tako__list ready; /* sessions */
 	struct tako__list later; /* streams */
 	struct tako__list early; /* streams */
 	struct tako__list early_dgrams;
