@@ -176,6 +176,9 @@ static bool answer_plainly(struct tako__epoll *ep, struct tako_sock *s)
 	ep->current = s;
 	tako_sock_advance(s, (size_t)n);
 	ep->current = NULL;
+	/* What was queued when it was done leaves now, too. */
+	if (TAKO__UNLIKELY(s->head != NULL))
+		s->flags |= SOCK_DIRTY;
 	return is_plain(s, 0);
 }
 

@@ -12,7 +12,7 @@
 #include "core/base.h"
 #include "core/clock.h"
 
-enum { ENDS = 40, ACTORS = 3, MUCH = 100000 };
+enum { ENDS = 40, ACTORS = 3, MUCH = 100000, LARGE = 16 << 20 };
 
 static struct end ends[ENDS];
 static struct tako_sock_cb acting;
@@ -271,6 +271,89 @@ static void test_slow_handlers(void **state)
 	finish(16);
 }
 
+/* ---- Answers that are more than one send, or the last ------------------------------------- */
+
+static const char *answer_data;
+static size_t answer_n;
+static bool answer_last;
+
+static void answer_all(struct tako_sock *s, char *p, ssize_t res)
+{
+	unsigned i = (unsigned)(TAKO__CONTAINER(s, struct end, s) - ends);
+
+	plain->on_recv(s, p, res);
+	rig.ops[i].close_in_done = answer_last;
+	rig.ops[i].then = answer_last ? NULL : &rig.ops[i + ACTORS];
+	rig_queue(&ends[i], i, answer_data, answer_n);
+}
+
+/* Answered together, in one turn, and with `then` behind it. */
+static void ask_all(const char *data, size_t n, bool last)
+{
+	answer_data = data;
+	answer_n = n;
+	answer_last = last;
+	start(ACTORS);
+	acting.on_recv = answer_all;
+	for (unsigned i = 0; i < ACTORS; i++) {
+		if (!last)
+			rig_prepare(&ends[i], i + ACTORS, "then", 4);
+		rig_say(&ends[i], "x", 1);
+	}
+	rig_turn(1);
+}
+
+/* What the kernel does not take at once goes on where that ended. */
+static void test_large_answers(void **state)
+{
+	char *data = rig_pattern(LARGE);
+	char *got = malloc(LARGE + 4);
+
+	(void)state;
+	assert_non_null(got);
+	ask_all(data, LARGE, false);
+	assert_int_equal(rig.completed, 0);
+	for (unsigned i = 0; i < ACTORS; i++) {
+		assert_true(ends[i].s.sent_bytes > 0);
+		assert_int_equal(rig_drain(&ends[i], got, LARGE + 4), LARGE + 4);
+		assert_memory_equal(got, data, LARGE);
+		assert_memory_equal(got + LARGE, "then", 4);
+		assert_int_equal(rig.ops[i].done, 1);
+		assert_int_equal(rig.ops[i + ACTORS].done, 1);
+	}
+	finish(ACTORS);
+	free(got);
+	free(data);
+}
+
+/* What is queued when an answer has left leaves as well; and it may be the end. */
+static void test_then(void **state)
+{
+	char got[10];
+
+	(void)state;
+	ask_all("answer", 6, false);
+	for (unsigned i = 0; i < ACTORS; i++) {
+		assert_int_equal(rig_drain(&ends[i], got, sizeof got), sizeof got);
+		assert_memory_equal(got, "answerthen", sizeof got);
+	}
+	finish(ACTORS);
+}
+
+static void test_last_answer(void **state)
+{
+	char got[7];
+
+	(void)state;
+	ask_all("answer", 6, true);
+	for (unsigned i = 0; i < ACTORS; i++) {
+		assert_int_equal(ends[i].closed, 1);
+		assert_int_equal(recv(ends[i].peer, got, sizeof got, 0), 6);
+		assert_int_equal(recv(ends[i].peer, got, sizeof got, 0), 0);
+	}
+	finish(ACTORS);
+}
+
 int main(void)
 {
 #define TEST(t) cmocka_unit_test_setup_teardown(t, set_up, rig_tear_down)
@@ -283,6 +366,9 @@ int main(void)
 		TEST(test_close_parked),
 		TEST(test_without_memory),
 		TEST(test_slow_handlers),
+		TEST(test_large_answers),
+		TEST(test_then),
+		TEST(test_last_answer),
 	};
 
 	if (rig_install(tako_runtime_epoll()))
