@@ -16,7 +16,8 @@
 #
 # Variables: CC, CFLAGS, CPPFLAGS, LDFLAGS (yours come last and win), BUILD=build, PREFIX, DESTDIR,
 # SAN=address,undefined|thread, DEBUG=1 (not optimised; with what a release must not have, as with
-# SAN=), LTO=1 (release build, gcc), V=1 (show commands), DEPS=no (install
+# SAN=), LTO=1 (release build, gcc), PGO=1 (the same, built twice: the first one is run for 15 s to learn
+# what the second should be fast at), V=1 (show commands), DEPS=no (install
 # nothing: only `make`, `make run`, `make check` and `make bench` ever do, see scripts/deps.sh),
 # TLS=0, H3=0, WS=0, REDIS=0, GRPC=0 (a build without TLS and HTTP/3, without HTTP/3, WebSocket, the
 # Redis relay, gRPC), WOLFSSL_PREFIX=/where/one/is (instead of the one
@@ -42,7 +43,7 @@ space := $(empty) $(empty)
 
 # Objects of different compilers, sanitizers or link modes never meet: each has its own directory.
 variant := $(if $(FUZZ),fuzz) $(if $(filter gcc cc,$(notdir $(CC)))$(FUZZ),,$(notdir $(CC))) \
-	$(if $(LTO),lto) $(if $(DEBUG),debug) $(if $(filter 0,$(TLS)),notls) $(if $(filter 0,$(H3)),noh3) \
+	$(if $(PGO),pgo$(if $(filter train,$(PGO)),-train),$(if $(LTO),lto)) $(if $(DEBUG),debug) $(if $(filter 0,$(TLS)),notls) $(if $(filter 0,$(H3)),noh3) \
 	$(if $(filter 0,$(WS)),nows) $(if $(filter 0,$(REDIS)),noredis) $(if $(filter 0,$(GRPC)),nogrpc) \
 	$(subst $(comma),-,$(SAN))
 variant := $(subst $(space),-,$(strip $(variant)))
@@ -65,9 +66,21 @@ override CC := $(CLANG)
 OPT := -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined \
 	-fno-sanitize-recover=all
 endif
-ifdef LTO
+ifneq ($(LTO)$(filter-out train,$(PGO)),)
 OPT := -O2 -g -flto=auto -ffat-lto-objects
 AR := gcc-ar
+endif
+# PGO=train is the first of the two builds, for scripts/pgo-train.sh; what that notes of an object has the
+# name that -dumpdir gives it, the same in both.  What was not trained is compiled as ever, and not for size
+# (-fprofile-partial-training).
+ifdef PGO
+ifneq ($(findstring clang,$(CC))$(SAN)$(DEBUG)$(FUZZ),)
+$(error PGO=1 is a release build by gcc: without CC=clang, SAN=, DEBUG= and FUZZ=)
+endif
+TRAIN := $(BUILD)/$(patsubst pgo%,pgo-train%,$(variant:pgo-train%=pgo%))
+PROFILE := $(abspath $(TRAIN))/profile
+OPT := $(if $(filter train,$(PGO)),-O2 -g -fprofile-generate=$(PROFILE) -fprofile-update=prefer-atomic,\
+	$(OPT) -fprofile-use=$(PROFILE) -fprofile-partial-training -Wno-missing-profile)
 endif
 
 # Of the same size whichever libraries are found: some of them ask for it.
@@ -146,7 +159,8 @@ MAKEFLAGS += --no-builtin-rules
 .SUFFIXES:
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all lib examples unit-programs test-programs bench-programs fuzz-programs run-fuzz run check \
+.PHONY: all lib examples training-programs \
+	unit-programs test-programs bench-programs fuzz-programs run-fuzz run check \
 	unit integration hostile hostile-smoke cut-programs \
 	headers abi seams install-test quic-today docs-test valgrind fuzz fuzz-smoke bench install uninstall fmt \
 	fmt-check \
@@ -184,13 +198,26 @@ $(B)/.sources: FORCE
 $(B)/obj/%.o: %.c $(B)/.flags | $(BUILD)/.deps
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(if $(PGO),-dumpdir $(@D:$(B)/%=%)/) -MMD -MP -c -o $@ $<
 	$(if $(RENAME),$(Q)objcopy --redefine-syms=$(RENAME) $@)
+
+# Of other sources it would be no profile.
+ifneq ($(filter-out train,$(PGO)),)
+$(OBJS): $(B)/.profile
+$(B)/.profile: $(LIB_SRCS) $(EXAMPLE_DIR_SRCS) $(wildcard include/tako/*.h include/tako/*/*.h src/*/*.h src/*/*/*.h) \
+		scripts/pgo-train.sh $(B)/.flags | $(BUILD)/.deps
+	$(if $(filter no,$(DEPS)),,@scripts/deps.sh pgo)
+	@$(MAKE) --no-print-directory PGO=train training-programs
+	$(call say,TRAIN,$(TRAIN))
+	@TAKO_LACKS='$(lacks)' scripts/pgo-train.sh '$(TRAIN)'
+	@touch $@
+endif
+training-programs: $(B)/examples/showcase $(B)/examples/ws $(B)/bench/load $(B)/bench/load_ws
 
 # Names are changed in machine code, which is all that these may therefore be.
 $(call obj,$(RENAMED_SRCS)): private RENAME = $(RENAMES)
 $(call obj,$(RENAMED_SRCS)): private EXTRA = $(RENAMED_CFLAGS) -Itests
-$(call obj,$(RENAMED_SRCS)): private OPT := $(OPT) $(if $(LTO),-fno-lto)
+$(call obj,$(RENAMED_SRCS)): private OPT := $(OPT) $(if $(filter -flto%,$(OPT)),-fno-lto)
 $(call obj,$(RENAMED_SRCS)): $(RENAMES)
 
 $(B)/libtako.a: $(call obj,$(LIB_SRCS)) $(LIB_OBJECTS) $(B)/.sources
@@ -266,7 +293,7 @@ $(call obj,$(wildcard examples/$(1)/*.c)): \
 	$(filter-out %.c %.h,$(wildcard examples/$(1)/*.*))
 $(B)/examples/$(1): $(call obj,$(wildcard examples/$(1)/*.c)) $(B)/libtako.a $(B)/.sources
 	$$(call say,LD,$$@)
-	$$(call link,$$(LIBS_$(1)) $(if $(LTO),-Wa$$(comma)-Iexamples/$(1)))
+	$$(call link,$$(LIBS_$(1)) $(if $(filter -flto%,$(OPT)),-Wa$$(comma)-Iexamples/$(1)))
 $(B)/cut/$(1): $(call obj,$(wildcard examples/$(1)/*.c) $(CUT_SRC)) $(B)/libtako.a $(B)/.sources
 	$$(call say,LD,$$@)
 	$$(call cut_link,$$(LIBS_$(1)))
@@ -335,7 +362,7 @@ run-fuzz: fuzz-programs
 
 bench:
 	$(if $(filter no,$(DEPS)),,@scripts/deps.sh bench)
-	@$(MAKE) --no-print-directory LTO=1 run-bench
+	@$(MAKE) --no-print-directory $(if $(LTO),LTO,PGO)=1 run-bench
 run-bench: all bench-programs
 	@$(PYTHON) bench/run.py --build '$(abspath $(B))' $(BENCH_ARGS)
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # deps.sh GROUP...: installs what is missing, from Debian's packages, of what these groups need.
-# GROUP is build, check, bench, fuzz or lint; the last four bring build with them.
+# GROUP is build, check, bench, pgo, fuzz or lint; the others bring build with them.
 #
 # Quick when nothing is missing (one dpkg-query).  Otherwise it needs root or sudo, and the package
 # lists' servers.  It may be interrupted and run again at any time.  It never changes a
@@ -76,6 +76,7 @@ bench  ?node-ws             peer
 bench  ?libgrpc++-dev       peer
 bench  ?libnginx-mod-http-echo  nginx reads the body of a POST
 bench  ?linux-perf          CPU profiles
+pgo     nghttp2-client      PGO=1 is trained with h2load for HTTP/2 and TLS
 fuzz    clang               libFuzzer
 fuzz   ?libclang-rt-14-dev  libFuzzer
 fuzz   ?llvm                names in its reports
