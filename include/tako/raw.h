@@ -35,7 +35,7 @@ typedef struct tako_raw_config {
 	/* After write_high_bytes were unsent: they are write_low_bytes or fewer now. */
 	void (*on_writable)(tako_raw *c, void *arg);
 	/* The server stops: come to an end within drain_timeout_ms.  NULL: as if it called
-	 * tako_raw_close(). */
+	 * tako_raw_close(), after on_data() has had what was there to read. */
 	void (*on_drain)(tako_raw *c, void *arg);
 	/* It is over, and freed when this returns: once for each on_open().  `why`: 0, both sides have
 	 * ended in order; TAKO_ECLOSED, the peer or the server cut it; TAKO_ETIMEDOUT; or what a callback

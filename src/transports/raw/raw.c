@@ -82,15 +82,15 @@ void tako__raw_settle(struct tako__conn *c)
 {
 	struct tako_raw *r = tako__raw_of(c);
 
-	if (is_over(c))
+	if (c->flags & TAKO__CONN_CLOSING)
 		return;
-	if (r->ended && r->heard_end) {
-		tako__conn_finish(c, false);
-		return;
-	}
-	if (r->ended && !r->shut)
-		try_shut(c);
 	watch(c);
+	if (c->flags & TAKO__CONN_FINISH)
+		return;
+	if (r->ended && r->heard_end)
+		tako__conn_finish(c, false);
+	else if (r->ended && !r->shut)
+		try_shut(c);
 }
 
 /* ---- The protocol -------------------------------------------------------------------------------------- */
@@ -111,14 +111,17 @@ static bool enter(struct tako__conn *c)
 static void raw_drain(struct tako__conn *c)
 {
 	const tako_raw_config *cfg = cfg_of(c);
+	struct tako_raw *r = tako__raw_of(c);
 
 	c->flags |= TAKO__CONN_DRAINING;
 	if (is_over(c))
 		return;
 	if (cfg->on_drain)
-		cfg->on_drain(tako__raw_of(c), cfg->arg);
+		cfg->on_drain(r, cfg->arg);
+	else if (!(c->sock.flags & TAKO_SOCK_PAUSED) && c->sock.loop->rt->waiting(&c->sock))
+		r->closes = true; /* what has come already is heard first */
 	else
-		tako_raw_close(tako__raw_of(c));
+		tako_raw_close(r);
 	tako__raw_settle(c);
 }
 
@@ -184,6 +187,8 @@ static void raw_recv(struct tako__conn *c, char *p, ssize_t res)
 	} else if (!r->heard_end && !is_over(c)) {
 		hear_end(c);
 	}
+	if (TAKO__UNLIKELY(r->closes))
+		tako_raw_close(r);
 	tako__raw_settle(c);
 }
 

@@ -16,6 +16,8 @@ int64_t tako_raw_send(tako_raw *r, tako_str data)
 		return TAKO_ECLOSED;
 	if (TAKO__UNLIKELY((c->flags & TAKO__CONN_FINISH) || r->ended))
 		return TAKO_ESTATE;
+	if (TAKO__UNLIKELY(!data.n))
+		return (int64_t)unsent;
 	if (TAKO__UNLIKELY(data.n > cfg->max_unsent_bytes ||
 	                   unsent > cfg->max_unsent_bytes - data.n))
 		return TAKO_EBUSY;

@@ -33,6 +33,7 @@ struct tako_raw {
 	bool heard_end;    /* the peer sends no more */
 	bool ended;        /* nor do we, behind what is queued */
 	bool shut;         /* … and the peer has been told */
+	bool closes;       /* the server stops: when what has come is heard */
 	bool high;         /* more than the high mark was unsent: on_writable() is owed */
 };
 

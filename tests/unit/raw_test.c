@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Raw connections on the test's own thread: what may be asked for when, settings from callers of other
+ * versions, and every allocation failing once.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdlib.h>
+#include <string.h>
+#include <tako/tako.h>
+
+#include "core/base.h"
+#include "unit/failalloc.h"
+#include "unit/stepped.h"
+
+static struct {
+	unsigned opened;
+	unsigned closed;
+	int why;
+	tako_raw *last;
+} seen;
+
+static int on_open(tako_raw *c, void *arg)
+{
+	(void)arg;
+	seen.opened++;
+	seen.last = c;
+	return 0;
+}
+
+/* Whatever comes is answered with where it came from. */
+static int on_data(tako_raw *c, tako_str data, void *arg)
+{
+	tako_conn_info i = {.size = sizeof(i)};
+	tako_proxy_info p = {.size = sizeof(p)};
+	int rc = tako_raw_conn_info(c, &i);
+
+	(void)arg;
+	if (rc == 0)
+		rc = tako_raw_proxy_info(c, &p);
+	if (rc == TAKO_ENOENT)
+		rc = tako_raw_conn_info(c, &i);
+	if (rc < 0)
+		return rc;
+	memset(tako_raw_user(c), 'x', 1000);
+	rc = (int)tako_raw_send(c, tako_str_z(i.transport));
+	return rc < 0 ? rc : (int)(tako_raw_send(c, data) < 0);
+}
+
+static void on_close(tako_raw *c, int why, void *arg)
+{
+	(void)c, (void)arg;
+	seen.closed++;
+	seen.why = why;
+}
+
+static const tako_raw_config config = {.size = sizeof(config),
+                                       .on_open = on_open,
+                                       .on_data = on_data,
+                                       .on_close = on_close,
+                                       .user_bytes = 1000};
+
+/* 0, or the error of what failed; nothing is left then. */
+static int start(struct stepped *s)
+{
+	tako_router *r = tako_router_new();
+	char addr[64];
+	int rc;
+
+	memset(s, 0, sizeof(*s));
+	memset(&seen, 0, sizeof seen);
+	rc = tako_server_new(&s->srv, r,
+	                     TAKO_SERVER_CONFIG(.worker_count = 1, .drain_timeout_ms = 1000));
+	tako_router_free(r);
+	if (rc == 0)
+		rc = tako_server_listen(s->srv, tako_raw_tcp(), "127.0.0.1:0",
+		                        TAKO_LISTEN_CONFIG(.raw = &config));
+	if (rc == 0)
+		rc = tako_server_fd(s->srv);
+	if (rc < 0) {
+		tako_server_free(s->srv);
+		return rc;
+	}
+	tako_server_local_addr(s->srv, 0, addr, sizeof(addr));
+	s->port = (uint16_t)strtoul(strrchr(addr, ':') + 1, NULL, 10);
+	return 0;
+}
+
+static void hear(struct stepped *s, struct peer *p, size_t n)
+{
+	for (int i = 0; i < 2000 && p->n < n && !p->closed; i++) {
+		stepped_turn(s, 1);
+		peer_read(p);
+	}
+}
+
+static bool exchange(struct stepped *s, struct peer *p)
+{
+	bool whole;
+
+	peer_open(p, s);
+	peer_send(p, s, "hello", 5);
+	hear(s, p, 8);
+	whole = p->n == 8 && memcmp(p->data, "rawhello", 8) == 0;
+	peer_close(p);
+	return whole;
+}
+
+static void test_no_memory(void **state)
+{
+	static struct peer p;
+	struct stepped s;
+
+	(void)state;
+	for (size_t n = 1;; n++) {
+		bool whole = false;
+		int rc;
+
+		failalloc_arm(n);
+		rc = start(&s);
+		if (rc == 0) {
+			whole = exchange(&s, &p);
+			stepped_stop(&s);
+			assert_int_equal(seen.opened, seen.closed);
+		} else {
+			assert_int_equal(rc, TAKO_ENOMEM);
+		}
+		if (!failalloc_disarm()) {
+			assert_true(whole);
+			assert_true(n > 20);
+			break;
+		}
+		assert_int_equal(failalloc_live(), 0);
+	}
+	assert_int_equal(failalloc_wrong(), 0);
+}
+
+/* From outside of its callbacks, on its thread: as from another connection's. */
+static void test_from_elsewhere(void **state)
+{
+	static struct peer p;
+	struct stepped s;
+
+	(void)state;
+	assert_int_equal(start(&s), 0);
+	peer_open(&p, &s);
+	for (int i = 0; i < 2000 && !seen.opened; i++)
+		stepped_turn(&s, 1);
+	assert_int_equal(seen.opened, 1);
+	assert_int_equal(tako_raw_send(seen.last, TAKO_STR("")), 0);
+	assert_int_equal(tako_raw_send(seen.last, TAKO_STR("one ")), 4);
+	assert_int_equal(tako_raw_send(seen.last, TAKO_STR("two")), 7);
+	assert_int_equal(tako_raw_unsent(seen.last), 7);
+	tako_raw_close(seen.last);
+	tako_raw_close(seen.last);
+	assert_int_equal(tako_raw_send(seen.last, TAKO_STR("x")), TAKO_ESTATE);
+	assert_int_equal(seen.closed, 0);
+	hear(&s, &p, 8);
+	assert_true(p.closed && !p.reset);
+	assert_int_equal(p.n, 7);
+	assert_memory_equal(p.data, "one two", 7);
+	peer_close(&p);
+	for (int i = 0; i < 2000 && !seen.closed; i++)
+		stepped_turn(&s, 1);
+	assert_int_equal(seen.closed, 1);
+	assert_int_equal(seen.why, 0);
+	stepped_stop(&s);
+	assert_int_equal(failalloc_live(), 0);
+}
+
+/* What has come by the time the server stops is heard, and answered. */
+static void test_last_words(void **state)
+{
+	static struct peer p;
+	struct stepped s;
+
+	(void)state;
+	assert_int_equal(start(&s), 0);
+	peer_open(&p, &s);
+	for (int i = 0; i < 2000 && !seen.opened; i++)
+		stepped_turn(&s, 1);
+	peer_send(&p, &s, "hello", 5);
+	tako_server_stop(s.srv);
+	hear(&s, &p, 9);
+	assert_true(p.closed && !p.reset);
+	assert_int_equal(p.n, 8);
+	assert_memory_equal(p.data, "rawhello", 8);
+	peer_close(&p);
+	stepped_stop(&s);
+	assert_int_equal(seen.why, 0);
+	assert_int_equal(seen.closed, 1);
+	assert_int_equal(failalloc_live(), 0);
+}
+
+/* One that is newer than the library, and one that never was. */
+static void test_sizes(void **state)
+{
+	struct {
+		tako_raw_config raw;
+		uint64_t more;
+	} newer = {.raw = config};
+	tako_router *r = tako_router_new();
+	tako_server *srv = NULL;
+
+	(void)state;
+	assert_int_equal(tako_server_new(&srv, r, NULL), 0);
+	tako_router_free(r);
+	newer.raw.size = sizeof newer;
+	assert_int_equal(tako_server_listen(srv, tako_raw_tcp(), "127.0.0.1:0",
+	                                    TAKO_LISTEN_CONFIG(.raw = &newer.raw)),
+	                 0);
+	newer.more = 1;
+	assert_int_equal(tako_server_listen(srv, tako_raw_tcp(), "127.0.0.1:0",
+	                                    TAKO_LISTEN_CONFIG(.raw = &newer.raw)),
+	                 TAKO_ENOTSUP);
+	newer.raw.size = sizeof(size_t);
+	assert_int_equal(tako_server_listen(srv, tako_raw_tcp(), "127.0.0.1:0",
+	                                    TAKO_LISTEN_CONFIG(.raw = &newer.raw)),
+	                 TAKO_EINVAL);
+	tako_server_free(srv);
+	assert_int_equal(failalloc_live(), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_no_memory),
+		cmocka_unit_test(test_from_elsewhere),
+		cmocka_unit_test(test_last_words),
+		cmocka_unit_test(test_sizes),
+	};
+
+	if (failalloc_install() < 0)
+		return 1;
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
