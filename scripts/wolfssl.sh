@@ -171,8 +171,22 @@ insert() { # file, begin, line, how often, text
 # - Of what only the handshake needs it keeps a kilobyte a connection, for OpenSSL's calls to ask about.
 # - A private key that is longer than its curve's is written far outside of the buffer for it.
 # - Certificates with Ed25519 keys cannot be looked into, though they can be used.
+# - QUIC's keys are derived by a call for OpenSSL's sake that seeds a generator of random numbers each time: of a
+#   QUIC handshake that was two thirds.
 # src/transports/tls hears of it from TAKO__WOLFSSL_MENDED.
 mend() {
+    # The digest is its name.
+    local md='int type = XSTRCMP(md, "SHA256") == 0 ? WC_SHA256 : XSTRCMP(md, "SHA384") == 0 ? WC_SHA384 : 0;'
+    local begin="pctx = wolfSSL_EVP_PKEY_CTX_new_id(NID_hkdf, NULL);"
+    insert src/quic.c "int wolfSSL_quic_hkdf_extract(" "$begin" 1 "{ $md
+        if (type) return wc_HKDF_Extract(type, salt, (word32)saltlen, secret, (word32)secretlen, dest) == 0 ?
+            WOLFSSL_SUCCESS : WOLFSSL_FAILURE; }" || return
+    insert src/quic.c "int wolfSSL_quic_hkdf_expand(" "$begin" 1 "{ $md
+        if (type) return wc_HKDF_Expand(type, secret, (word32)secretlen, info, (word32)infolen, dest, (word32)destlen) == 0 ?
+            WOLFSSL_SUCCESS : WOLFSSL_FAILURE; }" || return
+    insert src/quic.c "int wolfSSL_quic_hkdf(" "$begin" 1 "{ $md
+        if (type) return wc_HKDF(type, secret, (word32)secretlen, salt, (word32)saltlen, info, (word32)infolen, dest,
+            (word32)destlen) == 0 ? WOLFSSL_SUCCESS : WOLFSSL_FAILURE; }" || return
     insert wolfcrypt/src/wolfmath.c "int wc_export_int(" "XMEMSET(buf, 0, *len);" 1 \
         "if (mp_unsigned_bin_size(mp) > (int)keySz) return BUFFER_E;" || return
     insert src/internal.c "int CopyDecodedToX509(" "if (!(x509->key.pkey = wolfSSL_d2i_PUBKEY(NULL," 1 \
