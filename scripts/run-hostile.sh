@@ -9,8 +9,8 @@ cd "$(dirname "$0")/.." || exit
 modes=("recv_buffer_bytes=1" "recv_buffer_bytes=64 recv_buffer_count=2" "send_max_bytes=13")
 # Parsers meet every boundary; small buffers run out between streams; framing is cut at any byte.
 smoke=("http1 exchange malformed h2_exchange h2_conformance upgrade"
-    "http1 exchange h2 h2_exchange h2_attacks"
-    "http1 exchange static h2_exchange h2_static")
+    "http1 exchange h2 h2_exchange h2_attacks ws_ends"
+    "http1 exchange static h2_exchange h2_static mutations")
 build=$1
 shift
 passed=0 failed=0 skipped=0 status=0

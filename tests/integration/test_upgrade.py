@@ -92,6 +92,7 @@ def test_behind_pipelined_requests(w):
     assert w.exactly(4) == b"data"
 
 
+@servers.not_byte_by_byte
 def test_back_pressure():
     """A peer that sends and does not read is not read from for ever, and gets everything in the end."""
     data = pattern(1 << 20) * 64
