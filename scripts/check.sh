@@ -116,8 +116,8 @@ integration() { # runtime, SAN, scale, part
 }
 
 # The HTTP suite and the attacks on HTTP/2 once more, over TLS.
-over_tls() {
-    TAKO_TEST_OVER=tls TAKO_TEST_SCALE=0.25 phase integration-tls 420 "${mk[@]}" integration \
+over_tls() { # runtime
+    TAKO_RUNTIME=$1 TAKO_TEST_OVER=tls TAKO_TEST_SCALE=0.25 phase "integration-tls-$1" 420 "${mk[@]}" integration \
         PYTEST_ARGS="$(files http1 exchange routing static h2_attacks)"
 }
 
@@ -175,7 +175,8 @@ list_jobs() {
     job fuzz "" fuzz
     job hostile-epoll "" hostile epoll
     [[ $ring == yes ]] && job hostile-io_uring "" hostile io_uring
-    job integration-tls "" over_tls
+    job integration-tls-epoll "" over_tls epoll
+    [[ $ring == yes ]] && job integration-tls-io_uring "" over_tls io_uring
     job unit-bare "" bare
     job build-clang "" clang
     job docs "" target docs 120 docs-test

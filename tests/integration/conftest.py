@@ -12,8 +12,8 @@ NEEDS = {
     "tls": r"test_tls.*::|\[tls\b|over_tls\[|test_(raw|unix)\.py::.*(tls|alpn)",
     "ws": r"test_ws_.*::|::test_.*websockets|test_card\[(chat|ticks)\]",
     "redis": r"test_redis\.",
-    "grpc": r"test_grpc.*::|::test_grpc_",
-    "h3": r"test_h3.*::|test_quic\.|::test_h3_",
+    "grpc": r"test_(h3_)?grpc.*::|::test_grpc_",
+    "h3": r"test_h3.*::|test_(quic|webtransport)\.|::test_h3_",
 }
 LACKS = os.environ.get("TAKO_LACKS", "").split()
 
