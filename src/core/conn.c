@@ -221,7 +221,7 @@ static void leave(struct tako__conn *c)
 	c->flags &= ~TAKO__CONN_ENTERED;
 	tako__conn_flush(c);
 	maybe_finish(c);
-	if (c->worker->timed_count)
+	if (c->worker->timed_count >= TAKO__TIMED_RUNS)
 		tako__worker_time(c->worker);
 }
 

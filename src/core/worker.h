@@ -48,8 +48,10 @@ struct tako__listener {
 	struct sockaddr_in6 parked_from;
 };
 
-/* Runs of exchanges whose duration is taken by one reading of the clock. */
-enum { TAKO__TIMED_MAX = 64 };
+/* Runs of exchanges whose duration is taken by one reading of the clock: at most, and how many
+ * deliveries wait for each other.  What they answered leaves together as well, and to read the clock after
+ * each was 1 % of a small request. */
+enum { TAKO__TIMED_MAX = 64, TAKO__TIMED_RUNS = 4 };
 
 /* Heads as the protocol wrote them, up to what differs from one answer to the next; for each of
  * the few (status, type) that most answers have. */
@@ -143,7 +145,7 @@ uint64_t tako__worker_next(struct tako__worker *w);
 /* Send mail and wake the worker if need be.  [any] */
 void tako__worker_post(struct tako__worker *w, struct tako__mail *m);
 /* Account for the exchanges that ended since the last call: their responses are on their way
- * out now.  One reading of the clock for all that one delivery answered. */
+ * out now.  One reading of the clock for all that a few deliveries answered. */
 void tako__worker_time(struct tako__worker *w);
 /* Make its turn return.  [signal] */
 void tako__worker_wake(struct tako__worker *w);

@@ -257,10 +257,22 @@ static void h1_recv(struct tako__conn *c, char *p, ssize_t res)
 	go_on(c);
 }
 
+/* Nothing is being answered, kept, held back or ended: what is next is the peer's to say. */
+static bool is_idle(const struct tako__conn *c, const struct tako__h1 *h)
+{
+	return !h->x && !h->stash_n && !h->eof && !(c->sock.flags & TAKO_SOCK_PAUSED) &&
+	       !(c->flags & (TAKO__CONN_FINISH | TAKO__CONN_CLOSING | TAKO__CONN_DRAINING));
+}
+
 static void h1_written(struct tako__conn *c)
 {
 	struct tako__h1 *h = tako__h1_of(c);
 
+	/* As it usually is, and go_on() would find nothing to go on with. */
+	if (TAKO__LIKELY(is_idle(c, h))) {
+		arm(c);
+		return;
+	}
 	if (h->x)
 		tako__exchange_writable(h->x);
 	go_on(c);
