@@ -25,6 +25,8 @@ def test_example(name, tmp_path):
     argv = [servers.program(f"examples/{name}"), f"127.0.0.1:{port}"]
     if name == "multi_server":
         argv.append(f"127.0.0.1:{servers.free_port()}")
+    if name == "scgi":
+        argv.append(f"127.0.0.1:{servers.free_port()}")
     if name == "raw_echo":
         argv.append(f"unix:{tmp_path}/echo")
     with servers.Server(argv, addr, ready_path="/healthz", cwd=tmp_path) as s:

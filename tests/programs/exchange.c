@@ -4,6 +4,7 @@
  * with interim responses, cut off; cookies, forms and multipart bodies.  What happened behind the
  * scenes is told by GET /counters.
  */
+#include "framed.h"
 #include "program.h"
 
 #include <fcntl.h>
@@ -665,6 +666,8 @@ int main(int argc, char **argv)
 	tako_router_free(router);
 	if (rc == 0)
 		rc = program_listen(srv, addr, NULL);
+	if (rc == 0 && argc > 3)
+		rc = framed_listen(srv, argv[3]);
 	if (rc == 0)
 		rc = tako_server_stop_on_signals(srv);
 	if (rc == 0)

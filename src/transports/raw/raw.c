@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * A connection without HTTP, as a protocol of seam C that makes no exchanges: what comes goes to its user's
- * callbacks.  Here is when they are called and how a connection ends; what they may do is raw_api.c's.
+ * A connection without HTTP, as a protocol of seam C: what comes goes to its user's callbacks, who may make
+ * exchanges of it (raw_exchange.h).  Here is when they are called and how a connection ends; what they may do is raw_api.c's.
  */
 #include "core/server.h"
 #include "core/worker.h"
+#include "transports/raw/raw_exchange.h"
 #include "transports/raw/raw_int.h"
 
 static const tako_raw_config *cfg_of(const struct tako__conn *c)
@@ -29,6 +30,14 @@ static uint64_t sooner_of(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
+/* Since when nothing has happened that its peer may be blamed for. */
+static uint64_t idle_since(struct tako__conn *c)
+{
+	if (tako__raw_x_answering(c))
+		return tako__now_ns(c->worker);
+	return later_of(tako__raw_of(c)->heard_ns, c->progress_ns);
+}
+
 /* When there is something to look at, as things are. */
 static uint64_t next_look(struct tako__conn *c)
 {
@@ -37,7 +46,7 @@ static uint64_t next_look(struct tako__conn *c)
 	uint64_t next = UINT64_MAX;
 
 	if (cfg->idle_timeout_ms != TAKO_OFF)
-		next = later_of(r->heard_ns, c->progress_ns) + tako__ms_ns(cfg->idle_timeout_ms);
+		next = idle_since(c) + tako__ms_ns(cfg->idle_timeout_ms);
 	if (cfg->lifetime_ms)
 		next = sooner_of(next, r->opened_ns + tako__ms_ns(cfg->lifetime_ms));
 	if (tako__conn_unsent(c))
@@ -84,8 +93,10 @@ void tako__raw_settle(struct tako__conn *c)
 
 	if (c->flags & TAKO__CONN_CLOSING)
 		return;
+	if (TAKO__UNLIKELY(r->exchanges != NULL))
+		tako__raw_x_look(c);
 	watch(c);
-	if (c->flags & TAKO__CONN_FINISH)
+	if (c->flags & (TAKO__CONN_FINISH | TAKO__CONN_CLOSING))
 		return;
 	if (r->ended && r->heard_end)
 		tako__conn_finish(c, false);
@@ -116,8 +127,11 @@ static void raw_drain(struct tako__conn *c)
 	c->flags |= TAKO__CONN_DRAINING;
 	if (is_over(c))
 		return;
+	tako__raw_x_drain(c);
 	if (cfg->on_drain)
 		cfg->on_drain(r, cfg->arg);
+	else if (tako__raw_x_any(c))
+		; /* … and closes when they are over */
 	else if (!(c->sock.flags & TAKO_SOCK_PAUSED) && c->sock.loop->rt->waiting(&c->sock))
 		r->closes = true; /* what has come already is heard first */
 	else
@@ -163,7 +177,7 @@ static void hear_end(struct tako__conn *c)
 	if (cfg->on_end)
 		rc = cfg->on_end(r, cfg->arg);
 	else
-		r->ended = true;
+		r->ended = !tako__raw_x_any(c);
 	if (rc < 0)
 		fail(c, rc);
 }
@@ -187,7 +201,7 @@ static void raw_recv(struct tako__conn *c, char *p, ssize_t res)
 	} else if (!r->heard_end && !is_over(c)) {
 		hear_end(c);
 	}
-	if (TAKO__UNLIKELY(r->closes))
+	if (TAKO__UNLIKELY(r->closes) && !tako__raw_x_any(c))
 		tako_raw_close(r);
 	tako__raw_settle(c);
 }
@@ -217,7 +231,7 @@ static bool too_late(struct tako__conn *c, uint64_t now)
 	if (cfg->lifetime_ms && now >= r->opened_ns + tako__ms_ns(cfg->lifetime_ms))
 		return true;
 	return cfg->idle_timeout_ms != TAKO_OFF &&
-	       now >= later_of(r->heard_ns, c->progress_ns) + tako__ms_ns(cfg->idle_timeout_ms);
+	       now >= idle_since(c) + tako__ms_ns(cfg->idle_timeout_ms);
 }
 
 /* What has left is told by raw_written(), what was lost is not: a socket that is paused, as of a user who
@@ -253,6 +267,7 @@ static void raw_fini(struct tako__conn *c)
 	const tako_raw_config *cfg = cfg_of(c);
 	struct tako_raw *r = tako__raw_of(c);
 
+	tako__raw_x_fini(c);
 	if (r->opened && cfg->on_close)
 		cfg->on_close(r, why(c, r), cfg->arg);
 	if (r->user)
@@ -265,7 +280,6 @@ static void raw_fini(struct tako__conn *c)
 		atomic_fetch_sub(&c->listener->raw->count, 1);
 }
 
-/* No exchange is ever made by it. */
 const struct tako__proto_ops tako__raw_ops = {
 	.name = "raw",
 	.open = raw_open,
@@ -274,4 +288,14 @@ const struct tako__proto_ops tako__raw_ops = {
 	.tick = raw_tick,
 	.drain = raw_drain,
 	.fini = raw_fini,
+	.head = tako__raw_x_head,
+	.data = tako__raw_x_data,
+	.lend = tako__raw_x_lend,
+	.end = tako__raw_x_end,
+	.inform = tako__raw_x_inform,
+	.stop = tako__raw_x_stop,
+	.leave = tako__raw_x_leave,
+	.unsent = tako__raw_x_unsent,
+	.read_more = tako__raw_x_read_more,
+	.done = tako__raw_x_done,
 };

@@ -15,6 +15,8 @@
 #include "core/rawed.h"
 #include "core/worker.h"
 
+struct tako__raw_exchanges;
+
 /* One address's settings, every default filled in. */
 struct tako__raw_rule {
 	tako_raw_config cfg;
@@ -24,7 +26,8 @@ struct tako__raw_rule {
 /* The state of a connection: with it an idle one has nothing that others have not. */
 struct tako_raw {
 	void *user;
-	struct tako__arena *facts; /* what conn_info() told; NULL: nothing yet */
+	struct tako__arena *facts;             /* what conn_info() told; NULL: nothing yet */
+	struct tako__raw_exchanges *exchanges; /* NULL: there were none */
 	uint64_t opened_ns;
 	uint64_t heard_ns; /* when the last bytes came */
 	int32_t why;       /* for on_close() */

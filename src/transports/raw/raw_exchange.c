@@ -1,0 +1,743 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * See raw_exchange.h.  A request's head is checked as HTTP/2's are, which come in the same form.  What a
+ * handler answers is given to the protocol at once while the connection has room, and else waits in a queue;
+ * lent memory and files are given to it in pieces, since its framing is not ours to know.
+ *
+ * Not inside out: what is asked for while a handler runs is done in look(), when nobody is inside.
+ */
+#include "transports/raw/raw_exchange.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <unistd.h>
+
+#include "core/cold.h"
+#include "core/exchange.h"
+#include "core/list.h"
+#include "core/res.h"
+#include "core/server.h"
+#include "transports/h2/h2_head.h"
+#include "transports/raw/raw_int.h"
+
+enum { PIECE_BYTES = 16 << 10 };
+
+struct tako__raw_exchanges {
+	struct tako__list all;
+	bool looking;
+	bool again; /* something came up meanwhile */
+};
+
+struct tako_exchange {
+	struct tako__list link;
+	struct tako__conn *c;
+	struct tako__exchange *x; /* NULL: it is over, which is to be told */
+	const tako_exchange_ops *ops;
+	void *arg;
+	struct tako_send
+		*queue; /* answered, and waiting for room; with any there is a reference to x */
+	struct tako_send **queue_end;
+	uint64_t queued_bytes;
+	uint64_t due_bytes; /* of the request's content, as announced; TAKO_OFF64: unknown */
+	uint64_t cold_since_ns;
+	struct tako__timer timer; /* until a disk is asked again */
+	bool held;                /* that reference */
+	bool ended;               /* the response, behind the queue */
+	bool mute;                /* nothing is written any more */
+	bool pumping;
+	bool blocked; /* somebody was told TAKO_EBUSY */
+	bool leaving; /* … x, when the queue is empty */
+	bool last;    /* nothing can follow on this connection */
+};
+
+/* A copy that waits. */
+struct block {
+	struct tako_send op;
+	char data[];
+};
+
+static tako_exchange *of(const struct tako__exchange *x)
+{
+	return x->stream;
+}
+
+static struct tako__raw_exchanges *all_of(struct tako__conn *c)
+{
+	return tako__raw_of(c)->exchanges;
+}
+
+static void look_later(tako_exchange *e)
+{
+	all_of(e->c)->again = true;
+	tako__conn_touch(e->c);
+}
+
+/* ---- Writing ---------------------------------------------------------------------------------- */
+
+static bool has_room(const tako_exchange *e)
+{
+	return tako__conn_unsent(e->c) < e->c->listener->raw->cfg.write_high_bytes;
+}
+
+/* A protocol that cannot say what it has to leaves its peer not knowing where it is. */
+static int written(tako_exchange *e, int rc)
+{
+	if (TAKO__LIKELY(rc >= 0))
+		return 0;
+	e->mute = true;
+	if (!tako__raw_of(e->c)->why)
+		tako__raw_of(e->c)->why = rc;
+	tako__conn_reset(e->c);
+	return rc;
+}
+
+/* As the public interface has them; *ret lives in x's arena. */
+static int fields_of(struct tako__exchange *x, const struct tako__field *from, size_t n,
+                     tako_field **ret)
+{
+	tako_field *to = tako__arena_alloc(&x->arena, (n ? n : 1) * sizeof *to);
+
+	if (!to)
+		return tako__fail(TAKO_ENOMEM, "response: out of memory");
+	for (size_t i = 0; i < n; i++) {
+		to[i].name = (tako_str){from[i].name, from[i].name_n};
+		to[i].value = (tako_str){from[i].value, from[i].value_n};
+	}
+	*ret = to;
+	return 0;
+}
+
+static int say_head(struct tako__exchange *x, int status,
+                    int (*say)(tako_exchange *e, const tako_response_head *head))
+{
+	tako_response_head head = {.reason = tako__status_text(status),
+	                           .field_count = x->res_field_count,
+	                           .content_length = x->res_length,
+	                           .status = status};
+	tako_field *fields;
+	int rc = fields_of(x, x->res_fields, x->res_field_count, &fields);
+
+	if (rc < 0)
+		return rc;
+	head.fields = fields;
+	head.has_content = status >= 200 && !(x->flags & (TAKO__X_HEAD_ONLY | TAKO__X_NO_BODY));
+	return written(of(x), say(of(x), &head));
+}
+
+int tako__raw_x_head(struct tako__exchange *x)
+{
+	tako_exchange *e = of(x);
+
+	e->last |= (x->flags & TAKO__X_LAST) != 0;
+	return say_head(x, x->status, e->ops->head);
+}
+
+int tako__raw_x_inform(struct tako__exchange *x, int status)
+{
+	return of(x)->ops->inform ? say_head(x, status, of(x)->ops->inform) : 0;
+}
+
+static int say_end(tako_exchange *e)
+{
+	struct tako__exchange *x = e->x;
+	tako_field *trailers;
+	int rc = fields_of(x, x->res_trailers, x->res_trailer_count, &trailers);
+
+	if (rc < 0)
+		return written(e, rc);
+	return written(e, e->ops->end(e, trailers, x->res_trailer_count));
+}
+
+/* ---- What waits ------------------------------------------------------------------------------- */
+
+static void block_done(struct tako_send *op, int err)
+{
+	struct block *b = TAKO__CONTAINER(op, struct block, op);
+
+	(void)err;
+	tako__free(b, sizeof *b + (size_t)b->op.file_pos);
+}
+
+static void push(tako_exchange *e, struct tako_send *op)
+{
+	op->next = NULL;
+	*e->queue_end = op;
+	e->queue_end = &op->next;
+	e->queued_bytes += op->n;
+	if (!e->held) {
+		e->held = true;
+		tako__exchange_ref(e->x);
+	}
+	look_later(e);
+}
+
+static int push_copy(tako_exchange *e, const char *p, size_t n)
+{
+	struct block *b = tako__alloc(sizeof *b + n);
+
+	if (!b)
+		return tako__fail(TAKO_ENOMEM, "response: out of memory");
+	memcpy(b->data, p, n);
+	/* How large it is is kept where a file has its place: n shrinks. */
+	b->op = (struct tako_send){
+		.done = block_done, .p = b->data, .n = n, .file_pos = (int64_t)n, .file_fd = -1};
+	push(e, &b->op);
+	return 0;
+}
+
+static void pop(tako_exchange *e, int err)
+{
+	struct tako_send *op = e->queue;
+
+	e->queue = op->next;
+	if (!e->queue)
+		e->queue_end = &e->queue;
+	e->queued_bytes -= op->n;
+	op->done(op, err);
+}
+
+int tako__raw_x_data(struct tako__exchange *x, const char *p, size_t n)
+{
+	tako_exchange *e = of(x);
+
+	while (n && !e->queue && has_room(e)) {
+		size_t step = n < PIECE_BYTES ? n : PIECE_BYTES;
+		int rc = written(e, e->ops->content(e, (tako_str){p, step}));
+
+		if (rc < 0)
+			return rc;
+		p += step;
+		n -= step;
+	}
+	return n ? push_copy(e, p, n) : 0;
+}
+
+int tako__raw_x_lend(struct tako__exchange *x, struct tako_send *op)
+{
+	push(of(x), op);
+	return 0;
+}
+
+int tako__raw_x_end(struct tako__exchange *x)
+{
+	tako_exchange *e = of(x);
+
+	e->ended = true;
+	return e->queue ? 0 : say_end(e);
+}
+
+uint64_t tako__raw_x_unsent(const struct tako__exchange *x)
+{
+	return tako__conn_unsent(of(x)->c) + of(x)->queued_bytes;
+}
+
+static void on_timer(struct tako__timer *t, uint64_t now_ns)
+{
+	(void)now_ns;
+	look_later(TAKO__CONTAINER(t, tako_exchange, timer));
+}
+
+/* The next piece of a file.  0: its disk is being read; negative: it cannot be completed. */
+static ssize_t read_piece(tako_exchange *e, char *to, size_t n)
+{
+	struct tako_send *op = e->queue;
+	uint64_t now = tako__now_ns(e->c->worker);
+	ssize_t got;
+
+	if (tako__file_waits(&e->cold_since_ns, now, op->file_fd, op->file_pos, n, op->n)) {
+		tako__timer_set(&e->c->worker->wheel, &e->timer, now + TAKO__COLD_RETRY_NS);
+		return 0;
+	}
+	do {
+		got = pread(op->file_fd, to, n, (off_t)op->file_pos);
+	} while (got < 0 && errno == EINTR);
+	/* A file that has shrunk since its length was announced. */
+	return got > 0 ? got : -1;
+}
+
+/* A piece of what is next.  False: not now, or not any more. */
+static bool give_piece(tako_exchange *e)
+{
+	struct tako_send *op = e->queue;
+	size_t n = op->n < PIECE_BYTES ? (size_t)op->n : PIECE_BYTES;
+	char from_file[PIECE_BYTES];
+	const char *p = op->p;
+
+	if (op->file_fd >= 0 && n) {
+		ssize_t got = read_piece(e, from_file, n);
+
+		if (got < 0)
+			tako__exchange_stop(e->x, TAKO_ESYS);
+		if (got <= 0)
+			return false;
+		p = from_file;
+		n = (size_t)got;
+	}
+	if (n && written(e, e->ops->content(e, (tako_str){p, n})) < 0)
+		return false;
+	if (op->file_fd >= 0)
+		op->file_pos += (int64_t)n;
+	else
+		op->p += n;
+	op->n -= n;
+	e->queued_bytes -= n;
+	return true;
+}
+
+static void let_go(tako_exchange *e)
+{
+	struct tako__exchange *x = e->x;
+
+	if (e->leaving) {
+		x->conn = NULL;
+		e->x = NULL;
+	}
+	e->held = false;
+	tako__exchange_unref(x);
+}
+
+static void drop_queue(tako_exchange *e)
+{
+	while (e->queue)
+		pop(e, TAKO_ECLOSED);
+	if (e->held)
+		let_go(e);
+}
+
+/* As much as there is room for.  Who has lent something may answer on when he has it back, which
+ * comes here again. */
+static void pump(tako_exchange *e)
+{
+	if (e->pumping || !e->held || tako__timer_armed(&e->timer))
+		return;
+	e->pumping = true;
+	while (e->queue && !e->mute && has_room(e) && give_piece(e)) {
+		if (!e->queue->n)
+			pop(e, 0);
+	}
+	e->pumping = false;
+	if (e->mute) {
+		drop_queue(e);
+	} else if (!e->queue) {
+		if (e->ended)
+			(void)say_end(e);
+		let_go(e);
+	}
+}
+
+/* ---- Ends -------------------------------------------------------------------------------------- */
+
+void tako__raw_x_stop(struct tako__exchange *x, int err)
+{
+	tako_exchange *e = of(x);
+
+	if (!e->mute && !(e->c->flags & TAKO__CONN_CLOSING)) {
+		if (e->ops->stop)
+			e->ops->stop(e, err);
+		else
+			tako_raw_abort(tako__raw_of(e->c));
+	}
+	e->mute = true;
+	look_later(e);
+}
+
+/* Answered, and held by somebody: the connection goes on without it. */
+void tako__raw_x_leave(struct tako__exchange *x)
+{
+	tako_exchange *e = of(x);
+
+	look_later(e);
+	if (e->held) {
+		e->leaving = true;
+		return;
+	}
+	x->conn = NULL;
+	e->x = NULL;
+}
+
+void tako__raw_x_done(struct tako__exchange *x)
+{
+	of(x)->x = NULL;
+	look_later(of(x));
+}
+
+/* ---- Fields ------------------------------------------------------------------------------------- */
+
+/* Names in lower case, and none of them a pseudo-header field's. */
+static bool read_fields(struct tako__h2_head *h, struct tako__arena *arena, const tako_field *f,
+                        size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		tako_str name = f[i].name;
+		char *lower = tako__arena_strndup(arena, name.p, name.n);
+
+		if (!lower) {
+			h->status = 500;
+			return true;
+		}
+		if (name.n && name.p[0] == ':')
+			return false;
+		for (size_t k = 0; k < name.n; k++)
+			lower[k] = (char)tolower((unsigned char)lower[k]);
+		tako__h2_head_field(h, lower, name.n, f[i].value.p, f[i].value.n);
+	}
+	return true;
+}
+
+static void init_head(struct tako__h2_head *h, struct tako__exchange *x, bool trailers)
+{
+	const tako_server_config *cfg = &x->worker->srv->cfg;
+
+	tako__h2_head_init(h, &x->arena, trailers);
+	h->list_bytes_max = cfg->max_head_bytes;
+	h->field_count_max = cfg->max_header_count;
+	h->target_bytes_max = cfg->max_line_bytes;
+}
+
+/* 0, a status to refuse it with, or TAKO__H2_MALFORMED. */
+static int read_head(struct tako__h2_head *h, struct tako__exchange *x,
+                     const tako_request_head *from)
+{
+	init_head(h, x, false);
+	tako__h2_head_field(h, ":method", 7, from->method.p, from->method.n);
+	/* Nothing depends on which of the two it is. */
+	tako__h2_head_field(h, ":scheme", 7, "http", 4);
+	if (from->authority.n)
+		tako__h2_head_field(h, ":authority", 10, from->authority.p, from->authority.n);
+	tako__h2_head_field(h, ":path", 5, from->target.p, from->target.n);
+	if (!read_fields(h, &x->arena, from->fields, from->field_count))
+		return TAKO__H2_MALFORMED;
+	return tako__h2_head_end(h);
+}
+
+/* ---- The request's content ---------------------------------------------------------------------- */
+
+static bool takes(const tako_exchange *e)
+{
+	const struct tako__exchange *x = e->x;
+
+	/* The reader of an echo must not be flooded by its writer. */
+	return tako__exchange_takes(x) &&
+	       ((x->flags & TAKO__X_BODY_DROPPED) || (has_room(e) && !e->queue));
+}
+
+void tako__raw_x_read_more(struct tako__exchange *x)
+{
+	look_later(of(x));
+}
+
+/* Where nothing more is to be read or said of it than that. */
+static int break_off(tako_exchange *e, const char *why)
+{
+	tako__exchange_break(e->x, 400, TAKO_EPROTO);
+	return tako__fail(TAKO_EPROTO, "%s", why);
+}
+
+int tako_exchange_data(tako_exchange *e, tako_str data, bool end)
+{
+	struct tako__exchange *x = e->x;
+
+	if (!x || (x->flags & TAKO__X_BODY_DONE))
+		return data.n ? tako__fail(TAKO_ESTATE, "the content has ended") : 0;
+	if (e->due_bytes != TAKO_OFF64 && (data.n > e->due_bytes || (end && data.n < e->due_bytes)))
+		return break_off(e, "the content is not as long as announced");
+	if (!takes(e)) {
+		e->blocked = true;
+		return TAKO_EBUSY;
+	}
+	if (e->due_bytes != TAKO_OFF64) {
+		e->due_bytes -= data.n;
+		end = !e->due_bytes;
+	}
+	tako__exchange_data(x, data.p, data.n, end);
+	return 0;
+}
+
+int tako_exchange_trailers(tako_exchange *e, const tako_field *fields, size_t count)
+{
+	struct tako__exchange *x = e->x;
+	struct tako__h2_head h;
+	int status;
+
+	if (!x || (x->flags & TAKO__X_BODY_DONE))
+		return tako__fail(TAKO_ESTATE, "the content has ended");
+	if (!takes(e)) {
+		e->blocked = true;
+		return TAKO_EBUSY;
+	}
+	init_head(&h, x, true);
+	status = read_fields(&h, &x->arena, fields, count) ? tako__h2_head_end(&h)
+	                                                   : TAKO__H2_MALFORMED;
+	if (status == TAKO__H2_MALFORMED)
+		return break_off(e, "malformed trailers");
+	if (status == 0) {
+		x->trailers = h.fields;
+		x->trailer_count = h.field_count;
+	}
+	return tako_exchange_data(e, (tako_str){"", 0}, true);
+}
+
+void tako_exchange_cancel(tako_exchange *e)
+{
+	if (!e->x)
+		return;
+	e->mute = true;
+	e->x->flags |= TAKO__X_BODY_DONE | TAKO__X_BODY_DROPPED;
+	tako__exchange_reset(e->x, TAKO_ECLOSED);
+	look_later(e);
+}
+
+void *tako_exchange_arg(const tako_exchange *e)
+{
+	return e->arg;
+}
+
+tako_raw *tako_exchange_raw(const tako_exchange *e)
+{
+	return tako__raw_of(e->c);
+}
+
+/* ---- Beginning ------------------------------------------------------------------------------------ */
+
+static int take_head(tako_exchange *e, const tako_request_head *from)
+{
+	struct tako__exchange *x = e->x;
+	struct tako__h2_head h;
+	int status = read_head(&h, x, from);
+
+	x->method = h.method;
+	x->method_id = h.method_id;
+	x->target = h.target;
+	x->raw_path = h.path;
+	x->query = h.query;
+	x->host = h.authority;
+	x->path_flags = h.path_flags;
+	x->fields = h.fields;
+	x->field_count = h.field_count;
+	e->due_bytes = from->content_length;
+	x->content_length = from->content_length;
+	if (!from->content_length)
+		x->flags |= TAKO__X_BODY_DONE;
+	if (h.has_length && h.content_length != from->content_length)
+		return TAKO__H2_MALFORMED;
+	return status;
+}
+
+static int check_begin(const tako_raw *r, const tako_exchange_ops *ops)
+{
+	const struct tako__conn *c = tako__raw_conn(r);
+
+	if (ops->size < sizeof *ops || !ops->head || !ops->content || !ops->end)
+		return tako__fail(TAKO_EINVAL, "exchange: head(), content() or end() is missing");
+	if ((c->flags & (TAKO__CONN_CLOSING | TAKO__CONN_FINISH)) || r->ended)
+		return tako__fail(TAKO_ESTATE, "exchange: the connection is ending");
+	if (!c->worker->srv->routes)
+		return tako__fail(TAKO_ESTATE, "exchange: the server has no routes");
+	return 0;
+}
+
+static struct tako__raw_exchanges *ensure_all(struct tako__conn *c)
+{
+	struct tako_raw *r = tako__raw_of(c);
+
+	if (!r->exchanges) {
+		r->exchanges = tako__zalloc(sizeof *r->exchanges);
+		if (r->exchanges)
+			tako__list_init(&r->exchanges->all);
+	}
+	return r->exchanges;
+}
+
+static tako_exchange *exchange_new(struct tako__conn *c, const tako_exchange_ops *ops, void *arg)
+{
+	struct tako__raw_exchanges *all = ensure_all(c);
+	tako_exchange *e = all ? tako__zalloc(sizeof *e) : NULL;
+
+	if (!e)
+		return NULL;
+	e->x = tako__exchange_new(c);
+	if (!e->x) {
+		tako__free(e, sizeof *e);
+		return NULL;
+	}
+	e->c = c;
+	e->ops = ops;
+	e->arg = arg;
+	e->queue_end = &e->queue;
+	tako__timer_init(&e->timer, on_timer);
+	tako__list_push_back(&all->all, &e->link);
+	e->x->stream = e;
+	e->x->version = 11;
+	c->request_count++;
+	return e;
+}
+
+static void exchange_free(tako_exchange *e)
+{
+	tako__list_remove(&e->link);
+	tako__timer_clear(&e->c->worker->wheel, &e->timer);
+	tako__free(e, sizeof *e);
+}
+
+int tako_exchange_begin(tako_exchange **ret, tako_raw *r, const tako_request_head *head,
+                        const tako_exchange_ops *ops, void *arg)
+{
+	struct tako__conn *c = tako__raw_conn(r);
+	int rc = check_begin(r, ops);
+	tako_exchange *e;
+
+	if (ret)
+		*ret = NULL;
+	if (rc < 0)
+		return rc;
+	e = exchange_new(c, ops, arg);
+	if (!e)
+		return tako__fail(TAKO_ENOMEM, "exchange: out of memory");
+	rc = take_head(e, head);
+	if (TAKO__UNLIKELY(rc == TAKO__H2_MALFORMED)) {
+		e->mute = true;
+		tako__exchange_break(e->x, 0, TAKO_EPROTO);
+		exchange_free(e);
+		return tako__fail(TAKO_EPROTO, "exchange: malformed head");
+	}
+	if (ret)
+		*ret = e;
+	look_later(e);
+	if (rc)
+		tako__exchange_refuse(e->x, rc);
+	else
+		tako__exchange_run(e->x, e->x->raw_path.p);
+	return 0;
+}
+
+/* ---- Looking --------------------------------------------------------------------------------------- */
+
+static void go_on(tako_exchange *e)
+{
+	pump(e);
+	if (e->x && !e->mute)
+		tako__exchange_writable(e->x);
+	if (e->x && e->blocked && ((e->x->flags & TAKO__X_BODY_DONE) || takes(e))) {
+		e->blocked = false;
+		if (e->ops->more)
+			e->ops->more(e);
+	}
+}
+
+static void tell_over(tako_exchange *e)
+{
+	struct tako__conn *c = e->c;
+	bool last = e->last;
+
+	if (e->ops->over)
+		e->ops->over(e);
+	exchange_free(e);
+	if (last)
+		tako_raw_close(tako__raw_of(c));
+}
+
+/* New ones come at the end of the list, and none leaves it but here. */
+static void look_at_all(struct tako__raw_exchanges *all)
+{
+	struct tako__list *next;
+
+	for (struct tako__list *at = all->all.next; at != &all->all; at = next) {
+		tako_exchange *e = TAKO__CONTAINER(at, tako_exchange, link);
+
+		if (e->x)
+			go_on(e);
+		next = at->next;
+		if (!e->x)
+			tell_over(e);
+	}
+}
+
+/* What ends a connection whose user says nothing else, once everything is answered. */
+static void put_off_no_more(struct tako__conn *c)
+{
+	const tako_raw_config *cfg = &c->listener->raw->cfg;
+	struct tako_raw *r = tako__raw_of(c);
+
+	if ((c->flags & TAKO__CONN_DRAINING) && !cfg->on_drain)
+		tako_raw_close(r);
+	if (r->heard_end && !cfg->on_end)
+		r->ended = true;
+}
+
+void tako__raw_x_look(struct tako__conn *c)
+{
+	struct tako__raw_exchanges *all = all_of(c);
+
+	if (!all)
+		return;
+	all->again = true;
+	if (all->looking)
+		return;
+	all->looking = true;
+	while (all->again && !(c->flags & TAKO__CONN_CLOSING)) {
+		all->again = false;
+		look_at_all(all);
+	}
+	all->looking = false;
+	if (tako__list_empty(&all->all))
+		put_off_no_more(c);
+}
+
+bool tako__raw_x_any(struct tako__conn *c)
+{
+	return all_of(c) && !tako__list_empty(&all_of(c)->all);
+}
+
+bool tako__raw_x_answering(struct tako__conn *c)
+{
+	if (!all_of(c))
+		return false;
+	TAKO__LIST_EACH(at, &all_of(c)->all)
+	{
+		const struct tako__exchange *x = TAKO__CONTAINER(at, tako_exchange, link)->x;
+
+		if (x && (x->flags & TAKO__X_BODY_DONE))
+			return true;
+	}
+	return false;
+}
+
+void tako__raw_x_drain(struct tako__conn *c)
+{
+	if (!all_of(c))
+		return;
+	TAKO__LIST_EACH(at, &all_of(c)->all)
+	{
+		struct tako__exchange *x = TAKO__CONTAINER(at, tako_exchange, link)->x;
+
+		if (x)
+			tako__exchange_stopping(x);
+	}
+}
+
+/* It may live on without a connection, held by somebody who has to find out for himself. */
+static void lose(tako_exchange *e)
+{
+	struct tako__exchange *x = e->x;
+
+	e->mute = true;
+	if (x)
+		tako__exchange_gone(x, TAKO_ECLOSED);
+	drop_queue(e);
+	if (e->ops->over)
+		e->ops->over(e);
+	exchange_free(e);
+}
+
+void tako__raw_x_fini(struct tako__conn *c)
+{
+	struct tako__raw_exchanges *all = all_of(c);
+
+	if (!all)
+		return;
+	all->looking = true;
+	while (!tako__list_empty(&all->all))
+		lose(TAKO__CONTAINER(all->all.next, tako_exchange, link));
+	tako__free(all, sizeof *all);
+	tako__raw_of(c)->exchanges = NULL;
+}
