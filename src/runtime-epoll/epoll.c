@@ -26,6 +26,7 @@
 #include "core/call.h"
 #include "core/clock.h"
 #include "core/cold.h"
+#include "core/knock.h"
 #include "core/mem.h"
 #include "runtime-epoll/epoll_int.h"
 
@@ -160,7 +161,39 @@ static void tell_failure(struct tako_sock *s)
 static bool may_receive(const struct tako_sock *s)
 {
 	return (s->flags & (SOCK_READABLE | TAKO_SOCK_PAUSED | TAKO_SOCK_CLOSING | TAKO_SOCK_EOF |
-	                    TAKO_SOCK_BROKEN)) == SOCK_READABLE;
+	                    TAKO_SOCK_BROKEN | TAKO_SOCK_CONNECTING)) == SOCK_READABLE;
+}
+
+/* ---- Connecting --------------------------------------------------------------- */
+
+/* Where a stream that is not connected yet keeps what became of it: an errno and one, 0: nothing so far. */
+enum { OUTCOME = 0 };
+
+static void set_outcome(struct tako_sock *s, int errno_value)
+{
+	s->rt[OUTCOME] = (uint64_t)errno_value + 1;
+}
+
+/* False: it has failed, or is still under way. */
+static bool is_connected(struct tako_sock *s)
+{
+	int err = (int)s->rt[OUTCOME] - 1;
+
+	if (err < 0)
+		return false;
+	s->rt[OUTCOME] = 0;
+	s->flags &= ~TAKO_SOCK_CONNECTING;
+	s->flags |= SOCK_WRITABLE;
+	if (err) {
+		s->flags |= SOCK_FAILED | TAKO_SOCK_BROKEN;
+		tako_sock_fail(s, TAKO_ECLOSED);
+	}
+	s->cb->on_connect(s, err);
+	/* It was watched for becoming writable, which it would now report with whatever it receives. */
+	if ((s->flags & (SOCK_WATCHED_OUT | TAKO_SOCK_CLOSING | SOCK_FAILED)) == SOCK_WATCHED_OUT &&
+	    watch_stream(s, false) < 0)
+		s->flags |= SOCK_FAILED;
+	return err == 0;
 }
 
 /* ---- Accepting ---------------------------------------------------------------- */
@@ -269,6 +302,8 @@ static void service_flow(struct tako__epoll *ep, struct tako_sock *s)
 	unsigned buffers = TAKO__UNLIKELY(s->flags & SOCK_SERVED) ? 1 : 0;
 
 	s->flags &= ~SOCK_SERVED;
+	if (TAKO__UNLIKELY(s->flags & TAKO_SOCK_CONNECTING) && !is_connected(s))
+		return;
 	if (TAKO__UNLIKELY(s->flags & SOCK_FAILED))
 		tell_failure(s);
 	for (unsigned i = buffers; may_receive(s); i++) {
@@ -339,6 +374,9 @@ void tako__epoll_event(struct tako__epoll *ep, const struct epoll_event *ev)
 			schedule(s, 0);
 		return;
 	}
+	if (TAKO__UNLIKELY(s->flags & TAKO_SOCK_CONNECTING) &&
+	    (ev->events & (EPOLLOUT | EPOLLHUP | EPOLLERR)))
+		set_outcome(s, tako__knock_outcome(s->fd));
 	if (ev->events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
 		s->flags |= SOCK_READABLE;
 	if (ev->events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
@@ -542,6 +580,24 @@ static int epoll_start(struct tako_loop *loop, struct tako_sock *s, int fd)
 	return 0;
 }
 
+static int epoll_connect(struct tako_loop *loop, struct tako_sock *s, int fd,
+                         const struct sockaddr *to, socklen_t n)
+{
+	struct tako__epoll *ep = TAKO__CONTAINER(loop, struct tako__epoll, base);
+	int err;
+
+	s->loop = loop;
+	s->fd = fd;
+	s->flags |= TAKO_SOCK_CONNECTING;
+	ep->sock_count++;
+	err = tako__knock(fd, to, n);
+	if (err == EINPROGRESS)
+		return watch_stream(s, true);
+	set_outcome(s, err);
+	schedule(s, 0);
+	return 0;
+}
+
 static int epoll_start_dgram(struct tako_loop *loop, struct tako_sock *s, int fd)
 {
 	struct tako__epoll *ep = TAKO__CONTAINER(loop, struct tako__epoll, base);
@@ -635,6 +691,7 @@ const tako_runtime *tako_runtime_epoll(void)
 		.waiting = epoll_waiting,
 		.unacked = epoll_unacked,
 		.start_dgram = epoll_start_dgram,
+		.connect = epoll_connect,
 	};
 	return &runtime;
 }

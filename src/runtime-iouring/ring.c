@@ -18,6 +18,7 @@
 #include <tako/server.h>
 
 #include "core/clock.h"
+#include "core/knock.h"
 #include "core/mem.h"
 #include "runtime-iouring/ring_int.h"
 
@@ -489,6 +490,20 @@ static int ring_start(struct tako_loop *loop, struct tako_sock *s, int fd)
 	return 0;
 }
 
+static int ring_connect(struct tako_loop *loop, struct tako_sock *s, int fd,
+                        const struct sockaddr *to, socklen_t n)
+{
+	int err = tako__knock(fd, to, n);
+
+	s->loop = loop;
+	s->fd = fd;
+	tako__ring_of(loop)->sock_count++;
+	s->rt[TAKO__RING_OUTCOME] = err == EINPROGRESS ? 0 : (uint64_t)err + 1;
+	/* Where it is under way, its poll is armed there. */
+	tako__ring_schedule(s, TAKO_SOCK_CONNECTING);
+	return 0;
+}
+
 static int ring_start_dgram(struct tako_loop *loop, struct tako_sock *s, int fd)
 {
 	struct tako__ring *r = tako__ring_of(loop);
@@ -593,6 +608,7 @@ const tako_runtime *tako_runtime_io_uring(void)
 		.waiting = ring_waiting,
 		.unacked = ring_unacked,
 		.start_dgram = ring_start_dgram,
+		.connect = ring_connect,
 	};
 	return &runtime;
 }

@@ -40,6 +40,9 @@
 #define SOCK_BULK_ONE (TAKO_SOCK_USER << 21)
 #define SOCK_BULK (SOCK_BULK_ONE * 7)
 
+/* Where a stream that is not connected yet keeps what became of it: an errno and one, 0: nothing so far. */
+enum { TAKO__RING_OUTCOME = 0 };
+
 /* Requests of which each socket has at most one: who waits for these may not be closed. */
 #define SOCK_IN_KERNEL                                                                             \
 	(SOCK_RECEIVES | SOCK_POLLED | SOCK_CANCEL_IN | SOCK_CANCEL_OUT | SOCK_BLOCKED |           \

@@ -13,6 +13,7 @@
 #include <poll.h>
 #include <string.h>
 
+#include "core/knock.h"
 #include "core/mem.h"
 #include "core/send.h"
 #include "runtime-iouring/ring_int.h"
@@ -185,6 +186,13 @@ void tako__ring_on_out(struct tako__ring *r, struct tako_sock *s, int res)
 {
 	(void)r;
 	s->flags &= ~SOCK_BLOCKED;
+	if (TAKO__UNLIKELY(s->flags & TAKO_SOCK_CONNECTING)) {
+		int err = res < 0 ? -res : tako__knock_outcome(s->fd);
+
+		s->rt[TAKO__RING_OUTCOME] = (uint64_t)err + 1;
+		tako__ring_schedule(s, 0);
+		return;
+	}
 	/* Its time is up, or it was cancelled. */
 	if (res < 0 && (s->flags & SOCK_LINGERS))
 		s->flags |= SOCK_RESET;

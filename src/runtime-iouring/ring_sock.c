@@ -39,12 +39,13 @@ static struct parked *first_parked(const struct tako_sock *s)
 
 bool tako__ring_has_parked(const struct tako_sock *s)
 {
-	return s->rt[0] != 0;
+	return s->rt[0] != 0 && !(s->flags & TAKO_SOCK_CONNECTING);
 }
 
 static bool may_deliver(const struct tako_sock *s)
 {
-	return !(s->flags & (TAKO_SOCK_PAUSED | TAKO_SOCK_CLOSING | TAKO_SOCK_BROKEN));
+	return !(s->flags &
+	         (TAKO_SOCK_PAUSED | TAKO_SOCK_CLOSING | TAKO_SOCK_BROKEN | TAKO_SOCK_CONNECTING));
 }
 
 static bool may_receive(const struct tako_sock *s)
@@ -61,6 +62,8 @@ static bool may_arm(const struct tako_sock *s)
 
 static bool has_work(const struct tako_sock *s)
 {
+	if (TAKO__UNLIKELY(s->flags & TAKO_SOCK_CONNECTING))
+		return (s->flags & TAKO_SOCK_CLOSING) || !(s->flags & SOCK_BLOCKED);
 	if (s->flags & (TAKO_SOCK_CLOSING | SOCK_DIRTY))
 		return true;
 	/* The end of our side follows what is staged: the next enter must not wait for others. */
@@ -293,6 +296,28 @@ static void accept_some(struct tako_sock *ls)
 		ls->flags &= ~SOCK_READABLE;
 }
 
+/* ---- Connecting ----------------------------------------------------------------------------------- */
+
+/* By call and a poll, not by the ring's own request: that may wait in a thread of the kernel's where a Unix socket's backlog is full. */
+static bool is_connected(struct tako__ring *r, struct tako_sock *s)
+{
+	int err = (int)s->rt[TAKO__RING_OUTCOME] - 1;
+
+	if (err < 0) {
+		if (!(s->flags & SOCK_BLOCKED))
+			(void)tako__ring_wait_writable(r, s);
+		return false;
+	}
+	s->rt[TAKO__RING_OUTCOME] = 0;
+	s->flags &= ~TAKO_SOCK_CONNECTING;
+	if (err) {
+		s->flags |= SOCK_FAILED | TAKO_SOCK_BROKEN;
+		tako_sock_fail(s, TAKO_ECLOSED);
+	}
+	s->cb->on_connect(s, err);
+	return err == 0;
+}
+
 /* ---- Completions ------------------------------------------------------------------------------ */
 
 static void on_received(struct tako__ring *r, struct tako_sock *s, char *p, size_t n)
@@ -474,6 +499,8 @@ static void close_down(struct tako__ring *r, struct tako_sock *s)
 
 static void service_stream(struct tako__ring *r, struct tako_sock *s)
 {
+	if (TAKO__UNLIKELY(s->flags & TAKO_SOCK_CONNECTING) && !is_connected(r, s))
+		return;
 	deliver_parked(r, s);
 	receive_some(r, s);
 	if ((s->flags & SOCK_DIRTY) && !(s->flags & TAKO_SOCK_CLOSING))

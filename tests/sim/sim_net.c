@@ -180,9 +180,17 @@ static void syn_arrives(struct sim_link *l)
 		l->client_reset = true;
 }
 
+static void dial_decides(struct sim_link *l)
+{
+	l->dial_ns = SIM_NEVER;
+	l->decided = true;
+	if (l->dial_err)
+		l->client_reset = l->server_reset = true;
+}
+
 static uint64_t next_of(const struct sim_link *l)
 {
-	uint64_t next = l->syn_ns;
+	uint64_t next = l->syn_ns < l->dial_ns ? l->syn_ns : l->dial_ns;
 
 	if (l->up.next_ns < next)
 		next = l->up.next_ns;
@@ -197,6 +205,8 @@ static void advance(struct sim_link *l, uint64_t now_ns)
 {
 	if (l->syn_ns <= now_ns)
 		syn_arrives(l);
+	if (l->dial_ns <= now_ns)
+		dial_decides(l);
 	if (l->server_reset)
 		l->up.next_ns = SIM_NEVER;
 	if (l->up.next_ns <= now_ns)
@@ -252,7 +262,7 @@ void sim_net_advance(struct sim_net *net, uint64_t now_ns)
 
 /* ---- The client's end --------------------------------------------------------------------- */
 
-struct sim_link *sim_connect(struct sim_net *net)
+static struct sim_link *link_new(struct sim_net *net)
 {
 	struct sim_link *l = calloc(1, sizeof *l);
 	const struct sim_net_options *o = &net->options;
@@ -270,13 +280,33 @@ struct sim_link *sim_connect(struct sim_net *net)
 	l->down.send_max = o->send_bytes ? o->send_bytes : BUFFER_BYTES;
 	l->up_rst_ns = SIM_NEVER;
 	l->down_rst_ns = SIM_NEVER;
-	l->syn_ns = after_delay(l);
+	l->syn_ns = SIM_NEVER;
+	l->dial_ns = SIM_NEVER;
 	l->from.sin_family = AF_INET;
 	l->from.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	l->from.sin_port = htons(4711);
 	*net->links_tail = l;
 	net->links_tail = &l->next;
 	return l;
+}
+
+struct sim_link *sim_connect(struct sim_net *net)
+{
+	struct sim_link *l = link_new(net);
+
+	l->syn_ns = after_delay(l);
+	return l;
+}
+
+struct sim_link *sim_dialled(struct sim_net *net)
+{
+	for (struct sim_link *l = net->links; l; l = l->next) {
+		if (!l->dialled || !l->decided || l->dial_err || l->taken)
+			continue;
+		l->taken = true;
+		return l;
+	}
+	return NULL;
 }
 
 void sim_write(struct sim_link *l, const char *p, size_t n)
@@ -340,6 +370,25 @@ struct sim_link *sim_net_accept(struct sim_net *net)
 		return l;
 	}
 	return NULL;
+}
+
+struct sim_link *sim_net_dial(struct sim_net *net, const struct sockaddr *to, socklen_t n,
+                              int errno_value, uint64_t at_ns)
+{
+	struct sim_link *l = link_new(net);
+
+	l->dialled = true;
+	l->dial_err = errno_value;
+	l->dial_ns = at_ns;
+	memcpy(&l->to, to, n);
+	return l;
+}
+
+void sim_link_forget(struct sim_link *l)
+{
+	l->dial_ns = SIM_NEVER;
+	l->taken = true;
+	l->client_reset = l->server_reset = true;
 }
 
 size_t sim_link_readable(const struct sim_link *l)

@@ -5,6 +5,9 @@
  * into a receive buffer of bounded size; ends and resets travel too.  Time is a number that
  * the caller moves.  Knows no socket of any kind and calls nobody back.
  *
+ * A server connects, too: sim_net_dial() makes such a link, whose other end, which is then no client, is
+ * the test's by sim_dialled().  Names stay as they are: "up" is towards the server.
+ *
  * What is modelled of TCP is what servers get wrong: a close with input unread, or input that
  * comes after a close, is a reset, and a reset takes from the client whatever it has not read.
  */
@@ -63,6 +66,13 @@ struct sim_link {
 	bool server_reset; /* … the server */
 	void *owner;       /* the runtime's, as is: */
 	int fd;            /* given out for it; -1 */
+	/* Of one that the server made: */
+	bool dialled;
+	bool decided;     /* connected, or it has failed */
+	bool taken;       /* by the test */
+	int dial_err;     /* what becomes of it: 0, or an errno */
+	uint64_t dial_ns; /* when; SIM_NEVER: not at all, or no more */
+	struct sockaddr_storage to;
 };
 
 struct sim_net {
@@ -98,10 +108,18 @@ void sim_shut(struct sim_link *l);
 void sim_close(struct sim_link *l);
 void sim_reset(struct sim_link *l);
 
+/* The oldest link that the server made and nobody has taken yet, once it is connected; or NULL. */
+struct sim_link *sim_dialled(struct sim_net *net);
+
 /* ---- The server's end ------------------------------------------------------------- */
 
 /* The oldest connection that waits to be accepted, or NULL. */
 struct sim_link *sim_net_accept(struct sim_net *net);
+/* Connect to `to`: decided at `at_ns` (SIM_NEVER: not at all), with 0 or an errno. */
+struct sim_link *sim_net_dial(struct sim_net *net, const struct sockaddr *to, socklen_t n,
+                              int errno_value, uint64_t at_ns);
+/* It is given up before it was decided. */
+void sim_link_forget(struct sim_link *l);
 size_t sim_link_readable(const struct sim_link *l);
 /* The client's end of stream is next. */
 bool sim_link_ended(const struct sim_link *l);

@@ -299,6 +299,16 @@ static int sim_start(struct tako_loop *loop, struct tako_sock *s, int fd)
 	return sim_rand_chance(&sim->rand, sim->options.start_error_permille) ? TAKO_ENOMEM : 0;
 }
 
+static int sim_connect_sock(struct tako_loop *loop, struct tako_sock *s, int fd,
+                            const struct sockaddr *to, socklen_t n)
+{
+	struct sim *sim = ours(loop)->sim;
+
+	if (!sim_sock_dial(ours(loop), s, fd, to, n))
+		return TAKO_ENOMEM;
+	return sim_rand_chance(&sim->rand, sim->options.start_error_permille) ? TAKO_ENOMEM : 0;
+}
+
 const tako_runtime *sim_runtime(void)
 {
 	static const tako_runtime runtime = {
@@ -320,6 +330,7 @@ const tako_runtime *sim_runtime(void)
 		.shut = sim_sock_shut,
 		.waiting = sim_sock_waiting,
 		.unacked = sim_sock_unacked,
+		.connect = sim_connect_sock,
 	};
 	return &runtime;
 }

@@ -27,14 +27,22 @@ struct sim_options {
 	unsigned spurious_permille;  /* a wait ends for nothing */
 	unsigned accept_error_permille;
 	unsigned start_error_permille;
-	unsigned close_turns_max; /* until on_closed() */
-	uint64_t turn_ns_max;     /* what a turn without a wait takes */
-	uint64_t late_ns_max;     /* how much later than asked for a wait ends */
+	unsigned connect_error_permille; /* for none of the remote's reasons */
+	unsigned close_turns_max;        /* until on_closed() */
+	uint64_t turn_ns_max;            /* what a turn without a wait takes */
+	uint64_t late_ns_max;            /* how much later than asked for a wait ends */
 };
 
 enum { SIM_SOCKS_MAX = 512, SIM_LOOPS_MAX = 2, SIM_VIOLATION_BYTES = 200 };
 
+struct sim;
 struct sim_sock;
+
+/* What there is at an address that the server connects to. */
+struct sim_remote {
+	int errno_value;   /* 0: somebody who answers */
+	uint64_t after_ns; /* SIM_NEVER: nobody answers */
+};
 
 /* One worker's. */
 struct sim_loop {
@@ -57,6 +65,9 @@ struct sim {
 	bool idle;         /* the last turn found nothing to do nor to wait for */
 	uint64_t alarm_ns; /* no wait goes on beyond this: the test has something to do then */
 	int null_fd;
+	/* NULL: everybody answers. */
+	struct sim_remote (*remote)(struct sim *sim, const struct sockaddr *to, void *arg);
+	void *remote_arg;
 	uint64_t turns;
 	uint64_t received_bytes; /* delivered to sockets */
 	uint64_t sent_bytes;     /* taken from them */

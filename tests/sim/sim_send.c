@@ -13,7 +13,7 @@ enum { IOV_MAX_COUNT = 8, FILE_SLICE_BYTES = 64 << 10 };
 
 bool sim_sock_may_send(const struct sim_sock *k)
 {
-	if (k->torn || (k->user->flags & TAKO_SOCK_CLOSING))
+	if (k->torn || k->connecting || (k->user->flags & TAKO_SOCK_CLOSING))
 		return false;
 	if (k->flight)
 		return true;

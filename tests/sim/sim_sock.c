@@ -62,17 +62,12 @@ static struct sim_link *handed(struct sim *sim, int fd)
 	return NULL;
 }
 
-struct sim_sock *sim_sock_new(struct sim_loop *loop, struct tako_sock *s, int fd, bool listens)
+static struct sim_sock *enter(struct sim_loop *loop, struct tako_sock *s, int fd,
+                              struct sim_link *l)
 {
 	struct sim *sim = loop->sim;
-	struct sim_link *l = listens ? NULL : handed(sim, fd);
 	struct sim_sock *k;
 
-	if (find(sim, s) || (!listens && !l)) {
-		sim_violation(sim, "start() or listen() of a socket that has begun, or of a "
-		                   "descriptor that is not ours");
-		return NULL;
-	}
 	if (sim->sock_count == SIM_SOCKS_MAX)
 		abort(); /* the test is too large */
 	k = calloc(1, sizeof *k);
@@ -81,15 +76,77 @@ struct sim_sock *sim_sock_new(struct sim_loop *loop, struct tako_sock *s, int fd
 	*k = (struct sim_sock){.sim = sim, .loop = loop, .user = s, .link = l, .fd = fd};
 	s->loop = &loop->loop;
 	s->fd = fd;
+	if (l)
+		l->owner = k;
+	sim->socks[sim->sock_count++] = k;
+	return k;
+}
+
+struct sim_sock *sim_sock_new(struct sim_loop *loop, struct tako_sock *s, int fd, bool listens)
+{
+	struct sim *sim = loop->sim;
+	struct sim_link *l = listens ? NULL : handed(sim, fd);
+
+	if (find(sim, s) || (!listens && !l)) {
+		sim_violation(sim, "start() or listen() of a socket that has begun, or of a "
+		                   "descriptor that is not ours");
+		return NULL;
+	}
 	if (listens) {
 		sim->net.listeners++;
 	} else {
-		l->owner = k;
 		l->fd = -1;
 		sim->handed_count--;
 	}
-	sim->socks[sim->sock_count++] = k;
+	return enter(loop, s, fd, l);
+}
+
+/* ---- Connecting --------------------------------------------------------------------------- */
+
+static struct sim_remote remote_at(struct sim *sim, const struct sockaddr *to)
+{
+	static const int errors[] = {ECONNREFUSED, ENETUNREACH, EHOSTUNREACH, EADDRNOTAVAIL};
+	struct sim_remote r = {0};
+
+	if (sim->remote)
+		r = sim->remote(sim, to, sim->remote_arg);
+	if (sim_rand_chance(&sim->rand, sim->options.connect_error_permille))
+		r = (struct sim_remote){errors[sim_rand_below(&sim->rand, 4)], 0};
+	return r;
+}
+
+struct sim_sock *sim_sock_dial(struct sim_loop *loop, struct tako_sock *s, int fd,
+                               const struct sockaddr *to, socklen_t n)
+{
+	struct sim *sim = loop->sim;
+	struct sim_remote r = remote_at(sim, to);
+	uint64_t delay = sim_rand_below(&sim->rand, sim->net.options.delay_ns_max + 1);
+	uint64_t at = r.after_ns == SIM_NEVER ? SIM_NEVER : sim->net.now_ns + r.after_ns + delay;
+	struct sim_sock *k;
+
+	if (find(sim, s) || fd < 0 || n > sizeof(struct sockaddr_storage) ||
+	    fcntl(fd, F_GETFD) < 0) {
+		sim_violation(sim, "connect() of a socket that has begun, or without a descriptor");
+		return NULL;
+	}
+	k = enter(loop, s, fd, sim_net_dial(&sim->net, to, n, r.errno_value, at));
+	k->connecting = true;
+	s->flags |= TAKO_SOCK_CONNECTING;
 	return k;
+}
+
+static void connected(struct sim_sock *k)
+{
+	struct tako_sock *s = k->user;
+
+	k->connecting = false;
+	s->flags &= ~TAKO_SOCK_CONNECTING;
+	if (k->link->dial_err) {
+		k->failed = true;
+		s->flags |= TAKO_SOCK_BROKEN;
+		tako_sock_fail(s, TAKO_ECLOSED);
+	}
+	s->cb->on_connect(s, k->link->dial_err);
 }
 
 void sim_sock_free(struct sim_sock *k)
@@ -105,7 +162,8 @@ static bool may_receive(const struct sim_sock *k)
 {
 	const struct sim_link *l = k->link;
 
-	if (k->torn || (k->user->flags & (TAKO_SOCK_PAUSED | TAKO_SOCK_CLOSING | TAKO_SOCK_BROKEN)))
+	if (k->torn || k->connecting ||
+	    (k->user->flags & (TAKO_SOCK_PAUSED | TAKO_SOCK_CLOSING | TAKO_SOCK_BROKEN)))
 		return false;
 	if (k->failed || l->server_reset)
 		return true;
@@ -221,7 +279,10 @@ static void tear_down(struct sim_sock *k)
 	} else {
 		sim_sock_land(k);
 		tako_sock_fail(k->user, TAKO_ECLOSED);
-		sim_link_close(k->link, k->rst);
+		if (k->connecting && !k->link->decided)
+			sim_link_forget(k->link);
+		else
+			sim_link_close(k->link, k->rst);
 		close(k->fd);
 	}
 	k->torn = true;
@@ -250,6 +311,8 @@ bool sim_sock_ready(const struct sim_sock *k)
 {
 	if (k->torn || (k->user->flags & TAKO_SOCK_CLOSING))
 		return true;
+	if (k->connecting)
+		return k->link->decided;
 	return k->link ? may_receive(k) || sim_sock_may_send(k) : may_accept(k);
 }
 
@@ -267,7 +330,11 @@ void sim_sock_service(struct sim_sock *k)
 {
 	if (k->torn)
 		return;
-	if (!k->link) {
+	if (k->connecting && k->link->decided && !(k->user->flags & TAKO_SOCK_CLOSING))
+		connected(k);
+	if (k->connecting) {
+		/* Nothing is sent or received before. */
+	} else if (!k->link) {
 		for (unsigned i = 0; i < ROUNDS_MAX && may_accept(k); i++)
 			accept_once(k);
 	} else if (chance(k, 500)) {
@@ -344,6 +411,8 @@ void sim_sock_shut(struct tako_sock *s)
 
 	if (!k)
 		return;
+	if (k->connecting)
+		sim_violation(k->sim, "shut() before it is connected");
 	if (s->head)
 		sim_violation(k->sim, "shut() with bytes queued");
 	k->shut = true;
@@ -354,6 +423,8 @@ bool sim_sock_waiting(struct tako_sock *s)
 {
 	struct sim_sock *k = called(s, "waiting");
 
+	if (k && k->connecting)
+		sim_violation(k->sim, "waiting() before it is connected");
 	return k && sim_link_readable(k->link);
 }
 

@@ -21,6 +21,7 @@ struct sim_sock {
 	bool failed; /* nothing can be sent any more */
 	bool shut;
 	bool rst;
+	bool connecting;
 	bool torn; /* nothing happens any more but on_closed() */
 };
 
@@ -32,6 +33,9 @@ struct sim *sim_world(void);
 
 /* Take a socket in; NULL: no room, or (a violation) it is in already. */
 struct sim_sock *sim_sock_new(struct sim_loop *loop, struct tako_sock *s, int fd, bool listens);
+/* The same for one that connects. */
+struct sim_sock *sim_sock_dial(struct sim_loop *loop, struct tako_sock *s, int fd,
+                               const struct sockaddr *to, socklen_t n);
 void sim_sock_free(struct sim_sock *k);
 /* Would a service do anything? */
 bool sim_sock_ready(const struct sim_sock *k);

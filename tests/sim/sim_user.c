@@ -93,8 +93,22 @@ void sim_user_on_done(struct tako_send *send, int err)
 	op->err = err;
 }
 
-static const struct tako_sock_cb callbacks = {.on_recv = sim_user_on_recv,
-                                              .on_closed = sim_user_on_closed};
+static void on_connect(struct tako_sock *s, int errno_value)
+{
+	struct sim_user *u = user_of(s);
+
+	assert_false(sim_user_in_call);
+	assert_true(sim_user_world.in_turn);
+	assert_false(s->flags & (TAKO_SOCK_CLOSING | TAKO_SOCK_CONNECTING));
+	assert_int_equal(u->connect_count++, 0);
+	assert_int_equal(u->received_n + u->eof_count + u->broken_count, 0);
+	assert_true(!errno_value || !s->head);
+	note(5, (uint64_t)errno_value);
+	u->connect_err = errno_value;
+}
+
+static const struct tako_sock_cb callbacks = {
+	.on_recv = sim_user_on_recv, .on_closed = sim_user_on_closed, .on_connect = on_connect};
 
 struct sim_op *sim_user_queue(struct sim_user *u, const char *p, size_t n, int file_fd)
 {
@@ -184,6 +198,23 @@ struct sim_user *sim_user_accepted(struct sim_link **ret_link)
 		sim_user_turn();
 	assert_int_equal(sim_user_count, before + 1);
 	return &sim_users[before];
+}
+
+struct sim_user *sim_user_dial(unsigned port)
+{
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+	struct sim_user *u = &sim_users[sim_user_count++];
+	char *room = u->received;
+
+	to.sin_addr.s_addr = htonl(0xc0000201);
+	*u = (struct sim_user){.in_use = true, .received = room};
+	u->sock.cb = &callbacks;
+	SIM_CALL(assert_int_equal(
+		sim_runtime()->connect(sim_user_loop, &u->sock,
+	                               fcntl(sim_user_world.null_fd, F_DUPFD_CLOEXEC, 3),
+	                               (struct sockaddr *)&to, sizeof to),
+		0));
+	return u;
 }
 
 static void close_all(void)

@@ -33,6 +33,8 @@ struct sim_user {
 	unsigned eof_count;
 	unsigned broken_count;
 	unsigned closed_count;
+	unsigned connect_count;
+	int connect_err;
 	char *received;
 	size_t received_n;
 	bool pauses; /* by chance, in the callback */
@@ -62,6 +64,8 @@ void sim_user_begin(uint64_t seed, const struct sim_options *options);
 void sim_user_turn(void);
 /* Connect, and turn until it was accepted. */
 struct sim_user *sim_user_accepted(struct sim_link **ret_link);
+/* Begin to connect to that port of 192.0.2.1. */
+struct sim_user *sim_user_dial(unsigned port);
 void sim_user_on_recv(struct tako_sock *s, char *p, ssize_t res);
 void sim_user_on_closed(struct tako_sock *s);
 void sim_user_on_done(struct tako_send *send, int err);

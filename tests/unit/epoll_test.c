@@ -9,5 +9,6 @@ int main(void)
 {
 	if (rig_install(tako_runtime_epoll()))
 		return 1;
-	return runtime_contract_recv() + runtime_contract_send() + runtime_contract_loop();
+	return runtime_contract_recv() + runtime_contract_send() + runtime_contract_loop() +
+	       runtime_contract_connect();
 }

@@ -8,7 +8,8 @@
 
 static int contract(void)
 {
-	return runtime_contract_recv() + runtime_contract_send() + runtime_contract_loop();
+	return runtime_contract_recv() + runtime_contract_send() + runtime_contract_loop() +
+	       runtime_contract_connect();
 }
 
 /* All there is to test where it cannot work. */

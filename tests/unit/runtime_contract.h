@@ -10,5 +10,6 @@
 int runtime_contract_recv(void);
 int runtime_contract_send(void);
 int runtime_contract_loop(void);
+int runtime_contract_connect(void);
 
 #endif /* TESTS_UNIT_RUNTIME_CONTRACT_H */

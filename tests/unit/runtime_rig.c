@@ -69,7 +69,25 @@ static void on_closed(struct tako_sock *s)
 	assert_null(s->head);
 }
 
-static const struct tako_sock_cb callbacks = {.on_recv = on_recv, .on_closed = on_closed};
+static void on_connect(struct tako_sock *s, int errno_value)
+{
+	struct end *e = end_of(s);
+
+	assert_int_equal(e->connects++, 0);
+	assert_int_equal(e->calls, 0);
+	assert_false(s->flags & (TAKO_SOCK_CLOSING | TAKO_SOCK_CONNECTING));
+	assert_int_equal(!!(s->flags & TAKO_SOCK_BROKEN), errno_value != 0);
+	e->connect_err = errno_value;
+	e->failed_before = rig.completed;
+	if (errno_value)
+		assert_null(s->head);
+	if (e->close_next)
+		RIG_CALL(rig.rt->close(s));
+	e->close_next = false;
+}
+
+static const struct tako_sock_cb callbacks = {
+	.on_recv = on_recv, .on_closed = on_closed, .on_connect = on_connect};
 
 static void on_done(struct tako_send *send, int err)
 {
@@ -156,6 +174,18 @@ void rig_start_fd(struct end *e, int fd, int peer)
 	e->got = malloc(GOT_MAX);
 	assert_non_null(e->got);
 	RIG_CALL(assert_int_equal(rig.rt->start(rig.loop, &e->s, fd), 0));
+}
+
+void rig_connect(struct end *e, const struct sockaddr *to, socklen_t n)
+{
+	int fd = socket(to->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	assert_true(fd >= 0);
+	*e = (struct end){.s = {.cb = &callbacks}, .peer = -1};
+	e->got = malloc(GOT_MAX);
+	assert_non_null(e->got);
+	RIG_CALL(assert_int_equal(rig.rt->connect(rig.loop, &e->s, fd, to, n), 0));
+	assert_true(e->s.flags & TAKO_SOCK_CONNECTING);
 }
 
 void rig_tcp_pair(int fds[2])

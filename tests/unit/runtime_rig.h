@@ -31,6 +31,9 @@ struct end {
 	unsigned closed;
 	bool pause_next; /* pause from inside the next delivery */
 	bool close_next;
+	unsigned connects; /* of on_connect */
+	int connect_err;
+	unsigned failed_before; /* ops that were done when it came */
 };
 
 struct op {
@@ -85,6 +88,8 @@ void rig_tcp_pair(int fds[2]);
 void rig_start(struct end *e);
 /* The same with `fd` in the loop, and `peer` to be closed at the end. */
 void rig_start_fd(struct end *e, int fd, int peer);
+/* Begin to connect; the peer is the test's to accept. */
+void rig_connect(struct end *e, const struct sockaddr *to, socklen_t n);
 /* Close, and see that it ends as rule 5 says. */
 void rig_finish(struct end *e);
 /* The peer sends. */

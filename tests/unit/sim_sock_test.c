@@ -56,6 +56,22 @@ static void test_what_shut_forbids(void **state)
 	sim_user_end("queued after shut()");
 }
 
+static void test_calls_before_it_is_connected(void **state)
+{
+	struct sim_user *u;
+
+	(void)state;
+	sim_user_begin(1, NULL);
+	u = sim_user_dial(7);
+	sim_runtime()->shut(&u->sock);
+	sim_user_end("shut() before it is connected");
+
+	sim_user_begin(1, NULL);
+	u = sim_user_dial(7);
+	(void)sim_runtime()->waiting(&u->sock);
+	sim_user_end("waiting() before it is connected");
+}
+
 static void test_a_bad_queue(void **state)
 {
 	struct sim_user *u = user_in_trouble();
@@ -138,9 +154,13 @@ static void test_a_second_start(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_calls_on_the_dead), cmocka_unit_test(test_what_shut_forbids),
-		cmocka_unit_test(test_a_bad_queue),       cmocka_unit_test(test_bytes_that_change),
-		cmocka_unit_test(test_nesting),           cmocka_unit_test(test_what_is_left),
+		cmocka_unit_test(test_calls_on_the_dead),
+		cmocka_unit_test(test_what_shut_forbids),
+		cmocka_unit_test(test_calls_before_it_is_connected),
+		cmocka_unit_test(test_a_bad_queue),
+		cmocka_unit_test(test_bytes_that_change),
+		cmocka_unit_test(test_nesting),
+		cmocka_unit_test(test_what_is_left),
 		cmocka_unit_test(test_a_second_start),
 	};
 

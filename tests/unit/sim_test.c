@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <errno.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -401,12 +402,68 @@ static void test_time_is_virtual(void **state)
 	sim_user_end("");
 }
 
+/* ---- Connecting --------------------------------------------------------------------------- */
+
+enum { REFUSES = 1, SILENT = 2, SLOW_NS = 5000000 };
+
+static struct sim_remote remote(struct sim *sim, const struct sockaddr *to, void *arg)
+{
+	unsigned port = ntohs(((const struct sockaddr_in *)(const void *)to)->sin_port);
+
+	(void)sim;
+	(void)arg;
+	return (struct sim_remote){port == REFUSES ? ECONNREFUSED : 0,
+	                           port == SILENT ? SIM_NEVER : SLOW_NS};
+}
+
+/* Whoever answers is told what was queued before; the others' is done all the same; who is closed before
+ * it is decided is not told. */
+static void connects(uint64_t seed)
+{
+	struct sim_user *u[3];
+	struct sim_link *l = NULL;
+	uint64_t began;
+	char got[8];
+	size_t n = 0;
+
+	begin_drawn(seed);
+	sim_user_world.remote = remote;
+	began = sim_now(&sim_user_world);
+	for (unsigned i = 0; i < 3; i++) {
+		u[i] = sim_user_dial(i);
+		sim_user_queue(u[i], "early", 5, -1);
+	}
+	for (unsigned i = 0; i < SIM_USER_TURNS_MAX && n < 5; i++) {
+		sim_user_turn();
+		if (!l)
+			l = sim_dialled(&sim_user_world.net);
+		else
+			n += sim_read(l, got + n, 5);
+	}
+	assert_memory_equal(got, "early", 5);
+	assert_true(sim_now(&sim_user_world) >= began + SLOW_NS);
+	assert_int_equal(u[0]->connect_count, 1);
+	assert_int_equal(u[0]->connect_err, 0);
+	sim_write(l, "late", 4);
+	for (unsigned i = 0;
+	     i < SIM_USER_TURNS_MAX && (u[0]->received_n < 4 || !u[REFUSES]->connect_count); i++)
+		sim_user_turn();
+	assert_memory_equal(u[0]->received, "late", 4);
+	assert_int_equal(u[REFUSES]->connect_err, ECONNREFUSED);
+	assert_int_equal(u[REFUSES]->ops[0].err, TAKO_ECLOSED);
+	assert_int_equal(u[SILENT]->connect_count, 0);
+	sim_user_end("");
+	assert_int_equal(u[SILENT]->connect_count, 0);
+	assert_int_equal(u[SILENT]->ops[0].err, TAKO_ECLOSED);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		SIM_TEST(receives),
 		SIM_TEST(sends),
 		SIM_TEST(ends),
+		SIM_TEST(connects),
 		SIM_TEST(one_seed_is_one_run),
 		cmocka_unit_test(test_orderly_end),
 		cmocka_unit_test(test_close_with_input_unread_resets),

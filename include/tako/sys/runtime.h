@@ -13,6 +13,8 @@
  *      included; nothing is lost either.
  *   5. Close is asynchronous: a socket's memory may be reused from on_closed() on, which runs
  *      at the end of a turn, when no list holds the socket any more.
+ * Connecting adds one to them: on_connect() runs once, before anything else is delivered, unless
+ * close() comes first; so it is cancelled by close(), too.
  */
 #ifndef TAKO_SYS_RUNTIME_H
 #define TAKO_SYS_RUNTIME_H
@@ -121,6 +123,10 @@ struct tako_sock_cb {
 	 * and will then call on_recv().  What that will look at may be prefetched; nothing may be
 	 * changed. */
 	void (*expect)(const struct tako_sock *s);
+	/* What became of connect(): 0, the stream is as one that was started; or an errno: it will
+	 * deliver nothing, what was queued has been done with TAKO_ECLOSED, and close() is still
+	 * owed.  Comes also to a socket that is paused, for nothing has been received. */
+	void (*on_connect)(struct tako_sock *s, int errno_value);
 };
 
 #define TAKO_SOCK_PAUSED 1u  /* wish: deliver nothing */
@@ -130,7 +136,8 @@ struct tako_sock_cb {
 /* Hint: close() follows as soon as what is queued has left, so the end of the connection may
  * travel with the last bytes. */
 #define TAKO_SOCK_LAST 16u
-#define TAKO_SOCK_USER 0x100u /* bits from here on are the runtime's own */
+#define TAKO_SOCK_CONNECTING 32u /* connect() was called, on_connect() has not been */
+#define TAKO_SOCK_USER 0x100u    /* bits from here on are the runtime's own */
 
 /* One descriptor in one loop.  Zeroed by its owner, then given to start() or listen(). */
 struct tako_sock {
@@ -217,6 +224,15 @@ struct tako_runtime {
 	 * unacked() are for streams only.  NULL: this runtime has no datagrams.  TAKO_EINVAL: not
 	 * a datagram socket, or not bound; TAKO_ENOMEM; TAKO_ESYS: fd is still the caller's. */
 	int (*start_dgram)(struct tako_loop *loop, struct tako_sock *s, int fd);
+	/* Connect the stream `fd` (non-blocking; bound or not) to that address, borrowed for the call,
+	 * and drive it as start() does.  The outcome is told by on_connect(), from a turn, also where
+	 * the kernel knows it at once.  What is queued before that leaves when it is connected.
+	 * shut(), waiting() and unacked() are for who is.  How long a peer may take is the user's to
+	 * decide: close().  (A Unix socket whose backlog is full refuses with EAGAIN: the kernel does
+	 * not say when it has room.)  NULL: this runtime makes no connections.  As for start(), the
+	 * descriptor is the runtime's and close() is owed also when this fails (TAKO_E*). */
+	int (*connect)(struct tako_loop *loop, struct tako_sock *s, int fd,
+	               const struct sockaddr *to, socklen_t n);
 };
 
 /* ---- The neutral half, for runtimes to use: all of it on the loop's thread ------------ */
