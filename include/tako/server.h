@@ -178,6 +178,11 @@ typedef struct tako_server_config {
 	uint32_t wt_max_early_streams;   /* 0: 16 a connection that may come before their session;
 					  * TAKO_OFF: none */
 	uint32_t wt_max_early_datagrams; /* 0: 32; TAKO_OFF: none */
+	/* Connections to others: see tako/connect.h and docs/connect.md. */
+	uint32_t max_outgoing_connections; /* 0: 10000 that are made or being made; more are
+					     * TAKO_EBUSY; TAKO_OFF: no ceiling */
+	uint32_t connect_timeout_ms; /* 0: 10000 for one to be made, with its name looked up and
+				       * its TLS handshake through */
 } tako_server_config;
 
 /* TAKO_SERVER_CONFIG(.worker_count = 4): named arguments, size filled in.
@@ -416,6 +421,11 @@ typedef struct tako_stats {
 	uint64_t quic_handed_over;       /* … and: passed to the worker that has the connection */
 	uint64_t quic_packets_lost;      /* sent in vain; 0 where ngtcp2 does not tell */
 	uint64_t quic_migrations;        /* connections that went on from another address */
+	/* Connections that this server makes to others (tako/connect.h); they are in none of the
+	 * connections_* above, but their bytes are in received_bytes and sent_bytes. */
+	uint64_t outgoing_connections; /* made since the start */
+	uint64_t outgoing_open;        /* now */
+	uint64_t outgoing_errors;      /* that did not come to be */
 } tako_stats;
 
 /* Fill `out`, whose size field the caller has set.  Sums over the workers, each figure

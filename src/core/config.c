@@ -48,6 +48,8 @@ static void fill_defaults(tako_server_config *c)
 		{&c->h2_max_control_count, 1000},
 		{&c->proxy_read_timeout_ms, 10000},
 		{&c->proxy_max_header_bytes, 4096},
+		{&c->max_outgoing_connections, 10000},
+		{&c->connect_timeout_ms, 10000},
 #ifdef TAKO__WITH_TLS
 		{&c->tls_handshake_timeout_ms, 10000},
 #endif
@@ -246,6 +248,8 @@ static int check(const tako_server_config *c)
 		{"send_max_bytes", c->send_max_bytes, 0, INT32_MAX, false},
 		{"proxy_read_timeout_ms", c->proxy_read_timeout_ms, 1, INT32_MAX, true},
 		{"proxy_max_header_bytes", c->proxy_max_header_bytes, 232, 65551, false},
+		{"max_outgoing_connections", c->max_outgoing_connections, 1, INT32_MAX, true},
+		{"connect_timeout_ms", c->connect_timeout_ms, 1, INT32_MAX, false},
 #ifdef TAKO__WITH_TLS
 		{"tls_handshake_timeout_ms", c->tls_handshake_timeout_ms, 1, INT32_MAX, false},
 #endif

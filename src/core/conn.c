@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "core/dial.h"
 #include "core/proxied.h"
 #include "core/server.h"
 #include "core/slow.h"
@@ -292,8 +293,14 @@ static void count_out(struct tako__conn *c)
 {
 	struct tako_server *srv = c->worker->srv;
 
-	tako__add(&c->worker->stats.open, (uint64_t)-1);
 	count_sent(c);
+	if (!c->listener) {
+		if (c->flags & TAKO__CONN_PLACED)
+			tako__dial_count_out(c->worker);
+		return;
+	}
+	tako__add(&c->worker->stats.open, (uint64_t)-1);
+	tako__balance_count(c->worker, c->request_count);
 	if (c->flags & TAKO__CONN_COUNTED_IP)
 		tako__ip_leave(srv->ips, &c->peer.any);
 	atomic_fetch_sub_explicit(&srv->conn_count, 1, memory_order_relaxed);
@@ -329,9 +336,19 @@ static void on_closed(struct tako_sock *s)
 		tako__pool_put(&w->outs, c->open);
 	tako__list_remove(&c->link);
 	count_out(c);
-	tako__balance_count(w, c->request_count);
 	w->conn_count--;
 	tako__pool_put(&w->conns, c);
+}
+
+static void on_connect(struct tako_sock *s, int errno_value)
+{
+	struct tako__conn *c = conn_of(s);
+
+	if (c->flags & TAKO__CONN_CLOSING)
+		return;
+	c->flags |= TAKO__CONN_ENTERED;
+	tako__dial_answered(c, errno_value);
+	leave(c);
 }
 
 static void fetch(const void *p, size_t bytes)
@@ -364,6 +381,7 @@ static const struct tako_sock_cb conn_callbacks = {
 	.on_recv = on_recv,
 	.on_closed = on_closed,
 	.expect = expect,
+	.on_connect = on_connect,
 };
 
 /* ---- Closing ------------------------------------------------------------------------ */
@@ -462,10 +480,8 @@ static void set_peer(struct tako__conn *c, const struct sockaddr *from, socklen_
 	memcpy(&c->peer, from, n);
 }
 
-static struct tako__conn *conn_new(struct tako__listener *ls, const struct sockaddr *from,
-                                   socklen_t n)
+static struct tako__conn *conn_new(struct tako__worker *w, const struct sockaddr *from, socklen_t n)
 {
-	struct tako__worker *w = ls->worker;
 	struct tako__conn *c = tako__pool_get(&w->conns);
 
 	if (!c)
@@ -473,8 +489,6 @@ static struct tako__conn *conn_new(struct tako__listener *ls, const struct socka
 	memset(c, 0, sizeof *c);
 	c->sock.cb = &conn_callbacks;
 	c->worker = w;
-	c->listener = ls;
-	c->proto = TAKO__LIKELY(!ls->proxy) ? ls->transport->proto : &tako__proxy_ops;
 	c->deadline_ns = UINT64_MAX;
 	c->id = atomic_fetch_add_explicit(&w->srv->next_conn_id, 1, memory_order_relaxed) + 1;
 	tako__timer_init(&c->timer, on_timer);
@@ -498,14 +512,28 @@ bool tako__conn_admit(struct tako__conn *c)
 	return true;
 }
 
+static void enlist(struct tako__conn *c)
+{
+	struct tako__worker *w = c->worker;
+
+	w->conn_count++;
+	tako__list_push_back(&w->conn_list, &c->link);
+	if (w->state != TAKO__SERVING)
+		c->flags |= TAKO__CONN_DRAINING;
+}
+
 /* One more; NULL: its place is given back. */
 static struct tako__conn *conn_enter(struct tako__listener *ls, const struct sockaddr *from,
                                      socklen_t n)
 {
 	struct tako__worker *w = ls->worker;
-	struct tako__conn *c = conn_new(ls, from, n);
+	struct tako__conn *c = conn_new(w, from, n);
 
 	tako__add(&w->stats.accepted, 1);
+	if (TAKO__LIKELY(c != NULL)) {
+		c->listener = ls;
+		c->proto = TAKO__LIKELY(!ls->proxy) ? ls->transport->proto : &tako__proxy_ops;
+	}
 	/* Behind a load balancer it is not known yet whom to count. */
 	if (!c || (!ls->proxy && !tako__conn_admit(c))) {
 		atomic_fetch_sub(&w->srv->conn_count, 1);
@@ -513,10 +541,7 @@ static struct tako__conn *conn_enter(struct tako__listener *ls, const struct soc
 		return NULL;
 	}
 	tako__add(&w->stats.open, 1);
-	w->conn_count++;
-	tako__list_push_back(&w->conn_list, &c->link);
-	if (w->state != TAKO__SERVING)
-		c->flags |= TAKO__CONN_DRAINING;
+	enlist(c);
 	return c;
 }
 
@@ -548,13 +573,34 @@ struct tako__conn *tako__conn_carry(struct tako__listener *ls, struct tako_loop 
 	return c;
 }
 
+int tako__conn_dial(struct tako__conn **ret, struct tako__worker *w,
+                    const struct tako__proto_ops *proto, int fd, const struct sockaddr *to,
+                    socklen_t n)
+{
+	struct tako__conn *c = conn_new(w, to, n);
+	int rc;
+
+	if (!c) {
+		close(fd);
+		return tako__fail(TAKO_ENOMEM, "connection: out of memory");
+	}
+	c->proto = proto;
+	enlist(c);
+	rc = w->loop->rt->connect(w->loop, &c->sock, fd, to, n);
+	if (rc < 0)
+		tako__conn_close(c);
+	else
+		*ret = c;
+	return rc;
+}
+
 int tako__conn_become(struct tako__conn *c, const struct tako__proto_ops *proto)
 {
 	c->proto = proto;
 	c->deadline_ns = UINT64_MAX;
 	memset(c->proto_state, 0, sizeof c->proto_state);
 	/* Nobody follows it from clear text (RFC 7838 section 2.1). */
-	if (c->top && !c->listener->transport->dgram && c->worker->srv->alt_svc_n)
+	if (c->top && c->listener && !c->listener->transport->dgram && c->worker->srv->alt_svc_n)
 		c->flags |= TAKO__CONN_ALT_SVC;
 	return proto->open(c);
 }

@@ -55,6 +55,8 @@ enum {
 #define TAKO__CONN_ALT_SVC 16384u
 /* Its transport carries it by itself: nothing is sent on its sock. */
 #define TAKO__CONN_CARRIED 32768u
+/* We made it, and it has a place in the server's count of such. */
+#define TAKO__CONN_PLACED 65536u
 
 enum { TAKO__PROTO_STATE_BYTES = 96 };
 
@@ -79,8 +81,8 @@ struct tako__conn {
 	uint64_t proto_state[TAKO__PROTO_STATE_BYTES / 8];
 	struct tako__timer timer;
 
-	struct tako__listener *listener;
-	struct tako__list link; /* worker's connections */
+	struct tako__listener *listener; /* NULL: we made it (dial.h) */
+	struct tako__list link;          /* worker's connections */
 	struct tako__conn *dirty_next;
 	struct tako__spool *spool;     /* while a file is read for the layers */
 	struct tako__proxied *proxied; /* what a PROXY header said; NULL: there was none */
@@ -108,6 +110,12 @@ void tako__conn_accept(struct tako__listener *ls, int fd, const struct sockaddr 
  * as there is no memory, or the peer has too many. */
 struct tako__conn *tako__conn_carry(struct tako__listener *ls, struct tako_loop *carrier,
                                     const struct sockaddr *from, socklen_t from_len);
+
+/* One that we make: `fd`, which is taken over also on failure, is connected to that address, and
+ * tako__dial_answered() tells what came of it.  TAKO_ENOMEM, TAKO_ESYS. */
+int tako__conn_dial(struct tako__conn **ret, struct tako__worker *w,
+                    const struct tako__proto_ops *proto, int fd, const struct sockaddr *to,
+                    socklen_t n);
 
 /* Count it in for its peer's address.  False: that has as many as it may; close it. */
 bool tako__conn_admit(struct tako__conn *c);

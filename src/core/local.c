@@ -125,6 +125,23 @@ static int parse(struct place *ret, const char *addr)
 	return parse_vsock(ret, behind(addr, "vsock:"));
 }
 
+int tako__local_address(struct sockaddr *ret, size_t room, socklen_t *ret_n, const char *addr)
+{
+	struct place p = {.n = 0};
+	int rc = parse(&p, addr);
+
+	if (rc < 0)
+		return rc;
+	if (p.sa.any.sa_family == AF_VSOCK &&
+	    (p.sa.vm.svm_cid == VMADDR_CID_ANY || p.sa.vm.svm_port == VMADDR_PORT_ANY))
+		return bad(addr, "whom to connect to is vsock:CID:PORT");
+	if (p.n > room)
+		return bad(addr, "longer than there is room for");
+	memcpy(ret, &p.sa, p.n);
+	*ret_n = p.n;
+	return 0;
+}
+
 /* ---- Settings ------------------------------------------------------------------------------------- */
 
 static int find_owner(uid_t *ret, const char *name)

@@ -43,6 +43,9 @@ int tako__local_refuse(const char *addr, const tako_listen_config *cfg);
  * the backlog of `fd` can be accepted yet.  Does it once, whoever calls; NULL is fine. */
 void tako__local_end(struct tako__local_sock *l, int fd);
 
+/* The address of one, to connect to: `room` bytes at `ret`.  TAKO_EINVAL: malformed, or nobody's. */
+int tako__local_address(struct sockaddr *ret, size_t room, socklen_t *ret_n, const char *addr);
+
 /* "unix:/run/x", "unix:@name", "unix:" for one without a name, "vsock:2:80", or as
  * tako__addr_format().  Returns the length. */
 size_t tako__local_format(const struct sockaddr *sa, socklen_t sa_n, char *buf, size_t n);

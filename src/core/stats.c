@@ -85,6 +85,9 @@ static void add_worker(tako_stats *sum, const struct tako__stats *s)
 	sum->tls_resumed += tako__read(&s->tls_resumed);
 	sum->tls_failures += tako__read(&s->tls_failures);
 	sum->proxy_errors += tako__read(&s->proxy_errors);
+	sum->outgoing_connections += tako__read(&s->dialled);
+	sum->outgoing_open += tako__read(&s->dialled_open);
+	sum->outgoing_errors += tako__read(&s->dial_errors);
 	add_quic(sum, &s->quic);
 }
 

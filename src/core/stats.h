@@ -64,6 +64,9 @@ struct tako__stats {
 	tako__count tls_resumed;
 	tako__count tls_failures;
 	tako__count proxy_errors;
+	tako__count dialled; /* connections that we have made, */
+	tako__count dialled_open;
+	tako__count dial_errors; /* … and those that did not come to be */
 	struct tako__quic_stats quic;
 	struct tako__route_stats *routes; /* one per endpoint id */
 	unsigned route_count;

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "core/date.h"
+#include "core/dial.h"
 #include "core/log.h"
 #include "core/server.h"
 
@@ -40,6 +41,7 @@ int tako__worker_init(struct tako__worker *w, struct tako_server *srv, unsigned 
 	w->spare_fd = -1;
 	w->unmatched = tako__table_endpoint(srv->routes, 0);
 	tako__list_init(&w->conn_list);
+	tako__list_init(&w->dials);
 	tako__mailbox_init(&w->mailbox);
 	tako__pool_init(&w->conns, sizeof(struct tako__conn), CONNS_KEPT);
 	tako__pool_init(&w->outs, TAKO__OUT_BYTES, OUTS_KEPT);
@@ -110,6 +112,7 @@ int tako__worker_open(struct tako__worker *w)
 	w->state = TAKO__SERVING;
 	w->result = 0;
 	w->cut_count = 0;
+	w->no_dials = false;
 	w->stop_seen = 0;
 	w->date_until_ns = 0;
 	tako__wheel_init(&w->wheel, w->loop->now_ns);
@@ -202,6 +205,7 @@ void tako__worker_close(struct tako__worker *w)
 		return;
 	for (unsigned i = 0; i < w->listener_count; i++)
 		tako__listener_close(&w->listeners[i]);
+	tako__dial_cut(w);
 	take_arrivals(w);
 	reap_all(w);
 	close_states(w);
@@ -242,6 +246,7 @@ void tako__worker_post(struct tako__worker *w, struct tako__mail *m)
 
 static void cut_all(struct tako__worker *w)
 {
+	tako__dial_cut(w);
 	TAKO__LIST_EACH(at, &w->conn_list)
 	{
 		struct tako__conn *c = TAKO__CONTAINER(at, struct tako__conn, link);
@@ -312,7 +317,8 @@ static bool is_over(const struct tako__worker *w)
 		if (w->listeners[i].open)
 			return false;
 	}
-	if (w->conn_count || w->mail_left || tako__balance_arriving(w))
+	if (w->conn_count || w->mail_left || tako__balance_arriving(w) ||
+	    !tako__list_empty(&w->dials))
 		return false;
 	return w->abandoned || (!w->exchange_count && !w->offload_count);
 }

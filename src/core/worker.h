@@ -90,7 +90,8 @@ struct tako__worker {
 	struct tako__pool exchanges;
 	struct tako__list conn_list;
 	struct tako__conn *dirty;
-	struct tako_sock *dead; /* of carried connections (conn.h), to be told at the turn's end */
+	struct tako__list dials; /* connections that are being made */
+	struct tako_sock *dead;  /* of carried connections (conn.h), to be told at the turn's end */
 	struct tako__listener *listeners;
 	unsigned listener_count;
 	unsigned conn_count;
@@ -117,6 +118,7 @@ struct tako__worker {
 	uint32_t stop_seen;
 	unsigned cut_count;      /* connections that the drain did not wait for */
 	bool cut;                /* the drain is over, what is left is being closed */
+	bool no_dials;           /* … and nothing more is connected to */
 	bool abandoned;          /* and somebody's deferral did not end even so */
 	bool mail_left;          /* more than one drain takes */
 	_Atomic bool over_limit; /* some listener of ours waits for room: wake us */

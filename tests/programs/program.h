@@ -100,6 +100,8 @@ static const struct program_knob program_knobs[] = {
 	KNOB(h3_stream_window_bytes),
 	KNOB(h3_connection_window_bytes),
 	KNOB(wt_max_sessions),
+	KNOB(max_outgoing_connections),
+	KNOB(connect_timeout_ms),
 	KNOB(accept_balance),
 };
 #undef KNOB

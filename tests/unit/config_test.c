@@ -141,6 +141,8 @@ static const struct row rows[] = {
 	ROW(wt_max_early_streams, ABSENT),
 	ROW(wt_max_early_datagrams, ABSENT),
 #endif
+	ROW(max_outgoing_connections, U32_OFF, 10000, 1, INT32_MAX),
+	ROW(connect_timeout_ms, U32, 10000, 1, INT32_MAX),
 };
 
 enum { ROWS = sizeof rows / sizeof rows[0] };

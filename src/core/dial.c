@@ -1,0 +1,424 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * See dial.h: from a target to a connection.  Addresses are tried one after the other, each with a head start
+ * before the next (RFC 8305); the first that answers is kept.  Knows what TLS is for and not how it works, and
+ * never calls back from inside tako__dial().
+ */
+#include "core/dial.h"
+
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/conn.h"
+#include "core/local.h"
+#include "core/server.h"
+#include "core/target.h"
+#include "core/worker.h"
+
+enum {
+	ADDRS_MAX = 16,   /* of a name, both families */
+	TRIES_MAX = 4,    /* at a time */
+	TEXT_BYTES = 300, /* of a reason */
+	WHY_BYTES = 640,
+	ALPN_BYTES = 64,
+	ATTEMPT_DELAY_MS = 250, /* RFC 8305 section 5 */
+};
+
+/* What a name has. */
+union ip {
+	struct sockaddr any;
+	struct sockaddr_in in;
+	struct sockaddr_in6 in6;
+};
+
+struct tako__dial {
+	struct tako__list link; /* the worker's */
+	struct tako__worker *worker;
+	tako__dialed_fn done;
+	void *arg;
+	struct tako__timer limit;
+	struct tako__timer
+		step; /* when to go on with the next address, or to tell that there is none */
+	struct tako__conn *tries[TRIES_MAX];
+	struct tako__conn *chosen; /* it has answered, and its layers come to terms */
+	unsigned try_count;
+	unsigned addr_count;
+	unsigned addr_next;
+	uint32_t timeout_ms;
+	int err; /* of the last address that failed */
+	int sys_errno;
+	union ip addrs[ADDRS_MAX];
+	char why[WHY_BYTES];
+	struct tako__target target;
+};
+
+/* The state of a connection that is being made. */
+struct
+try {
+	struct tako__dial *dial; /* NULL: given up, and being closed */
+};
+
+static struct try *try_of(struct tako__conn *c)
+{
+	return (struct try *)(void *)c->proto_state;
+}
+
+/* ---- Ends ----------------------------------------------------------------------------------------- */
+
+/* One of them is somebody else's from now on, or closes. */
+static struct tako__dial *let_go(struct tako__conn *c)
+{
+	struct tako__dial *d = try_of(c)->dial;
+
+	try_of(c)->dial = NULL;
+	if (d->chosen == c)
+		d->chosen = NULL;
+	for (unsigned i = 0; i < d->try_count; i++) {
+		if (d->tries[i] == c)
+			d->tries[i] = d->tries[--d->try_count];
+	}
+	return d;
+}
+
+static void give_up(struct tako__conn *c)
+{
+	let_go(c);
+	tako__conn_close(c);
+}
+
+static void close_tries(struct tako__dial *d)
+{
+	while (d->try_count)
+		give_up(d->tries[d->try_count - 1]);
+}
+
+/* Everything but its place in the count. */
+static void dial_free(struct tako__dial *d)
+{
+	struct tako__worker *w = d->worker;
+
+	close_tries(d);
+	if (d->chosen)
+		give_up(d->chosen);
+	tako__timer_clear(&w->wheel, &d->limit);
+	tako__timer_clear(&w->wheel, &d->step);
+	tako__list_remove(&d->link);
+	tako__free(d, sizeof *d);
+}
+
+static void leave_count(struct tako__worker *w)
+{
+	atomic_fetch_sub_explicit(&w->srv->dial_count, 1, memory_order_relaxed);
+}
+
+void tako__dial_count_out(struct tako__worker *w)
+{
+	tako__add(&w->stats.dialled_open, (uint64_t)-1);
+	leave_count(w);
+}
+
+static void end_well(struct tako__dial *d, struct tako__conn *c, tako_str alpn)
+{
+	struct tako__dialed r = {.conn = c, .alpn = alpn};
+	struct tako__stats *stats = &d->worker->stats;
+	tako__dialed_fn done = d->done;
+	void *arg = d->arg;
+
+	let_go(c);
+	dial_free(d);
+	c->flags |= TAKO__CONN_PLACED;
+	tako__add(&stats->dialled, 1);
+	tako__add(&stats->dialled_open, 1);
+	done(&r, arg);
+	if (c->proto == &tako__dial_ops)
+		tako__conn_close(c);
+}
+
+static void end_badly(struct tako__dial *d)
+{
+	struct tako__dialed r = {.err = d->err, .sys_errno = d->sys_errno};
+	struct tako__worker *w = d->worker;
+	tako__dialed_fn done = d->done;
+	void *arg = d->arg;
+
+	tako__note("%s", d->why);
+	dial_free(d);
+	leave_count(w);
+	tako__add(&w->stats.dial_errors, 1);
+	done(&r, arg);
+}
+
+static void end_with(struct tako__dial *d, int err, const char *why)
+{
+	char target[TAKO__TARGET_HOST_BYTES + 8];
+
+	tako__target_format(&d->target, target, sizeof target);
+	snprintf(d->why, sizeof d->why, "connect to %s: %.*s", target, TEXT_BYTES, why);
+	d->err = err;
+	d->sys_errno = 0;
+	end_badly(d);
+}
+
+/* ---- Addresses -------------------------------------------------------------------------------------- */
+
+/* With the name, where that is not the address. */
+static void note_failure(struct tako__dial *d, int errno_value, const struct sockaddr *sa,
+                         socklen_t n)
+{
+	char addr[TAKO__LOCAL_TEXT_BYTES];
+	char system[128];
+
+	tako__local_format(sa, n, addr, sizeof addr);
+	d->sys_errno = errno_value;
+	d->err = errno_value == ETIMEDOUT ? TAKO_ETIMEDOUT
+	         : errno_value == ENOMEM  ? TAKO_ENOMEM
+	                                  : TAKO_ESYS;
+	snprintf(d->why, sizeof d->why, "connect to %s%s%s%s: %s", addr, d->target.sa_n ? "" : " (",
+	         d->target.sa_n ? "" : d->target.host, d->target.sa_n ? "" : ")",
+	         strerror_r(errno_value, system, sizeof system));
+}
+
+static const struct sockaddr *addr_at(const struct tako__dial *d, unsigned i, socklen_t *ret_n)
+{
+	const union ip *ip = &d->addrs[i];
+
+	if (d->target.sa_n) {
+		*ret_n = d->target.sa_n;
+		return &d->target.sa.any;
+	}
+	*ret_n = ip->any.sa_family == AF_INET6 ? sizeof ip->in6 : sizeof ip->in;
+	return &ip->any;
+}
+
+/* What is written is complete when it is: nobody waits for more of it. */
+static int open_socket(int family)
+{
+	int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	if (fd >= 0 && (family == AF_INET || family == AF_INET6))
+		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
+	return fd;
+}
+
+static bool try_next(struct tako__dial *d)
+{
+	struct tako__worker *w = d->worker;
+	socklen_t n;
+	const struct sockaddr *sa = addr_at(d, d->addr_next++, &n);
+	int fd = open_socket(sa->sa_family);
+	struct tako__conn *c;
+
+	if (fd < 0) {
+		note_failure(d, errno, sa, n);
+		return false;
+	}
+	d->err = tako__conn_dial(&c, w, &tako__dial_ops, fd, sa, n);
+	if (d->err < 0) {
+		snprintf(d->why, sizeof d->why, "connect: %.*s", TEXT_BYTES, tako_last_error());
+		return false;
+	}
+	try_of(c)->dial = d;
+	d->tries[d->try_count++] = c;
+	if (d->addr_next < d->addr_count && d->try_count < TRIES_MAX)
+		tako__timer_set(&w->wheel, &d->step,
+		                tako__now_ns(w) + tako__ms_ns(ATTEMPT_DELAY_MS));
+	return true;
+}
+
+/* From a turn. */
+static void go_on(struct tako__dial *d)
+{
+	tako__timer_clear(&d->worker->wheel, &d->step);
+	while (d->addr_next < d->addr_count && d->try_count < TRIES_MAX) {
+		if (try_next(d))
+			return;
+	}
+	if (!d->try_count && !d->chosen)
+		end_badly(d);
+}
+
+static void on_step(struct tako__timer *t, uint64_t now_ns)
+{
+	(void)now_ns;
+	go_on(TAKO__CONTAINER(t, struct tako__dial, step));
+}
+
+static void on_limit(struct tako__timer *t, uint64_t now_ns)
+{
+	struct tako__dial *d = TAKO__CONTAINER(t, struct tako__dial, limit);
+	char why[64];
+
+	(void)now_ns;
+	tako__add(&d->worker->stats.timeouts, 1);
+	snprintf(why, sizeof why, "%s within %u ms",
+	         d->chosen ? "no end of the TLS handshake" : "no answer", d->timeout_ms);
+	end_with(d, TAKO_ETIMEDOUT, why);
+}
+
+void tako__dial_answered(struct tako__conn *c, int errno_value)
+{
+	struct tako__dial *d = try_of(c)->dial;
+
+	if (!errno_value) {
+		end_well(d, c, (tako_str){NULL, 0});
+		return;
+	}
+	if (d->target.sa_n)
+		note_failure(d, errno_value, &d->target.sa.any, d->target.sa_n);
+	else
+		note_failure(d, errno_value, &c->peer.any, sizeof c->peer);
+	give_up(c);
+	go_on(d);
+}
+
+/* ---- The protocol until it is somebody's -------------------------------------------------------------- */
+
+void tako__dial_ready(struct tako__conn *c, tako_str alpn)
+{
+	end_well(try_of(c)->dial, c, alpn);
+}
+
+void tako__dial_failed(struct tako__conn *c, int err, bool told)
+{
+	struct tako__dial *d = let_go(c);
+	char why[TEXT_BYTES + 1];
+
+	snprintf(why, sizeof why, "%s", tako_last_error());
+	if (told)
+		tako__conn_finish(c, true);
+	else
+		tako__conn_close(c);
+	if (d)
+		end_with(d, err, why);
+}
+
+static int dial_open(struct tako__conn *c)
+{
+	(void)c;
+	return 0;
+}
+
+/* Nothing goes up before it is somebody's. */
+static void dial_recv(struct tako__conn *c, char *p, ssize_t res)
+{
+	(void)p;
+	(void)res;
+	tako__conn_close(c);
+}
+
+static void dial_nothing(struct tako__conn *c)
+{
+	(void)c;
+}
+
+static void dial_drain(struct tako__conn *c)
+{
+	c->flags |= TAKO__CONN_DRAINING;
+}
+
+/* Closed by somebody else than us: by the server that ends, or by its layers. */
+static void dial_fini(struct tako__conn *c)
+{
+	if (!try_of(c)->dial)
+		return;
+	end_with(let_go(c), TAKO_ECLOSED, "it was closed");
+}
+
+const struct tako__proto_ops tako__dial_ops = {
+	.name = "dial",
+	.open = dial_open,
+	.recv = dial_recv,
+	.written = dial_nothing,
+	.tick = dial_nothing,
+	.drain = dial_drain,
+	.fini = dial_fini,
+};
+
+/* ---- Beginning ------------------------------------------------------------------------------------------ */
+
+static int check(const struct tako__worker *w, const struct tako__target *t,
+                 const struct tako__dial_options *o)
+{
+	if (w->no_dials)
+		return tako__fail(TAKO_ECLOSED, "the server has stopped");
+	if (!w->loop->rt->connect)
+		return tako__fail(TAKO_ENOTSUP, "runtime %s makes no connections",
+		                  w->loop->rt->name);
+	if (o->tls || o->server_name || o->alpn)
+		return tako__fail(TAKO_ENOTSUP, "there is no TLS for connections that we make");
+	if (!t->sa_n)
+		return tako__fail(TAKO_ENOTSUP, "%s is a name, not an address", t->host);
+	return 0;
+}
+
+/* Take a place. */
+static int enter_count(struct tako__worker *w)
+{
+	uint32_t max = w->srv->cfg.max_outgoing_connections;
+	uint32_t before = atomic_fetch_add_explicit(&w->srv->dial_count, 1, memory_order_relaxed);
+
+	if (max == TAKO_OFF || before < max)
+		return 0;
+	leave_count(w);
+	return tako__fail(TAKO_EBUSY, "%u connections are made or being made", max);
+}
+
+static struct tako__dial *dial_new(struct tako__worker *w, const struct tako__target *t,
+                                   const struct tako__dial_options *o)
+{
+	struct tako__dial *d = tako__zalloc(sizeof *d);
+
+	if (!d)
+		return NULL;
+	d->worker = w;
+	d->target = *t;
+	d->timeout_ms = o->timeout_ms ? o->timeout_ms : w->srv->cfg.connect_timeout_ms;
+	tako__timer_init(&d->limit, on_limit);
+	tako__timer_init(&d->step, on_step);
+	tako__timer_set(&w->wheel, &d->limit, tako__now_ns(w) + tako__ms_ns(d->timeout_ms));
+	tako__list_push_back(&w->dials, &d->link);
+	return d;
+}
+
+int tako__dial(struct tako__dial **ret, struct tako__worker *w, const struct tako__target *t,
+               const struct tako__dial_options *o, tako__dialed_fn done, void *arg)
+{
+	struct tako__dial *d;
+	int rc = check(w, t, o);
+
+	if (rc == 0)
+		rc = enter_count(w);
+	if (rc < 0)
+		return rc;
+	d = dial_new(w, t, o);
+	if (!d) {
+		leave_count(w);
+		return tako__fail(TAKO_ENOMEM, "connect: out of memory");
+	}
+	d->done = done;
+	d->arg = arg;
+	d->addr_count = 1;
+	/* What is known at once is told from a turn all the same. */
+	if (!try_next(d))
+		tako__timer_set(&w->wheel, &d->step, tako__now_ns(w));
+	*ret = d;
+	return 0;
+}
+
+void tako__dial_cancel(struct tako__dial *d)
+{
+	struct tako__worker *w = d->worker;
+
+	dial_free(d);
+	leave_count(w);
+}
+
+void tako__dial_cut(struct tako__worker *w)
+{
+	w->no_dials = true;
+	while (!tako__list_empty(&w->dials))
+		end_with(TAKO__CONTAINER(w->dials.next, struct tako__dial, link), TAKO_ECLOSED,
+		         "the server has stopped");
+}
