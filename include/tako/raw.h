@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * tako/raw.h: connections without HTTP: bytes in, bytes out, by callbacks, over TCP, vsock, Unix sockets
- * and TLS.  What is around them is the server's: workers, limits, the PROXY protocol, figures, drain.
+ * tako/raw.h: what is not HTTP: connections, bytes in, bytes out, by callbacks, over TCP, vsock, Unix
+ * sockets and TLS; and datagrams over UDP.  What is around them is the server's: workers, limits, the
+ * PROXY protocol, figures, drain.
  *
- * A listener is tako_server_listen() with one of the transports below and tako_listen_config.raw.  A
- * connection belongs to one worker, on whose thread all its callbacks run; everything here is [loop]: from
- * a callback of a connection of the same worker.  docs/raw.md has examples.
+ * A listener is tako_server_listen() with one of the transports below and tako_listen_config.raw, for
+ * datagrams tako_listen_config.udp.  A connection, and a socket of datagrams, belongs to one worker, on
+ * whose thread all its callbacks run; what is [loop] is called from a callback on the same worker.
+ * docs/raw.md has examples.
  */
 #ifndef TAKO_RAW_H
 #define TAKO_RAW_H
@@ -14,6 +16,8 @@
 #include <tako/http.h>
 #include <tako/proxy.h>
 #include <tako/server.h>
+
+struct sockaddr; /* <sys/socket.h> */
 
 TAKO_BEGIN
 
@@ -100,6 +104,102 @@ TAKO_API int tako_raw_conn_info(tako_raw *c, tako_conn_info *out);
 
 /* As tako_req_proxy_info(), likewise.  [loop] */
 TAKO_API int tako_raw_proxy_info(tako_raw *c, tako_proxy_info *out);
+
+/* ---- Datagrams ------------------------------------------------------------------------------------ */
+
+/* What one worker has of a listener of tako_raw_udp(): a socket, which shares the port with those of the
+ * other workers (SO_REUSEPORT).  The kernel chooses by both addresses, so that a peer's datagrams come to
+ * one of them.  Valid from on_start() on, as long as the worker runs. */
+typedef struct tako_udp tako_udp;
+
+/* A datagram that has come.  All of it is borrowed for the call. */
+typedef struct tako_udp_in {
+	tako_str data; /* maybe empty */
+	const struct sockaddr *from;
+	const struct sockaddr
+		*to; /* the address of ours that an answer comes from; NULL: unknown */
+	uint32_t from_bytes;
+	uint32_t to_bytes;
+	uint32_t ifindex; /* the interface that it came in on (if_indextoname(3)); 0: unknown */
+	uint32_t reserved;
+} tako_udp_in;
+
+/* What is done with the datagrams of a listener.  Copied by tako_server_listen(); `arg`, which every
+ * callback gets, must live as long as the server.  NULL for what is of no interest; on_datagram is. */
+typedef struct tako_udp_config {
+	size_t size;
+	/* A datagram has come.  One that was joined with others on its way is told alone. */
+	void (*on_datagram)(tako_udp *u, const tako_udp_in *in, void *arg);
+	/* A worker has begun: once on each, before anything else. */
+	void (*on_start)(tako_udp *u, void *arg);
+	/* After a send was refused with TAKO_EBUSY: a quarter of send_queue_bytes or less waits now. */
+	void (*on_writable)(tako_udp *u, void *arg);
+	/* The server stops: nothing comes any more.  What is queued by the time this returns is still
+	 * sent. */
+	void (*on_stop)(tako_udp *u, void *arg);
+	void *arg;
+	uint64_t
+		send_queue_bytes; /* 0: 1 MiB a worker that the kernel has not taken, and 64 for each
+				    * datagram; more are refused: TAKO_EBUSY.  From 4096 */
+	uint32_t recv_buffer_bytes; /* SO_RCVBUF of each socket, which holds what comes while its
+				     * worker is busy.  0: 2 MiB, or what the system allows if that is
+				     * less; else less is TAKO_ENOTSUP */
+	uint32_t send_buffer_bytes; /* SO_SNDBUF; the same */
+} tako_udp_config;
+#define TAKO_UDP_CONFIG(...) (&(tako_udp_config){.size = sizeof(tako_udp_config), __VA_ARGS__})
+
+/* The longest datagram that can be sent, or received, over IPv4. */
+enum { TAKO_UDP_BYTES_MAX = 65507 };
+
+/* Transport for tako_server_listen(): datagrams over UDP.  Static; never freed.  [any] */
+TAKO_API const tako_transport *tako_raw_udp(void);
+
+/* Answer a datagram: to where it came from, from the address that it was sent to.  The bytes are copied,
+ * and on their way before the loop sleeps.
+ *
+ * segment_bytes 0: one datagram, which may be empty.  Else `data` leaves as datagrams of so many bytes,
+ * the last maybe shorter, by as few system calls as the kernel has for that (UDP_SEGMENT); so do datagrams
+ * of one length that are sent behind each other to one peer.  All of it is queued, or nothing.
+ *
+ * Returns how many bytes wait for the kernel now.  That one was queued does not say that it arrives, nor
+ * that it left: what the system refuses later is counted.  [loop]
+ *   TAKO_EBUSY    send_queue_bytes: dropped, and counted as that
+ *   TAKO_ENOMEM   likewise
+ *   TAKO_ETOOBIG  a datagram is over TAKO_UDP_BYTES_MAX
+ *   TAKO_EINVAL   the address's family is not the listener's
+ *   TAKO_ECLOSED  the server has stopped, and what was queued has left */
+TAKO_API int64_t tako_udp_reply(tako_udp *u, const tako_udp_in *in, tako_str data,
+                                uint32_t segment_bytes);
+
+/* The same to any address, from the one that the system chooses.  A listener on every address (":53",
+ * "[::]:53") takes IPv4 addresses, too; one on an IPv6 address IPv6 only.  [loop] */
+TAKO_API int64_t tako_udp_send(tako_udp *u, const struct sockaddr *to, uint32_t to_bytes,
+                               tako_str data, uint32_t segment_bytes);
+
+/* Bytes that wait for the kernel.  [loop] */
+TAKO_API uint64_t tako_udp_unsent(const tako_udp *u);
+
+/* Figures of a listener since the start, in datagrams; new ones are added at the end. */
+typedef struct tako_udp_stats {
+	size_t size;
+	uint64_t received; /* told to on_datagram() */
+	uint64_t sent;     /* taken by the kernel */
+	uint64_t dropped;  /* sends that were refused: no room in the queue, or no memory; or still
+			    * queued when a drain was cut */
+	uint64_t
+		failed; /* queued, then refused by the kernel: too long for the path, no route, … */
+	uint64_t
+		lost; /* come and dropped by the kernel, mostly as recv_buffer_bytes was full: as far
+			    * as the last datagram that was received behind them tells (SO_RXQ_OVFL), all
+			    * of them when the server has stopped */
+	uint64_t errors; /* told by the system of something sent earlier (ICMP) */
+} tako_udp_stats;
+
+/* Fill `out`, whose size field the caller has set, for the `index`th listener, in the order of
+ * tako_server_listen().  Sums over the workers, each figure exact.  [any]
+ *   TAKO_EINVAL  size not set
+ *   TAKO_ENOENT  there is no such listener, or it is not one of tako_raw_udp() */
+TAKO_API int tako_server_udp_stats(const tako_server *srv, size_t index, tako_udp_stats *out);
 
 TAKO_END
 

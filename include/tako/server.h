@@ -248,6 +248,8 @@ typedef struct tako_listen_config {
 	void *wt_arg;                    /* … and what their callbacks get */
 	/* What connections without HTTP are (tako/raw.h); for its transports, and for no others. */
 	const struct tako_raw_config *raw;
+	/* What is done with datagrams (tako/raw.h); for tako_raw_udp(), and for no other. */
+	const struct tako_udp_config *udp;
 } tako_listen_config;
 #define TAKO_LISTEN_CONFIG(...)                                                                    \
 	(&(tako_listen_config){.size = sizeof(tako_listen_config), __VA_ARGS__})

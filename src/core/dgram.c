@@ -126,6 +126,12 @@ static void decode_udp(struct tako_dgram *d, const struct cmsghdr *c)
 		d->segment_bytes = (uint32_t)bytes;
 }
 
+static void decode_socket(struct tako_dgram *d, const struct cmsghdr *c)
+{
+	if (c->cmsg_type == SO_RXQ_OVFL && c->cmsg_len >= CMSG_LEN(sizeof d->dropped))
+		memcpy(&d->dropped, CMSG_DATA(c), sizeof d->dropped);
+}
+
 void tako_dgram_decode(struct tako_dgram *ret, union tako_dgram_addr *to,
                        const struct tako_dgram_info *info, const struct msghdr *msg, const char *p,
                        size_t n)
@@ -147,6 +153,8 @@ void tako_dgram_decode(struct tako_dgram *ret, union tako_dgram_addr *to,
 			decode_ip6(ret, to, c, info->port);
 		else if (c->cmsg_level == IPPROTO_UDP)
 			decode_udp(ret, c);
+		else if (c->cmsg_level == SOL_SOCKET)
+			decode_socket(ret, c);
 	}
 }
 

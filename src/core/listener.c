@@ -446,9 +446,12 @@ static int start_dgrams(struct tako__listener *ls)
 		                  ls->transport->name, loop->rt->name);
 	ls->sock.cb = &dgram_callbacks;
 	rc = loop->rt->start_dgram(loop, &ls->sock, *ls->fd_slot);
-	if (rc == 0)
-		*ls->fd_slot = -1;
-	return rc;
+	if (rc < 0)
+		return rc;
+	*ls->fd_slot = -1;
+	if (ls->transport->dgram->started)
+		ls->transport->dgram->started(ls);
+	return 0;
 }
 
 int tako__listener_open(struct tako__listener *ls, struct tako__worker *w, struct tako__address *a)

@@ -222,7 +222,7 @@ static int import_listen(tako_listen_config *out, const struct tako_transport *t
 
 	if (rc < 0)
 		return rc;
-	if (!t->prepare) {
+	if (!t->prepare || t->udp) {
 		rc = refuse_layered(t, &c);
 		if (rc < 0)
 			return rc;
@@ -236,13 +236,26 @@ static int import_listen(tako_listen_config *out, const struct tako_transport *t
 		                  INT32_MAX);
 	if (c.backlog && t->dgram)
 		return tako__fail(TAKO_ENOTSUP, "backlog is set, but %s has none", t->name);
-	if ((c.h3_qlog_dir || c.h3_qlog_max_files || c.h3_qlog_max_bytes) && !t->dgram)
+	if ((c.h3_qlog_dir || c.h3_qlog_max_files || c.h3_qlog_max_bytes) && (!t->dgram || t->udp))
 		return tako__fail(TAKO_ENOTSUP, "h3_qlog_%s is set, but %s is without QUIC",
 		                  c.h3_qlog_dir ? "dir" : "max", t->name);
+	if (c.udp && !t->udp)
+		return tako__fail(TAKO_ENOTSUP, "udp is set, but %s has no use for it", t->name);
 	if (!c.backlog)
 		c.backlog = 1024;
 	*out = c;
 	return 0;
+}
+
+static int set_options(struct tako_server *srv, const struct tako__address *a)
+{
+	int rc = 0;
+
+	if (!a->transport->dgram || !a->transport->dgram->bound)
+		return 0;
+	for (unsigned i = 0; rc == 0 && i < srv->cfg.worker_count; i++)
+		rc = a->transport->dgram->bound(a->fds[i], a->shared);
+	return rc;
 }
 
 /* RFC 7838 section 3.  Of more ports than there is room for the first ones are enough. */
@@ -273,7 +286,7 @@ int tako_server_listen(tako_server *srv, const tako_transport *t, const char *ad
 		return tako__fail(TAKO_ESTATE, "the server is started already");
 	if (srv->address_count == TAKO__LISTENERS_MAX)
 		return tako__fail(TAKO_ETOOBIG, "more than %d listeners", TAKO__LISTENERS_MAX);
-	if (!t->proto)
+	if (!t->proto && !t->udp)
 		return tako__fail(TAKO_ENOTSUP, "%s is not in this build", t->name);
 	rc = import_listen(&c, t, cfg);
 	if (rc == 0 && t->dgram && c.proxy_protocol)
@@ -300,6 +313,11 @@ int tako_server_listen(tako_server *srv, const tako_transport *t, const char *ad
 	a->shared = shared;
 	a->proxy = proxy;
 	a->raw = raw;
+	rc = set_options(srv, a);
+	if (rc < 0) {
+		tako__address_free(srv, a);
+		return rc;
+	}
 	srv->addresses[srv->address_count++] = a;
 	if (t->alt_svc && srv->cfg.alt_svc != TAKO_OFF)
 		add_alt_svc(srv, t->alt_svc, a->text);

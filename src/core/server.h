@@ -21,11 +21,16 @@ enum { TAKO__WORKERS_MAX = 256, TAKO__LISTENERS_MAX = 64 };
 
 /* What a listener over datagrams has instead of accepting. */
 struct tako__dgram_ops {
+	/* A socket is bound: the options that are the transport's own.  NULL: none. */
+	int (*bound)(int fd, const void *shared);
+	/* The loop has it.  NULL: nothing to do. */
+	void (*started)(struct tako__listener *ls);
 	/* Of its socket; on_closed is the listener's. */
 	void (*on_dgrams)(struct tako_sock *s, const struct tako_dgram *v, unsigned count);
 	void (*on_recv)(struct tako_sock *s, char *p, ssize_t res);
 	/* No new connections from now on.  Those that there are may still need the socket: it is the
-	 * transport's to close when they do not, any more or at all.  May be called again. */
+	 * transport's to close when they do not, any more or at all.  May be called again: the drain
+	 * is over. */
 	void (*stop)(struct tako__listener *ls);
 };
 
@@ -36,6 +41,7 @@ struct tako_transport {
 	const struct tako__dgram_ops *dgram; /* NULL: over streams */
 	bool sessions;                       /* it has a use for quic_alpn, wt and wt_arg */
 	bool raw; /* connections are tako_listen_config.raw's, and no handler's */
+	bool udp; /* datagrams are tako_listen_config.udp's, and there are no connections */
 	/* What a connection begins with, NULL if it is not in this build.  One that needs layers
 	 * pushes them from open, and goes on as another by tako__conn_become(). */
 	const struct tako__proto_ops *proto;

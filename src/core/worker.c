@@ -258,6 +258,9 @@ static void cut_all(struct tako__worker *w)
 		}
 		tako__conn_close(c);
 	}
+	/* Those of datagrams that still have something to send. */
+	for (unsigned i = 0; i < w->listener_count; i++)
+		tako__listener_close(&w->listeners[i]);
 	w->cut = true;
 	tako__timer_set(&w->wheel, &w->drain_timer, tako__now_ns(w) + STRAGGLER_NS);
 }

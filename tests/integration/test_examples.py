@@ -27,6 +27,8 @@ def test_example(name, tmp_path):
         argv.append(f"127.0.0.1:{servers.free_port()}")
     if name == "scgi":
         argv.append(f"127.0.0.1:{servers.free_port()}")
+    if name == "udp_echo":
+        argv.append("127.0.0.1:0")
     if name == "raw_echo":
         argv.append(f"unix:{tmp_path}/echo")
     with servers.Server(argv, addr, ready_path="/healthz", cwd=tmp_path) as s:

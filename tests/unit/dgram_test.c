@@ -111,6 +111,22 @@ static void test_decode_plain(void **state)
 	assert_non_null(d.p);
 }
 
+static void test_decode_drops(void **state)
+{
+	union tako_dgram_control room;
+	struct msghdr m = {.msg_control = &room};
+	struct tako_dgram_info info = {.family = AF_INET};
+	union tako_dgram_addr to;
+	struct tako_dgram d;
+
+	(void)state;
+	tako_dgram_decode(&d, &to, &info, &m, "abc", 3);
+	assert_int_equal(d.dropped, 0);
+	add_int(&m, SOL_SOCKET, SO_RXQ_OVFL, -2);
+	tako_dgram_decode(&d, &to, &info, &m, "abc", 3);
+	assert_int_equal(d.dropped, UINT32_MAX - 1);
+}
+
 static void test_decode_ip(void **state)
 {
 	union tako_dgram_control room;
@@ -508,6 +524,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_setup),
 		cmocka_unit_test(test_decode_plain),
+		cmocka_unit_test(test_decode_drops),
 		cmocka_unit_test(test_decode_ip),
 		cmocka_unit_test(test_decode_ip6),
 		cmocka_unit_test(test_decode_nonsense),

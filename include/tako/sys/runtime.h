@@ -75,7 +75,9 @@ struct tako_dgram {
 	uint8_t ecn;    /* the two ECN bits, RFC 3168 section 5 */
 	bool truncated; /* the rest of it did not fit and is lost */
 	uint16_t reserved;
-	uint32_t reserved2;
+	/* How many the kernel had dropped before this one, modulo 2^32, on a socket that was asked to
+	 * tell (SO_RXQ_OVFL); 0: none, or unknown. */
+	uint32_t dropped;
 };
 
 /* A datagram, or a train of equally long ones to one address, on its way out.  Zero it, fill

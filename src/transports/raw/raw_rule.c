@@ -77,8 +77,8 @@ int tako__raw_rule_new(struct tako__raw_rule **ret, const tako_transport *t, con
 
 	*ret = NULL;
 	if (!t->raw)
-		return cfg->raw ? tako__fail(TAKO_ENOTSUP, "raw is set, but %s has handlers",
-		                             t->name)
+		return cfg->raw ? tako__fail(TAKO_ENOTSUP, "raw is set, but %s has %s", t->name,
+		                             t->udp ? "udp instead" : "handlers")
 		                : 0;
 	if (!cfg->raw)
 		return tako__fail(TAKO_EINVAL, "%s needs tako_listen_config.raw", t->name);

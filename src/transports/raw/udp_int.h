@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the files of raw UDP share: a listener's settings and figures, and what a worker has of it.
+ */
+#ifndef TAKO_UDP_INT_H
+#define TAKO_UDP_INT_H
+
+#include <stdatomic.h>
+#include <string.h>
+
+#include <tako/raw.h>
+
+#include "core/server.h"
+#include "core/stats.h"
+#include "core/worker.h"
+#include "transports/raw/udp_tx.h"
+
+/* Of one worker, which alone writes them; read from anywhere. */
+struct tako__udp_counts {
+	tako__count received;
+	tako__count lost;
+	tako__count errors;
+	struct tako__udp_sent sent;
+};
+
+/* Of an address: its settings, every default filled in. */
+struct tako__udp_shared {
+	tako_udp_config cfg;
+	unsigned worker_count;
+	struct tako__udp_counts counts[];
+};
+
+/* A worker's end of it. */
+struct tako_udp {
+	struct tako__listener *ls;
+	const tako_udp_config *cfg; /* in what is shared */
+	struct tako__udp_counts *counts;
+	struct tako__udp_tx tx;
+	union tako_dgram_addr local;
+	bool any;         /* bound to every address: answers say which one they come from */
+	bool draining;    /* stopped: closes when the queue is empty */
+	uint32_t dropped; /* by the kernel, as it has last said, modulo 2^32 */
+};
+
+/* The transport's hooks: settings are checked and kept, options set, before anything runs. */
+int tako__udp_prepare(void **ret_shared, const struct tako_server *srv,
+                      const tako_listen_config *cfg);
+void tako__udp_release(void *shared);
+int tako__udp_bound(int fd, const void *shared);
+
+/* What it is when nothing more comes: for the figures of after the end. */
+uint32_t tako__udp_dropped(int fd);
+
+#endif /* TAKO_UDP_INT_H */

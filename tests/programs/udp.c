@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Datagrams, for tests/integration/test_udp.py:
+ *
+ *   udp listen=ADDR [send_queue_bytes=N] [recv_buffer_bytes=N] [send_buffer_bytes=N] [FIELD=VALUE]...
+ *
+ * Whatever a peer sends comes back; but a first byte of
+ *   'a'  is answered with where it came from and went to
+ *   'e'  with an empty datagram; 'l' with what became of one that is too long
+ *   'f'  "f COUNT BYTES": with so many datagrams of so many bytes, one call each; 't' the same, as a train;
+ *        'd' the same as 'f', each to another port of 127.0.0.1, from the sixth number on
+ *   'o'  "o PORT": "hello" goes to that port of 127.0.0.1, and what became of it comes back
+ *   's'  "s MS": the worker is busy for so long
+ * An HTTP listener on 127.0.0.1:0 has /stats.
+ */
+#include "program.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdatomic.h>
+#include <time.h>
+
+static tako_server *server;
+static atomic_ullong started;
+static atomic_ullong stopped;
+static atomic_ullong writable;
+static atomic_ullong refused;
+static _Atomic(tako_udp *) first; /* of the workers that had a datagram */
+static atomic_ullong others;      /* that came to another one */
+static char block[65536];
+
+static void count_worker(tako_udp *u)
+{
+	tako_udp *none = NULL;
+
+	if (!atomic_compare_exchange_strong(&first, &none, u) && none != u)
+		atomic_fetch_add(&others, 1);
+}
+
+static void print_addr(char *buf, size_t n, const struct sockaddr *sa)
+{
+	char host[INET6_ADDRSTRLEN] = "";
+	const struct sockaddr_in *in = (const void *)sa;
+	const struct sockaddr_in6 *in6 = (const void *)sa;
+
+	if (!sa)
+		snprintf(buf, n, "-");
+	else if (sa->sa_family == AF_INET)
+		snprintf(buf, n, "%s:%u", inet_ntop(AF_INET, &in->sin_addr, host, sizeof(host)),
+		         ntohs(in->sin_port));
+	else
+		snprintf(buf, n, "[%s]:%u",
+		         inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof(host)),
+		         ntohs(in6->sin6_port));
+}
+
+static void say_addresses(tako_udp *u, const tako_udp_in *in)
+{
+	char from[80];
+	char to[80];
+	char text[200];
+	int n;
+
+	print_addr(from, sizeof(from), in->from);
+	print_addr(to, sizeof(to), in->to);
+	n = snprintf(text, sizeof(text), "from %s\nto %s\nifindex %u\n", from, to, in->ifindex);
+	tako_udp_reply(u, in, (tako_str){text, (size_t)n}, 0);
+}
+
+static void say_code(tako_udp *u, const tako_udp_in *in, int64_t rc)
+{
+	tako_udp_reply(u, in, tako_str_z(program_code(rc < 0 ? (int)rc : 0)), 0);
+}
+
+static struct sockaddr_in loopback(unsigned long port)
+{
+	struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+
+	in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	return in;
+}
+
+static void flood(tako_udp *u, const tako_udp_in *in, const char *args)
+{
+	unsigned long count = 0;
+	unsigned long bytes = 0;
+	unsigned long port = 0;
+
+	sscanf(args + 1, "%lu %lu %lu", &count, &bytes, &port);
+	if (args[0] == 't') {
+		if (tako_udp_reply(u, in, (tako_str){block, count * bytes}, (uint32_t)bytes) < 0)
+			atomic_fetch_add(&refused, count);
+		return;
+	}
+	for (unsigned long i = 0; i < count; i++) {
+		struct sockaddr_in to = loopback(port + i % 100);
+		int64_t rc = args[0] == 'd' ? tako_udp_send(u, (void *)&to, sizeof(to),
+		                                            (tako_str){block, bytes}, 0)
+		                            : tako_udp_reply(u, in, (tako_str){block, bytes}, 0);
+
+		if (rc < 0)
+			atomic_fetch_add(&refused, 1);
+	}
+}
+
+static void send_other(tako_udp *u, const tako_udp_in *in, const char *args)
+{
+	struct sockaddr_in to = loopback(strtoul(args + 1, NULL, 10));
+
+	say_code(u, in, tako_udp_send(u, (void *)&to, sizeof(to), TAKO_STR("hello"), 0));
+}
+
+static void be_busy(const char *args)
+{
+	unsigned long ms = strtoul(args + 1, NULL, 10);
+	struct timespec ts = {.tv_sec = (time_t)(ms / 1000),
+	                      .tv_nsec = (long)(ms % 1000) * 1000000};
+
+	nanosleep(&ts, NULL);
+}
+
+static void on_datagram(tako_udp *u, const tako_udp_in *in, void *arg)
+{
+	char args[64];
+
+	(void)arg;
+	count_worker(u);
+	snprintf(args, sizeof(args), "%.*s", in->data.n < 60 ? (int)in->data.n : 60, in->data.p);
+	switch (args[0]) {
+	case 'a':
+		say_addresses(u, in);
+		break;
+	case 'e':
+		tako_udp_reply(u, in, TAKO_STR(""), 0);
+		break;
+	case 'l':
+		say_code(u, in, tako_udp_reply(u, in, (tako_str){block, sizeof(block)}, 0));
+		break;
+	case 'f':
+	case 't':
+	case 'd':
+		flood(u, in, args);
+		break;
+	case 'o':
+		send_other(u, in, args);
+		break;
+	case 's':
+		be_busy(args);
+		break;
+	default:
+		tako_udp_reply(u, in, in->data, 0);
+	}
+}
+
+static void on_start(tako_udp *u, void *arg)
+{
+	(void)arg;
+	atomic_fetch_add(&started, tako_udp_unsent(u) == 0);
+}
+
+static void on_stop(tako_udp *u, void *arg)
+{
+	(void)u, (void)arg;
+	atomic_fetch_add(&stopped, 1);
+}
+
+static void on_writable(tako_udp *u, void *arg)
+{
+	(void)u, (void)arg;
+	atomic_fetch_add(&writable, 1);
+}
+
+static int print_stats(char *text, size_t n)
+{
+	tako_udp_stats u = {.size = sizeof(u)};
+	tako_stats s = {.size = sizeof(s)};
+
+	if (tako_server_udp_stats(server, 0, &u) < 0 || tako_server_stats(server, &s) < 0)
+		return -1;
+	return snprintf(text, n,
+	                "received %" PRIu64 "\nsent %" PRIu64 "\ndropped %" PRIu64
+	                "\nfailed %" PRIu64 "\nlost %" PRIu64 "\nerrors %" PRIu64
+	                "\nstarted %llu\nstopped %llu\nwritable %llu\nrefused %llu\nothers %llu\n"
+	                "received_bytes %" PRIu64 "\nsent_bytes %" PRIu64 "\n",
+	                u.received, u.sent, u.dropped, u.failed, u.lost, u.errors,
+	                atomic_load(&started), atomic_load(&stopped), atomic_load(&writable),
+	                atomic_load(&refused), atomic_load(&others), s.received_bytes,
+	                s.sent_bytes);
+}
+
+static int stats(tako_req *req, tako_res *res, void *arg)
+{
+	char text[1024];
+
+	(void)req, (void)arg;
+	return print_stats(text, sizeof(text)) < 0 ? TAKO_EINVAL
+	                                           : tako_res_text(res, 200, "%s", text);
+}
+
+struct args {
+	tako_server_config cfg;
+	tako_listen_config listen;
+	tako_udp_config udp;
+	const tako_transport *transport;
+	const char *addr;
+};
+
+static const char *value_of(const char *arg, const char *name)
+{
+	size_t n = strlen(name);
+
+	return strncmp(arg, name, n) == 0 && arg[n] == '=' ? arg + n + 1 : NULL;
+}
+
+static uint32_t number(const char *v)
+{
+	return strcmp(v, "off") == 0 ? TAKO_OFF : (uint32_t)strtoul(v, NULL, 10);
+}
+
+/* What belongs to other transports, to see it refused. */
+static bool parse_foreign(struct args *a, const char *arg)
+{
+	static const tako_raw_config raw = {.size = sizeof(raw)};
+	const char *v;
+
+	if ((v = value_of(arg, "cert_file")))
+		a->listen.cert_file = v;
+	else if ((v = value_of(arg, "proxy_protocol")))
+		a->listen.proxy_protocol = number(v);
+	else if ((v = value_of(arg, "backlog")))
+		a->listen.backlog = number(v);
+	else if ((v = value_of(arg, "unix_mode")))
+		a->listen.unix_mode = number(v);
+	else if ((v = value_of(arg, "h3_qlog_dir")))
+		a->listen.h3_qlog_dir = v;
+	else if (strcmp(arg, "raw") == 0)
+		a->listen.raw = &raw;
+	else if (strcmp(arg, "no_udp") == 0)
+		a->listen.udp = NULL;
+	else if (strcmp(arg, "no_callback") == 0)
+		a->udp.on_datagram = NULL;
+	else if (strcmp(arg, "http1") == 0)
+		a->transport = tako_http1();
+	else
+		return program_set(&a->cfg, arg);
+	return true;
+}
+
+static bool parse(struct args *a, const char *arg)
+{
+	const char *v;
+
+	if ((v = value_of(arg, "listen")))
+		a->addr = v;
+	else if ((v = value_of(arg, "send_queue_bytes")))
+		a->udp.send_queue_bytes = number(v);
+	else if ((v = value_of(arg, "udp_recv_buffer_bytes")))
+		a->udp.recv_buffer_bytes = number(v);
+	else if ((v = value_of(arg, "udp_send_buffer_bytes")))
+		a->udp.send_buffer_bytes = number(v);
+	else
+		return parse_foreign(a, arg);
+	return true;
+}
+
+static int run(const struct args *a)
+{
+	tako_router *r = tako_router_new();
+	char text[1024];
+	int rc;
+
+	tako_get(r, "/stats", stats, NULL);
+	rc = program_server_new(&server, r, &a->cfg);
+	tako_router_free(r);
+	if (rc < 0)
+		return program_refused("tako_server_new", rc);
+	rc = tako_server_listen(server, a->transport, a->addr, &a->listen);
+	if (rc == 0)
+		rc = tako_server_listen(server, tako_http1(), "127.0.0.1:0", NULL);
+	if (rc == 0)
+		rc = tako_server_stop_on_signals(server);
+	if (rc < 0)
+		return program_refused("listen", rc);
+	program_tell_listeners(server);
+	rc = tako_server_run(server);
+	if (print_stats(text, sizeof(text)) > 0)
+		printf("%s", text);
+	return rc == 0 ? 0 : rc == TAKO_ETIMEDOUT ? EXIT_CUT : program_refused("run", rc);
+}
+
+int main(int argc, char **argv)
+{
+	struct args a = {.cfg = {.size = sizeof(a.cfg)},
+	                 .listen = {.size = sizeof(a.listen)},
+	                 .udp = {.size = sizeof(a.udp),
+	                         .on_datagram = on_datagram,
+	                         .on_start = on_start,
+	                         .on_writable = on_writable,
+	                         .on_stop = on_stop},
+	                 .transport = tako_raw_udp(),
+	                 .addr = "127.0.0.1:0"};
+	int rc;
+
+	a.listen.udp = &a.udp;
+	memset(block, 'b', sizeof(block));
+	for (int i = 1; i < argc; i++) {
+		if (!parse(&a, argv[i])) {
+			fprintf(stderr, "what is '%s'?\n", argv[i]);
+			return 1;
+		}
+	}
+	rc = run(&a);
+	tako_server_free(server);
+	return rc;
+}

@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Raw datagrams on the test's own thread: answers, what may be asked for when, the end, and every allocation
+ * failing once.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <tako/tako.h>
+#include <unistd.h>
+
+#include "core/base.h"
+#include "unit/failalloc.h"
+#include "unit/stepped.h"
+
+static struct {
+	unsigned started;
+	unsigned stopped;
+	unsigned told;
+	unsigned last_words; /* how many are sent when the server stops */
+	struct sockaddr_in peer;
+	tako_udp *last;
+} seen;
+
+static void on_start(tako_udp *u, void *arg)
+{
+	(void)arg;
+	seen.started++;
+	seen.last = u;
+}
+
+static void on_datagram(tako_udp *u, const tako_udp_in *in, void *arg)
+{
+	(void)arg;
+	seen.told++;
+	memcpy(&seen.peer, in->from, sizeof seen.peer);
+	(void)tako_udp_reply(u, in, in->data, 0);
+}
+
+static void on_stop(tako_udp *u, void *arg)
+{
+	(void)arg;
+	seen.stopped++;
+	for (unsigned i = 0; i < seen.last_words; i++)
+		tako_udp_send(u, (void *)&seen.peer, sizeof seen.peer, TAKO_STR("bye"), 0);
+}
+
+static const tako_udp_config config = {.size = sizeof(config),
+                                       .on_datagram = on_datagram,
+                                       .on_start = on_start,
+                                       .on_stop = on_stop};
+
+/* 0, or the error of what failed; nothing is left then. */
+static int start(struct stepped *s)
+{
+	tako_router *r = tako_router_new();
+	char addr[64];
+	int rc;
+
+	memset(s, 0, sizeof *s);
+	memset(&seen, 0, sizeof seen);
+	rc = tako_server_new(&s->srv, r,
+	                     TAKO_SERVER_CONFIG(.worker_count = 1, .drain_timeout_ms = 1000));
+	tako_router_free(r);
+	if (rc == 0)
+		rc = tako_server_listen(s->srv, tako_raw_udp(), "127.0.0.1:0",
+		                        TAKO_LISTEN_CONFIG(.udp = &config));
+	if (rc == 0)
+		rc = tako_server_fd(s->srv);
+	if (rc < 0) {
+		tako_server_free(s->srv);
+		return rc;
+	}
+	tako_server_local_addr(s->srv, 0, addr, sizeof addr);
+	s->port = (uint16_t)strtoul(strrchr(addr, ':') + 1, NULL, 10);
+	return 0;
+}
+
+static int client(const struct stepped *s)
+{
+	struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(s->port)};
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	if (connect(fd, (struct sockaddr *)&in, sizeof in) < 0) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+/* How many of so many bytes came back, with the server stepped meanwhile. */
+static unsigned hear(struct stepped *s, int fd, ssize_t n, unsigned wanted)
+{
+	char buf[2048];
+	unsigned count = 0;
+
+	for (int i = 0; i < 200 && count < wanted; i++) {
+		stepped_turn(s, 5);
+		while (recv(fd, buf, sizeof buf, 0) == n)
+			count++;
+	}
+	return count;
+}
+
+static tako_udp_stats figures(const struct stepped *s)
+{
+	tako_udp_stats f = {.size = sizeof f};
+
+	assert_int_equal(tako_server_udp_stats(s->srv, 0, &f), 0);
+	return f;
+}
+
+static void test_no_memory(void **state)
+{
+	struct stepped s;
+
+	(void)state;
+	for (size_t n = 1;; n++) {
+		tako_udp_stats f = {0};
+		int rc;
+
+		failalloc_arm(n);
+		rc = start(&s);
+		if (rc == 0) {
+			int fd = client(&s);
+
+			for (unsigned i = 0; i < 5; i++)
+				assert_int_equal(send(fd, "hello", 5, 0), 5);
+			for (int i = 0; i < 2000 && seen.told < 5; i++)
+				stepped_turn(&s, 5);
+			f = figures(&s);
+			close(fd);
+			stepped_stop(&s);
+			/* What there was no memory to answer is counted. */
+			assert_int_equal(seen.told, 5);
+			assert_int_equal(f.sent + f.dropped, 5);
+			assert_int_equal(seen.started, 1);
+			assert_int_equal(seen.stopped, 1);
+		} else {
+			assert_int_equal(rc, TAKO_ENOMEM);
+		}
+		if (!failalloc_disarm()) {
+			assert_int_equal(f.sent, 5);
+			assert_true(n > 20);
+			break;
+		}
+		assert_int_equal(failalloc_live(), 0);
+	}
+	assert_int_equal(failalloc_wrong(), 0);
+}
+
+/* What is said at the very end is heard; and then nothing more can be. */
+static void test_last_words(void **state)
+{
+	struct stepped s;
+	int fd;
+
+	(void)state;
+	assert_int_equal(start(&s), 0);
+	fd = client(&s);
+	assert_int_equal(send(fd, "hello", 5, 0), 5);
+	assert_int_equal(hear(&s, fd, 5, 1), 1);
+	seen.last_words = 100;
+	tako_server_stop(s.srv);
+	assert_int_equal(hear(&s, fd, 3, 100), 100);
+	assert_int_equal(seen.stopped, 1);
+	assert_int_equal(send(fd, "hello", 5, 0), 5);
+	assert_int_equal(stepped_stop(&s), 0);
+	assert_int_equal(seen.told, 1);
+	close(fd);
+	assert_int_equal(failalloc_live(), 0);
+}
+
+/* From outside of its callbacks, on its thread: as from another listener's. */
+static void test_from_elsewhere(void **state)
+{
+	struct sockaddr_in6 in6 = {.sin6_family = AF_INET6};
+	struct stepped s;
+	int fd;
+
+	(void)state;
+	assert_int_equal(start(&s), 0);
+	fd = client(&s);
+	assert_int_equal(send(fd, "hello", 5, 0), 5);
+	assert_int_equal(hear(&s, fd, 5, 1), 1);
+	assert_int_equal(
+		tako_udp_send(seen.last, (void *)&seen.peer, sizeof seen.peer, TAKO_STR("one"), 0),
+		3);
+	assert_int_equal(tako_udp_send(seen.last, (void *)&seen.peer, sizeof seen.peer,
+	                               TAKO_STR("twotwo"), 3),
+	                 9);
+	assert_int_equal(tako_udp_unsent(seen.last), 9);
+	assert_int_equal(hear(&s, fd, 3, 3), 3);
+	assert_int_equal(tako_udp_unsent(seen.last), 0);
+	/* No addresses. */
+	assert_int_equal(tako_udp_send(seen.last, (void *)&seen.peer, 1, TAKO_STR("x"), 0),
+	                 TAKO_EINVAL);
+	assert_int_equal(tako_udp_send(seen.last, (void *)&seen.peer, 200, TAKO_STR("x"), 0),
+	                 TAKO_EINVAL);
+	assert_int_equal(tako_udp_send(seen.last, (void *)&in6, sizeof(struct sockaddr_in),
+	                               TAKO_STR("x"), 0),
+	                 TAKO_EINVAL);
+	assert_int_equal(tako_udp_send(seen.last, (void *)&in6, sizeof in6, TAKO_STR("x"), 0),
+	                 TAKO_EINVAL);
+	assert_int_equal(figures(&s).sent, 4);
+	close(fd);
+	stepped_stop(&s);
+	assert_int_equal(failalloc_live(), 0);
+}
+
+/* Callers of other versions, and listeners that are none of UDP. */
+static void test_sizes(void **state)
+{
+	struct {
+		tako_udp_config udp;
+		uint64_t more;
+	} newer = {.udp = config};
+	tako_udp_stats f = {.size = sizeof f};
+	tako_router *r = tako_router_new();
+	tako_server *srv = NULL;
+
+	(void)state;
+	assert_int_equal(tako_server_new(&srv, r, NULL), 0);
+	tako_router_free(r);
+	newer.udp.size = sizeof newer;
+	assert_int_equal(tako_server_listen(srv, tako_raw_udp(), "127.0.0.1:0",
+	                                    TAKO_LISTEN_CONFIG(.udp = &newer.udp)),
+	                 0);
+	newer.more = 1;
+	assert_int_equal(tako_server_listen(srv, tako_raw_udp(), "127.0.0.1:0",
+	                                    TAKO_LISTEN_CONFIG(.udp = &newer.udp)),
+	                 TAKO_ENOTSUP);
+	newer.udp.size = sizeof(size_t);
+	assert_int_equal(tako_server_listen(srv, tako_raw_udp(), "127.0.0.1:0",
+	                                    TAKO_LISTEN_CONFIG(.udp = &newer.udp)),
+	                 TAKO_EINVAL);
+	assert_int_equal(tako_server_listen(srv, tako_http1(), "127.0.0.1:0", NULL), 0);
+	assert_int_equal(tako_server_udp_stats(srv, 0, &f), 0);
+	assert_int_equal(tako_server_udp_stats(srv, 1, &f), TAKO_ENOENT);
+	assert_int_equal(tako_server_udp_stats(srv, 2, &f), TAKO_ENOENT);
+	f.size = 0;
+	assert_int_equal(tako_server_udp_stats(srv, 0, &f), TAKO_EINVAL);
+	tako_server_free(srv);
+	assert_int_equal(failalloc_live(), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_no_memory),
+		cmocka_unit_test(test_last_words),
+		cmocka_unit_test(test_from_elsewhere),
+		cmocka_unit_test(test_sizes),
+	};
+
+	if (failalloc_install() < 0)
+		return 1;
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
