@@ -120,7 +120,9 @@ typedef struct tako_udp_in {
 		*to; /* the address of ours that an answer comes from; NULL: unknown */
 	uint32_t from_bytes;
 	uint32_t to_bytes;
-	uint32_t ifindex; /* the interface that it came in on (if_indextoname(3)); 0: unknown */
+	uint32_t
+		ifindex; /* the interface that it came in on (if_indextoname(3)); 0: not known, as where
+			   * the listener has one address */
 	uint32_t reserved;
 } tako_udp_in;
 

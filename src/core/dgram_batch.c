@@ -12,6 +12,9 @@
 
 enum {
 	BUFFER_ALIGN = 4096,
+	/* No multiple of a page: the first lines of all buffers, which is all that short datagrams
+	 * touch, would share one place of the nearest cache. */
+	BUFFER_STRIDE = TAKO__DGRAM_BUFFER_BYTES + 9 * 64,
 	SEND_BATCH = 16,
 	SEND_BUDGET = 8, /* batches a turn, then others get theirs */
 };
@@ -27,8 +30,8 @@ struct tako__dgram_batch {
 };
 
 enum {
-	BLOCK_BYTES = sizeof(struct tako__dgram_batch) +
-	              TAKO_DGRAM_BATCH * TAKO__DGRAM_BUFFER_BYTES + BUFFER_ALIGN,
+	BLOCK_BYTES = sizeof(struct tako__dgram_batch) + TAKO_DGRAM_BATCH * BUFFER_STRIDE +
+	              BUFFER_ALIGN,
 };
 
 struct tako__dgram_batch *tako__dgram_batch_new(void)
@@ -50,7 +53,7 @@ void tako__dgram_batch_free(struct tako__dgram_batch *b)
 
 static void arm(struct tako__dgram_batch *b, unsigned i)
 {
-	b->iov[i] = (struct iovec){.iov_base = b->buffers + (size_t)i * TAKO__DGRAM_BUFFER_BYTES,
+	b->iov[i] = (struct iovec){.iov_base = b->buffers + (size_t)i * BUFFER_STRIDE,
 	                           .iov_len = TAKO__DGRAM_BUFFER_BYTES};
 	b->msgs[i].msg_hdr = (struct msghdr){.msg_name = &b->from[i],
 	                                     .msg_namelen = sizeof b->from[i],

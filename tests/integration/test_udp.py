@@ -106,7 +106,6 @@ def test_addresses(server):
         said = facts(ask(c, b"a"))
         assert said["from"] == f"127.0.0.1:{c.getsockname()[1]}"
         assert said["to"] == f"127.0.0.1:{server.port}"
-        assert int(said["ifindex"]) == socket.if_nametoindex("lo")
 
 
 def test_too_long(server):
@@ -131,6 +130,7 @@ def test_an_answer_comes_from_where_the_question_went(host, source):
     with Udp(listen=":0") as s, s.client(host, source) as c:
         said = facts(ask(c, b"a"))
         assert said["to"].split("]")[0].lstrip("[") in (host, f"::ffff:{host}:{s.port}", f"::ffff:{host}")
+        assert int(said["ifindex"]) == socket.if_nametoindex("lo")
         assert ask(c, b"xyz") == b"xyz"
         assert len(ask(c, b"t 1 100")) == 100
 

@@ -37,6 +37,7 @@ struct tako_udp {
 	struct tako__udp_counts *counts;
 	struct tako__udp_tx tx;
 	union tako_dgram_addr local;
+	socklen_t local_n;
 	bool any;         /* bound to every address: answers say which one they come from */
 	bool draining;    /* stopped: closes when the queue is empty */
 	uint32_t dropped; /* by the kernel, as it has last said, modulo 2^32 */
