@@ -53,6 +53,20 @@
 #error NEED(WOLFSSL_QUIC)
 #endif
 
+/* Does it see that a QUIC packet is forged?  Until 5.9.1 it did not look at the tag (CVE-2026-5479). */
+static int sees_forgery(void)
+{
+	static const uint8_t key[32], iv[16];
+	uint8_t packet[1 + 16] = {1}; /* a byte, and what cannot be its tag */
+	WOLFSSL_EVP_CIPHER_CTX *ctx =
+		wolfSSL_quic_crypt_new(wolfSSL_EVP_chacha20_poly1305(), key, iv, 0);
+	int ok = ctx && wolfSSL_quic_aead_decrypt(packet, ctx, packet, sizeof packet, iv, key, 1) !=
+	                        WOLFSSL_SUCCESS;
+
+	wolfSSL_EVP_CIPHER_CTX_free(ctx);
+	return ok;
+}
+
 int main(void)
 {
 	WOLFSSL_CTX *ctx;
@@ -69,6 +83,7 @@ int main(void)
 	     (void *)wolfSSL_CTX_set_servername_callback && (void *)wolfSSL_set_SSL_CTX &&
 	     (void *)wolfSSL_CTX_set_quic_method && (void *)wolfSSL_CTX_LoadCRLBuffer;
 	wolfSSL_CTX_free(ctx);
+	ok = ok && sees_forgery();
 	wolfSSL_Cleanup();
 	return !ok;
 }

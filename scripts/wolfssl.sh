@@ -173,6 +173,8 @@ insert() { # file, begin, line, how often, text
 # - Certificates with Ed25519 keys cannot be looked into, though they can be used.
 # - QUIC's keys are derived by a call for OpenSSL's sake that seeds a generator of random numbers each time: of a
 #   QUIC handshake that was two thirds.
+# - Of a QUIC packet by ChaCha20-Poly1305 it does not look at the tag: who changes bytes of it is believed
+#   (CVE-2026-5479).
 # src/transports/tls hears of it from TAKO__WOLFSSL_MENDED.
 mend() {
     # The digest is its name.
@@ -187,6 +189,10 @@ mend() {
     insert src/quic.c "int wolfSSL_quic_hkdf(" "$begin" 1 "{ $md
         if (type) return wc_HKDF(type, secret, (word32)secretlen, salt, (word32)saltlen, info, (word32)infolen, dest,
             (word32)destlen) == 0 ? WOLFSSL_SUCCESS : WOLFSSL_FAILURE; }" || return
+    insert src/quic.c "int wolfSSL_quic_aead_decrypt(" \
+        "if (wolfSSL_EVP_CipherInit(ctx, NULL, NULL, iv, 0) != WOLFSSL_SUCCESS" 1 "if (ctx->cipherType == CHACHA20_POLY1305_TYPE)
+        return wc_ChaCha20Poly1305_Decrypt(ctx->key, iv, aad, (word32)aadlen, enc, (word32)enclen, tag, dest) == 0 ?
+            WOLFSSL_SUCCESS : WOLFSSL_FAILURE;" || return
     insert wolfcrypt/src/wolfmath.c "int wc_export_int(" "XMEMSET(buf, 0, *len);" 1 \
         "if (mp_unsigned_bin_size(mp) > (int)keySz) return BUFFER_E;" || return
     insert src/internal.c "int CopyDecodedToX509(" "if (!(x509->key.pkey = wolfSSL_d2i_PUBKEY(NULL," 1 \
