@@ -16,6 +16,7 @@
 #include "unit/failalloc.h"
 
 static struct tako__h3_queue q;
+static struct tako__h3_files files; /* of what was made this moment it keeps nothing */
 static char got[400000];
 static size_t got_n;
 static int done, failed;
@@ -30,6 +31,7 @@ static void on_done(struct tako_send *op, int err)
 static void begin(void)
 {
 	tako__h3_queue_init(&q);
+	tako__h3_files_init(&files);
 	got_n = 0;
 	done = failed = 0;
 }
@@ -181,7 +183,7 @@ static void test_file(void **state)
 	assert_int_equal(tako__h3_queue_copy(&q, "tail", 4), 0);
 	for (int i = 0; q.unsent_bytes; i++) {
 		while (tako__h3_queue_is_file(&q))
-			assert_int_equal(tako__h3_queue_read(&q, 0), 1);
+			assert_int_equal(tako__h3_queue_read(&q, &files, 0), 1);
 		/* No more of it in memory than a block, but for what has left. */
 		assert_true(leave(50000) <= TAKO__H3_FILE_BYTES);
 		if (i % 2)
@@ -206,9 +208,9 @@ static void test_file_is_shorter(void **state)
 	(void)state;
 	begin();
 	tako__h3_queue_lend(&q, &op);
-	assert_int_equal(tako__h3_queue_read(&q, 0), 1);
+	assert_int_equal(tako__h3_queue_read(&q, &files, 0), 1);
 	(void)leave(1000);
-	assert_int_equal(tako__h3_queue_read(&q, 0), TAKO_ESYS);
+	assert_int_equal(tako__h3_queue_read(&q, &files, 0), TAKO_ESYS);
 	assert_int_equal(done, 0);
 	tako__h3_queue_drop(&q);
 	assert_int_equal(failed, 1);

@@ -76,6 +76,7 @@ struct tako__h3_local {
 	struct tako__pool streams;
 	struct tako__pool unis;
 	struct tako__pool sections;
+	struct tako__h3_files files;
 };
 
 /* Received bytes that wait. */

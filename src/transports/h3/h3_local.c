@@ -16,6 +16,7 @@ static void local_free(struct tako__worker_local *base)
 	tako__pool_fini(&l->unis);
 	tako__pool_fini(&l->sections);
 	tako__h2_mem_fini(&l->mem);
+	tako__h3_files_fini(&l->files);
 	tako__free(l, sizeof *l);
 }
 
@@ -33,6 +34,7 @@ struct tako__h3_local *tako__h3_local(struct tako__worker *w)
 	l->base.owner = &tako__h3_ops;
 	l->base.fini = local_free;
 	tako__h2_mem_init(&l->mem);
+	tako__h3_files_init(&l->files);
 	tako__pool_init(&l->conns, sizeof(struct tako__h3), CONNS_KEPT);
 	tako__pool_init(&l->streams, sizeof(struct tako__h3_stream), STREAMS_KEPT);
 	tako__pool_init(&l->unis, sizeof(struct tako__h3_uni), UNIS_KEPT);

@@ -4,12 +4,9 @@
  */
 #include "transports/h3/h3_queue.h"
 
-#include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "core/base.h"
-#include "core/cold.h"
 #include "core/mem.h"
 
 enum {
@@ -59,6 +56,21 @@ static struct tako__h3_block *own_block(struct tako__h3_queue *q)
 	b->data = q->own_data;
 	q->own_busy = true;
 	return b;
+}
+
+/* Of a file: others may be sending the same block. */
+struct piece {
+	struct tako_send op;
+	struct tako__h3_file_block *block;
+};
+
+static void piece_done(struct tako_send *op, int err)
+{
+	struct piece *piece = TAKO__CONTAINER(op, struct piece, op);
+
+	(void)err;
+	tako__h3_file_put(piece->block);
+	tako__free(piece, sizeof *piece);
 }
 
 static bool is_block(const struct tako_send *op)
@@ -200,41 +212,27 @@ static void finish_file(struct tako__h3_queue *q, struct tako_send *before, stru
 	file->done(file, 0);
 }
 
-static ssize_t read_file(const struct tako_send *file, char *to, size_t n)
-{
-	ssize_t got;
-
-	do {
-		got = pread(file->file_fd, to, n, (off_t)file->file_pos);
-	} while (got < 0 && errno == EINTR);
-	return got;
-}
-
-int tako__h3_queue_read(struct tako__h3_queue *q, uint64_t now_ns)
+int tako__h3_queue_read(struct tako__h3_queue *q, struct tako__h3_files *files, uint64_t now_ns)
 {
 	struct tako_send *file = q->at;
 	size_t n = file->n < TAKO__H3_FILE_BYTES ? (size_t)file->n : (size_t)TAKO__H3_FILE_BYTES;
-	struct tako__h3_block *b;
-	ssize_t got;
+	struct piece *piece = tako__alloc(sizeof *piece);
+	int rc;
 
-	if (n &&
-	    tako__file_waits(&q->cold_since_ns, now_ns, file->file_fd, file->file_pos, n, file->n))
-		return 0;
-	b = block_new(n);
-	if (!b)
+	if (!piece)
 		return TAKO_ENOMEM;
-	got = n ? read_file(file, b->data, n) : 0;
-	/* A file that has shrunk since its length was announced cannot be completed. */
-	if (got < 0 || (n && !got)) {
-		block_done(&b->op, 0);
-		return TAKO_ESYS;
+	rc = tako__h3_file_get(files, file, n, now_ns, &q->cold_since_ns, &piece->block);
+	if (rc <= 0) {
+		tako__free(piece, sizeof *piece);
+		return rc;
 	}
-	b->op.n = (uint64_t)got;
-	file->n -= (uint64_t)got;
-	file->file_pos += got;
-	put_before(q, file, &b->op);
+	piece->op = (struct tako_send){
+		.done = piece_done, .p = piece->block->data, .n = piece->block->n, .file_fd = -1};
+	file->n -= piece->op.n;
+	file->file_pos += (int64_t)piece->op.n;
+	put_before(q, file, &piece->op);
 	if (!file->n)
-		finish_file(q, &b->op, file);
+		finish_file(q, &piece->op, file);
 	return 1;
 }
 

@@ -14,9 +14,10 @@
 #include <sys/uio.h>
 #include <tako/sys/runtime.h>
 
+#include "transports/h3/h3_file.h"
+
 enum {
-	TAKO__H3_FIRST_BYTES = 448,     /* inside the queue: most answers need no other block */
-	TAKO__H3_FILE_BYTES = 64 << 10, /* of a file at a time */
+	TAKO__H3_FIRST_BYTES = 448, /* inside the queue: most answers need no other block */
 };
 
 /* Bytes that were copied. */
@@ -54,9 +55,9 @@ void tako__h3_queue_lend(struct tako__h3_queue *q, struct tako_send *op);
 unsigned tako__h3_queue_vec(const struct tako__h3_queue *q, struct iovec *vec, unsigned max,
                             uint64_t *ret_n);
 bool tako__h3_queue_is_file(const struct tako__h3_queue *q);
-/* Read the next block of it.  1: done; 0: a disk has to be waited for, ask again in a millisecond;
- * TAKO_ENOMEM; TAKO_ESYS, it cannot be read or has become shorter. */
-int tako__h3_queue_read(struct tako__h3_queue *q, uint64_t now_ns);
+/* Have the next block of it, from `files` where it is there.  1: done; 0: a disk has to be waited for, ask again in a
+ * millisecond; TAKO_ENOMEM; TAKO_ESYS, it cannot be read or has become shorter. */
+int tako__h3_queue_read(struct tako__h3_queue *q, struct tako__h3_files *files, uint64_t now_ns);
 /* The next `n` bytes have left, to be sent again by who sent them, from where they are. */
 void tako__h3_queue_sent(struct tako__h3_queue *q, uint64_t n);
 /* The next `n` bytes have arrived: ops that are through are done. */

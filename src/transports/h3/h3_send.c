@@ -71,7 +71,7 @@ void tako__h3_send_retry(struct tako__h3 *h)
 /* The next block of it.  False: there is none to send now. */
 static bool read_file(struct tako__h3_stream *s)
 {
-	int rc = tako__h3_queue_read(&s->out, tako__h3_now(s->h));
+	int rc = tako__h3_queue_read(&s->out, &s->h->local->files, tako__h3_now(s->h));
 
 	if (rc > 0)
 		return true;
