@@ -3,7 +3,7 @@
 
 A test that looks at HTTP/1.1 itself has no use for it.  h2wire.py and h3wire.py fill it in.
 """
-from wire import Response
+from wire import Response, eventually
 
 
 def _unchunk(data):
@@ -92,7 +92,8 @@ class AsWire:
         return self.response(method)
 
     def response(self, method="GET", timeout=None):
-        stream, asked = self.asked.pop(0)
+        # Another thread may be about to ask.
+        stream, asked = eventually(lambda: self.asked and self.asked.pop(0))
         r = self.whole(stream)
         assert r.ended, r
         made = Response(r.status, "", r.fields)

@@ -223,6 +223,7 @@ class H3Wire(AsWire):
     """What tests of semantics use of wire.Wire, over HTTP/3."""
 
     version = 3
+    spoken = "HTTP/3.0"
 
     def __init__(self, addr, rcvbuf=None, **kw):
         super().__init__()
@@ -231,6 +232,12 @@ class H3Wire(AsWire):
 
     def close(self):
         self.h3.close()
+
+    def reset(self):
+        """Leave rudely: what was asked for is given up."""
+        for stream, _ in self.asked:
+            self.h3.reset(stream)
+        self.close()
 
     def start(self, fields, end):
         return self.h3.ask(fields, end)

@@ -353,17 +353,24 @@ def test_plaintext_and_json(wire):
     assert wire.get("/healthz").status == 200
 
 
-@pytest.mark.parametrize("data", [
-    request("GET", "/plaintext"), request("GET", "/no/such"), request("DELETE", "/json"), b"garbage\r\n\r\n",
-    request("GET", "/files/small.txt"), request("GET", "/plaintext", version="HTTP/2.0"),
-    request("POST", "/echo", body=b"x")])
-def test_date_and_server(showcase, data):
-    """On every answer with which the server speaks for itself (RFC 9110 6.6.1)."""
-    r = once(showcase.addr, data)
+def has_date_and_server(r):
     assert r.get("Server") == "tako"
     date = r.get("Date")
     assert re.fullmatch(r"(Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT", date)
     assert abs(email.utils.parsedate_to_datetime(date).timestamp() - time.time()) <= 2
+
+
+@pytest.mark.parametrize("data", [
+    request("GET", "/plaintext"), request("GET", "/no/such"), request("DELETE", "/json"),
+    request("GET", "/files/small.txt"), request("POST", "/echo", body=b"x")])
+def test_date_and_server(wire, data):
+    """On every answer with which the server speaks for itself (RFC 9110 6.6.1)."""
+    has_date_and_server(wire.send(data).response())
+
+
+@pytest.mark.parametrize("data", [b"garbage\r\n\r\n", request("GET", "/plaintext", version="HTTP/2.0")])
+def test_date_and_server_where_nothing_was_understood(wire, data):
+    has_date_and_server(wire.send(data).response())
 
 
 def test_date_moves_on(wire):

@@ -70,7 +70,7 @@ def test_text_lines(text_log):
     m = [COMBINED.fullmatch(line) for line in lines]
     assert all(m), lines
     assert [x.group(1) for x in m] == [b"127.0.0.1"] * 3
-    assert [x.group(3) for x in m] == [b"GET /users/7 HTTP/1.1", b"HEAD /nope HTTP/1.1", b"GET /status HTTP/1.1"]
+    assert [x.group(3).decode() for x in m] == [f"{what} {w.spoken}" for what in ("GET /users/7", "HEAD /nope", "GET /status")]
     assert [x.group(4, 5) for x in m] == [(b"200", b"6"), (b"404", b"-"), (b"503", b"2")]
     assert m[0].group(6, 7) == (b"http://x.test/?q", b"a/1") and m[1].group(6, 7) == (b"-", b"-")
     for x in m:
@@ -109,7 +109,7 @@ def test_hostile_fields(tmp_path, value):
         if kind == TEXT:
             assert all(0x20 <= c < 0x7f for c in line), line
             m = COMBINED.fullmatch(line)
-            assert m and m.group(3) == b"GET /hello HTTP/1.1" and m.group(4) == b"200"
+            assert m and m.group(3).decode() == f"GET /hello {w.spoken}" and m.group(4) == b"200"
             assert m.group(6)[:1000] == m.group(7)[:1000]
             if len(value) < 1000:
                 plain = re.sub(rb"\\x([0-9a-f]{2})|\\(.)", lambda e: bytes([int(e[1], 16)]) if e[1] else e[2], m.group(7))
@@ -143,10 +143,12 @@ def test_json_and_callback_agree(json_log):
     assert [x["sent_bytes"] for x in logged][:3] == [6, 2, 9]
     assert [x["connection_request"] for x in logged] == [1, 2, 3, 4]
     assert [x["request_id"] for x in logged] == [None, None, "from-afar", None]
-    assert {(x["version"], x["error"], x["host"]) for x in logged} == {(11, 0, "t")}
+    version = {1: 11, 3: 30}[w.version]
+    assert {(x["version"], x["error"]) for x in logged} == {(version, 0)}
+    assert [x["host"] for x in logged] == [w.authority, "t", w.authority, w.authority]
     assert logged[0]["user_agent"] == "curl" and logged[0]["referer"] == "r" and logged[1]["user_agent"] is None
     for x, told in zip(logged, callbacks(server, 4)):
-        assert told == ("{method} {path} pattern={pattern} host=t agent={user_agent} status={status} version=11 error=0 "
+        assert told == ("{method} {path} pattern={pattern} host={host} agent={user_agent} status={status} version={version} error=0 "
                         "received={received_bytes} sent={sent_bytes} nth={connection_request} id={request_id} peer={peer} size=176"
                         .format(**{k: "" if v is None else v for k, v in x.items()}))
 

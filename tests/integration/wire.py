@@ -182,6 +182,8 @@ class Wire:
     one that begins with "unix" has a path second, or "@name"."""
 
     version = 1
+    spoken = "HTTP/1.1"  # as a log says it
+    authority = "t"      # whom get() asks for
 
     def __init__(self, addr, rcvbuf=None, source=None, timeout=TIMEOUT_S, context=None, name="localhost"):
         host, port = addr[:2]

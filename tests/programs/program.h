@@ -92,6 +92,7 @@ static const struct program_knob program_knobs[] = {
 	KNOB(h2_max_control_count),
 	KNOB(h3_max_bidi_streams),
 	KNOB(h3_max_uni_streams),
+	KNOB(h3_max_header_list_bytes),
 	KNOB(h3_idle_timeout_ms),
 	KNOB(h3_congestion),
 	KNOB(h3_datagrams),
