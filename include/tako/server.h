@@ -183,6 +183,17 @@ typedef struct tako_server_config {
 					     * TAKO_EBUSY; TAKO_OFF: no ceiling */
 	uint32_t connect_timeout_ms; /* 0: 10000 for one to be made, with its name looked up and
 				       * its TLS handshake through */
+	/* How names become addresses (RFC 8305) */
+	uint32_t connect_attempt_delay_ms; /* 0: 250 until the next address of a name is tried as
+					     * well; from 10 to 2000 */
+	uint32_t resolve_delay_ms;     /* 0: 50 to wait for IPv6 addresses when there are others; at
+				     * most 1000; TAKO_OFF: none */
+	uint32_t resolve_thread_count; /* 0: 4 that look up names, made on first use */
+	uint32_t resolve_queue_count; /* 0: 256 names that may wait for them; more are TAKO_EBUSY */
+	uint32_t
+		resolve_cache_count; /* 0: 512 names, for each family, that are looked up or kept */
+	uint32_t resolve_cache_ms;   /* 0: 5000 that an answer is kept, one that there is none for
+				     * a second at most; TAKO_OFF: none is */
 } tako_server_config;
 
 /* TAKO_SERVER_CONFIG(.worker_count = 4): named arguments, size filled in.

@@ -50,6 +50,12 @@ static void fill_defaults(tako_server_config *c)
 		{&c->proxy_max_header_bytes, 4096},
 		{&c->max_outgoing_connections, 10000},
 		{&c->connect_timeout_ms, 10000},
+		{&c->connect_attempt_delay_ms, 250},
+		{&c->resolve_delay_ms, 50},
+		{&c->resolve_thread_count, 4},
+		{&c->resolve_queue_count, 256},
+		{&c->resolve_cache_count, 512},
+		{&c->resolve_cache_ms, 5000},
 #ifdef TAKO__WITH_TLS
 		{&c->tls_handshake_timeout_ms, 10000},
 #endif
@@ -250,6 +256,12 @@ static int check(const tako_server_config *c)
 		{"proxy_max_header_bytes", c->proxy_max_header_bytes, 232, 65551, false},
 		{"max_outgoing_connections", c->max_outgoing_connections, 1, INT32_MAX, true},
 		{"connect_timeout_ms", c->connect_timeout_ms, 1, INT32_MAX, false},
+		{"connect_attempt_delay_ms", c->connect_attempt_delay_ms, 10, 2000, false},
+		{"resolve_delay_ms", c->resolve_delay_ms, 1, 1000, true},
+		{"resolve_thread_count", c->resolve_thread_count, 1, 64, false},
+		{"resolve_queue_count", c->resolve_queue_count, 1, 1u << 16, false},
+		{"resolve_cache_count", c->resolve_cache_count, 2, 1u << 16, false},
+		{"resolve_cache_ms", c->resolve_cache_ms, 1, 86400000, true},
 #ifdef TAKO__WITH_TLS
 		{"tls_handshake_timeout_ms", c->tls_handshake_timeout_ms, 1, INT32_MAX, false},
 #endif

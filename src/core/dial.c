@@ -13,24 +13,27 @@
 
 #include "core/conn.h"
 #include "core/local.h"
+#include "core/resolve.h"
 #include "core/server.h"
 #include "core/target.h"
 #include "core/worker.h"
 
 enum {
-	ADDRS_MAX = 16,   /* of a name, both families */
-	TRIES_MAX = 4,    /* at a time */
+	/* At a time: all there are, or some that do not answer would keep the others out. */
+	TRIES_MAX = 2 * TAKO__RESOLVED_MAX,
 	TEXT_BYTES = 300, /* of a reason */
 	WHY_BYTES = 640,
-	ALPN_BYTES = 64,
-	ATTEMPT_DELAY_MS = 250, /* RFC 8305 section 5 */
 };
 
-/* What a name has. */
-union ip {
-	struct sockaddr any;
-	struct sockaddr_in in;
-	struct sockaddr_in6 in6;
+/* In the order of preference. */
+enum { IP6, IP4, FAMILIES };
+
+/* The addresses of one family. */
+struct family {
+	struct tako__dial *dial;
+	struct tako__query *query; /* NULL: answered, or never asked */
+	struct tako__resolved found;
+	unsigned next; /* of them, to be tried */
 };
 
 struct tako__dial {
@@ -44,12 +47,13 @@ struct tako__dial {
 	struct tako__conn *tries[TRIES_MAX];
 	struct tako__conn *chosen; /* it has answered, and its layers come to terms */
 	unsigned try_count;
-	unsigned addr_count;
-	unsigned addr_next;
+	unsigned turn;     /* whose is the next: addresses of either family alternate */
+	uint64_t tried_ns; /* when the last one was */
+	bool begun;        /* the target's own address was tried, or a name's first */
 	uint32_t timeout_ms;
 	int err; /* of the last address that failed */
 	int sys_errno;
-	union ip addrs[ADDRS_MAX];
+	struct family families[FAMILIES];
 	char why[WHY_BYTES];
 	struct tako__target target;
 };
@@ -104,6 +108,10 @@ static void dial_free(struct tako__dial *d)
 		give_up(d->chosen);
 	tako__timer_clear(&w->wheel, &d->limit);
 	tako__timer_clear(&w->wheel, &d->step);
+	for (unsigned i = 0; i < FAMILIES; i++) {
+		if (d->families[i].query)
+			tako__resolve_cancel(d->families[i].query);
+	}
 	tako__list_remove(&d->link);
 	tako__free(d, sizeof *d);
 }
@@ -180,14 +188,35 @@ static void note_failure(struct tako__dial *d, int errno_value, const struct soc
 	         strerror_r(errno_value, system, sizeof system));
 }
 
-static const struct sockaddr *addr_at(const struct tako__dial *d, unsigned i, socklen_t *ret_n)
+static bool has_next(const struct tako__dial *d)
 {
-	const union ip *ip = &d->addrs[i];
+	if (d->target.sa_n)
+		return !d->begun;
+	for (unsigned i = 0; i < FAMILIES; i++) {
+		if (d->families[i].next < d->families[i].found.count)
+			return true;
+	}
+	return false;
+}
+
+/* There is one.  RFC 8305 section 4: one of each family in turn. */
+static const struct sockaddr *take_next(struct tako__dial *d, socklen_t *ret_n)
+{
+	struct family *f = &d->families[d->turn];
+	union tako__ip *ip;
 
 	if (d->target.sa_n) {
 		*ret_n = d->target.sa_n;
 		return &d->target.sa.any;
 	}
+	if (f->next == f->found.count)
+		f = &d->families[FAMILIES - 1 - d->turn];
+	d->turn = f == &d->families[IP6] ? IP4 : IP6;
+	ip = &f->found.ips[f->next++];
+	if (ip->any.sa_family == AF_INET6)
+		ip->in6.sin6_port = htons(d->target.port);
+	else
+		ip->in.sin_port = htons(d->target.port);
 	*ret_n = ip->any.sa_family == AF_INET6 ? sizeof ip->in6 : sizeof ip->in;
 	return &ip->any;
 }
@@ -206,10 +235,11 @@ static bool try_next(struct tako__dial *d)
 {
 	struct tako__worker *w = d->worker;
 	socklen_t n;
-	const struct sockaddr *sa = addr_at(d, d->addr_next++, &n);
+	const struct sockaddr *sa = take_next(d, &n);
 	int fd = open_socket(sa->sa_family);
 	struct tako__conn *c;
 
+	d->begun = true;
 	if (fd < 0) {
 		note_failure(d, errno, sa, n);
 		return false;
@@ -221,21 +251,42 @@ static bool try_next(struct tako__dial *d)
 	}
 	try_of(c)->dial = d;
 	d->tries[d->try_count++] = c;
-	if (d->addr_next < d->addr_count && d->try_count < TRIES_MAX)
-		tako__timer_set(&w->wheel, &d->step,
-		                tako__now_ns(w) + tako__ms_ns(ATTEMPT_DELAY_MS));
+	d->tried_ns = tako__now_ns(w);
 	return true;
 }
 
-/* From a turn. */
+/* The next one has to wait until this has had its head start, if it is not over by then. */
+static void plan_next(struct tako__dial *d)
+{
+	struct tako__worker *w = d->worker;
+	uint32_t delay_ms = w->srv->cfg.connect_attempt_delay_ms;
+
+	if (has_next(d) && d->try_count)
+		tako__timer_set(&w->wheel, &d->step, d->tried_ns + tako__ms_ns(delay_ms));
+}
+
+static bool is_asking(const struct tako__dial *d)
+{
+	return d->families[IP6].query || d->families[IP4].query;
+}
+
+/* The next address that can be tried at all. */
+static bool try_some(struct tako__dial *d)
+{
+	while (has_next(d)) {
+		if (try_next(d)) {
+			plan_next(d);
+			return true;
+		}
+	}
+	return false;
+}
+
+/* From a turn: it may be over with this. */
 static void go_on(struct tako__dial *d)
 {
 	tako__timer_clear(&d->worker->wheel, &d->step);
-	while (d->addr_next < d->addr_count && d->try_count < TRIES_MAX) {
-		if (try_next(d))
-			return;
-	}
-	if (!d->try_count && !d->chosen)
+	if (!try_some(d) && !d->try_count && !d->chosen && !is_asking(d))
 		end_badly(d);
 }
 
@@ -253,7 +304,10 @@ static void on_limit(struct tako__timer *t, uint64_t now_ns)
 	(void)now_ns;
 	tako__add(&d->worker->stats.timeouts, 1);
 	snprintf(why, sizeof why, "%s within %u ms",
-	         d->chosen ? "no end of the TLS handshake" : "no answer", d->timeout_ms);
+	         d->chosen  ? "no end of the TLS handshake"
+	         : d->begun ? "no answer"
+	                    : "its name was not looked up",
+	         d->timeout_ms);
 	end_with(d, TAKO_ETIMEDOUT, why);
 }
 
@@ -271,6 +325,62 @@ void tako__dial_answered(struct tako__conn *c, int errno_value)
 		note_failure(d, errno_value, &c->peer.any, sizeof c->peer);
 	give_up(c);
 	go_on(d);
+}
+
+/* ---- Names ------------------------------------------------------------------------------------------------ */
+
+/* What is told if there is nothing to try: of two reasons the one that may pass, and why an address was not
+ * reached before either. */
+static void note_unknown(struct tako__dial *d, const struct tako__resolved *r)
+{
+	if (d->begun || (d->err && r->err == TAKO_ENOENT))
+		return;
+	d->err = r->err;
+	snprintf(d->why, sizeof d->why, "look up %s: %s", d->target.host,
+	         r->why[0] ? r->why : tako_strerror(r->err));
+}
+
+/* RFC 8305 section 3: what others there are wait a moment for IPv6's. */
+static bool waits_for_ip6(struct tako__dial *d)
+{
+	struct tako__worker *w = d->worker;
+	uint32_t delay_ms = w->srv->cfg.resolve_delay_ms;
+
+	if (d->begun || !d->families[IP6].query || !has_next(d) || delay_ms == TAKO_OFF)
+		return false;
+	tako__timer_set(&w->wheel, &d->step, tako__now_ns(w) + tako__ms_ns(delay_ms));
+	return true;
+}
+
+static void on_found(const struct tako__resolved *r, void *arg)
+{
+	struct family *f = arg;
+	struct tako__dial *d = f->dial;
+
+	f->query = NULL;
+	f->found = *r;
+	if (r->err)
+		note_unknown(d, r);
+	if (d->try_count)
+		plan_next(d);
+	else if (!waits_for_ip6(d))
+		go_on(d);
+}
+
+/* What is known is taken at once. */
+static void ask(struct tako__dial *d, struct family *f, int family)
+{
+	int rc = tako__resolve(&f->query, &f->found, d->worker, d->target.host, family, on_found,
+	                       f);
+
+	f->dial = d;
+	if (rc < 0) {
+		f->query = NULL;
+		d->err = rc;
+		snprintf(d->why, sizeof d->why, "%.*s", TEXT_BYTES, tako_last_error());
+	} else if (rc && f->found.err) {
+		note_unknown(d, &f->found);
+	}
 }
 
 /* ---- The protocol until it is somebody's -------------------------------------------------------------- */
@@ -338,8 +448,7 @@ const struct tako__proto_ops tako__dial_ops = {
 
 /* ---- Beginning ------------------------------------------------------------------------------------------ */
 
-static int check(const struct tako__worker *w, const struct tako__target *t,
-                 const struct tako__dial_options *o)
+static int check(const struct tako__worker *w, const struct tako__dial_options *o)
 {
 	if (w->no_dials)
 		return tako__fail(TAKO_ECLOSED, "the server has stopped");
@@ -348,8 +457,6 @@ static int check(const struct tako__worker *w, const struct tako__target *t,
 		                  w->loop->rt->name);
 	if (o->tls || o->server_name || o->alpn)
 		return tako__fail(TAKO_ENOTSUP, "there is no TLS for connections that we make");
-	if (!t->sa_n)
-		return tako__fail(TAKO_ENOTSUP, "%s is a name, not an address", t->host);
 	return 0;
 }
 
@@ -382,11 +489,22 @@ static struct tako__dial *dial_new(struct tako__worker *w, const struct tako__ta
 	return d;
 }
 
+/* What is known at once is told from a turn all the same. */
+static void begin(struct tako__dial *d)
+{
+	if (!d->target.sa_n) {
+		ask(d, &d->families[IP6], AF_INET6);
+		ask(d, &d->families[IP4], AF_INET);
+	}
+	if (!waits_for_ip6(d) && !try_some(d) && !is_asking(d))
+		tako__timer_set(&d->worker->wheel, &d->step, tako__now_ns(d->worker));
+}
+
 int tako__dial(struct tako__dial **ret, struct tako__worker *w, const struct tako__target *t,
                const struct tako__dial_options *o, tako__dialed_fn done, void *arg)
 {
 	struct tako__dial *d;
-	int rc = check(w, t, o);
+	int rc = check(w, o);
 
 	if (rc == 0)
 		rc = enter_count(w);
@@ -399,11 +517,8 @@ int tako__dial(struct tako__dial **ret, struct tako__worker *w, const struct tak
 	}
 	d->done = done;
 	d->arg = arg;
-	d->addr_count = 1;
-	/* What is known at once is told from a turn all the same. */
-	if (!try_next(d))
-		tako__timer_set(&w->wheel, &d->step, tako__now_ns(w));
 	*ret = d;
+	begin(d);
 	return 0;
 }
 

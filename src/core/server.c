@@ -17,6 +17,7 @@
 #include "core/gate.h"
 #include "core/proxied.h"
 #include "core/rawed.h"
+#include "core/resolve.h"
 
 /* ---- New and free ----------------------------------------------------------------------------- */
 
@@ -81,10 +82,12 @@ static int make_parts(struct tako_server *srv)
 			return rc;
 	}
 	srv->offload = tako__offload_new(cfg->offload_thread_count, cfg->offload_queue_count);
+	srv->resolver = tako__resolver_new(cfg);
 	if (cfg->max_connections_per_ip)
 		srv->ips = tako__ip_new(cfg->max_connections);
 	srv->workers = tako__zalloc(cfg->worker_count * sizeof *srv->workers);
-	if (!srv->offload || !srv->workers || (cfg->max_connections_per_ip && !srv->ips))
+	if (!srv->offload || !srv->resolver || !srv->workers ||
+	    (cfg->max_connections_per_ip && !srv->ips))
 		return tako__fail(TAKO_ENOMEM, "server: out of memory");
 	for (unsigned i = 0; i < cfg->worker_count; i++) {
 		/* Each is set up far enough to be freed, also where its init fails. */
@@ -163,6 +166,7 @@ void tako_server_free(tako_server *srv)
 	if (srv->stepping && srv->workers)
 		tako__worker_close(&srv->workers[0]);
 	tako__offload_free(srv->offload);
+	tako__resolver_free(srv->resolver);
 	tako__log_free(srv->log);
 	for (unsigned i = 0; i < srv->address_count; i++)
 		tako__address_free(srv, srv->addresses[i]);

@@ -16,6 +16,7 @@
 struct tako__offload;
 struct tako__ip_table;
 struct tako__log;
+struct tako__resolver;
 
 enum { TAKO__WORKERS_MAX = 256, TAKO__LISTENERS_MAX = 64 };
 
@@ -80,6 +81,7 @@ struct tako_server {
 	size_t alt_svc_n;
 	struct tako__log *log;
 	struct tako__offload *offload;
+	struct tako__resolver *resolver;
 	struct tako__ip_table *ips;
 	uint64_t tick_ns; /* how often transfers are looked at, for timeouts and rates */
 	_Atomic uint64_t next_conn_id;

@@ -103,6 +103,12 @@ static const struct program_knob program_knobs[] = {
 	KNOB(wt_max_sessions),
 	KNOB(max_outgoing_connections),
 	KNOB(connect_timeout_ms),
+	KNOB(connect_attempt_delay_ms),
+	KNOB(resolve_delay_ms),
+	KNOB(resolve_thread_count),
+	KNOB(resolve_queue_count),
+	KNOB(resolve_cache_count),
+	KNOB(resolve_cache_ms),
 	KNOB(accept_balance),
 };
 #undef KNOB

@@ -162,6 +162,8 @@ static void assert_figures(const struct sim_server *s, const tako_server *srv)
 	assert_true(mute <= tako__read(&f->aborted));
 	assert_true(tako__read(&f->aborted) <= answered);
 	assert_int_equal(tako__read(&f->open), 0);
+	assert_int_equal(tako__read(&f->dialled_open), 0);
+	assert_int_equal(atomic_load(&srv->dial_count), 0);
 	assert_int_equal(srv->workers[0].exchange_count, 0);
 	assert_int_equal(srv->workers[0].conn_count, 0);
 	assert_int_equal(atomic_load(&srv->conn_count), 0);

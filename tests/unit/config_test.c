@@ -143,6 +143,12 @@ static const struct row rows[] = {
 #endif
 	ROW(max_outgoing_connections, U32_OFF, 10000, 1, INT32_MAX),
 	ROW(connect_timeout_ms, U32, 10000, 1, INT32_MAX),
+	ROW(connect_attempt_delay_ms, U32, 250, 10, 2000),
+	ROW(resolve_delay_ms, U32_OFF, 50, 1, 1000),
+	ROW(resolve_thread_count, U32, 4, 1, 64),
+	ROW(resolve_queue_count, U32, 256, 1, 1 << 16),
+	ROW(resolve_cache_count, U32, 512, 2, 1 << 16),
+	ROW(resolve_cache_ms, U32_OFF, 5000, 1, 86400000),
 };
 
 enum { ROWS = sizeof rows / sizeof rows[0] };
