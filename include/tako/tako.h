@@ -7,12 +7,13 @@
  * -> tls.h (certificates) -> ws.h (WebSocket) -> sse.h (Server-Sent
  * Events) -> topic.h (publish and subscribe) -> grpc.h (gRPC and gRPC-Web) -> proxy.h (the PROXY
  * protocol) -> webtransport.h (sessions of streams and datagrams) -> raw.h (connections without
- * HTTP).
+ * HTTP) -> client.h (requests to others).
  */
 #ifndef TAKO_TAKO_H
 #define TAKO_TAKO_H
 
 #include <tako/base.h>
+#include <tako/client.h>
 #include <tako/grpc.h>
 #include <tako/http.h>
 #include <tako/proxy.h>

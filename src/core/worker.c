@@ -56,10 +56,14 @@ int tako__worker_init(struct tako__worker *w, struct tako_server *srv, unsigned 
 	return 0;
 }
 
+static void read_mail(struct tako__worker *w);
+
 void tako__worker_fini(struct tako__worker *w)
 {
 	struct tako__worker_local *next;
 
+	/* What came when it had ended already, or before it ever began. */
+	read_mail(w);
 	for (struct tako__worker_local *l = w->locals; l; l = next) {
 		next = l->next;
 		l->fini(l);

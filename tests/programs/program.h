@@ -113,20 +113,15 @@ static const struct program_knob program_knobs[] = {
 };
 #undef KNOB
 
-/* Set the field that "name=value" names; "off" is TAKO_OFF.  False: there is no such field. */
-static inline bool program_set(tako_server_config *cfg, const char *arg)
+/* Set the field of *cfg that "name=value" names; "off" is TAKO_OFF.  False: there is no such field. */
+static inline bool program_set_by(const struct program_knob *knobs, size_t count, void *cfg,
+                                  const char *arg)
 {
 	const char *value = strchr(arg, '=');
 	size_t n = value ? (size_t)(value - arg) : 0;
 
-	if (!value)
-		return false;
-	if (n == strlen("server_header") && strncmp(arg, "server_header", n) == 0) {
-		cfg->server_header = value + 1;
-		return true;
-	}
-	for (size_t i = 0; i < sizeof(program_knobs) / sizeof(program_knobs[0]); i++) {
-		const struct program_knob *k = &program_knobs[i];
+	for (size_t i = 0; value && i < count; i++) {
+		const struct program_knob *k = &knobs[i];
 		if (n != strlen(k->name) || strncmp(arg, k->name, n) != 0)
 			continue;
 		uint64_t v = strcmp(value + 1, "off") == 0 ? TAKO_OFF64
@@ -140,6 +135,17 @@ static inline bool program_set(tako_server_config *cfg, const char *arg)
 		return true;
 	}
 	return false;
+}
+
+/* The same of a server's. */
+static inline bool program_set(tako_server_config *cfg, const char *arg)
+{
+	if (strncmp(arg, "server_header=", strlen("server_header=")) == 0) {
+		cfg->server_header = strchr(arg, '=') + 1;
+		return true;
+	}
+	return program_set_by(program_knobs, sizeof(program_knobs) / sizeof(program_knobs[0]), cfg,
+	                      arg);
 }
 
 /* "transport=http" and the like.  False: it is none of those. */

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the files of the client share: a fetch, the pool of a worker, and the seam between them and an HTTP
+ * version, which knows how a request is written and a response read, and nothing of pools and retries.
+ *
+ *	client.c        settings, and each worker's part of a client
+ *	client_ask.c    a request, checked and copied before anything happens
+ *	client_fetch.c  a fetch from its start to its end, whatever happens between
+ *	client_api.c    what its user may ask of it
+ *	client_pool.c   connections by origin, and who waits for one
+ *	client_h1*.c    HTTP/1.1
+ */
+#ifndef TAKO_CLIENT_INT_H
+#define TAKO_CLIENT_INT_H
+
+#include <stdatomic.h>
+
+#include <tako/client.h>
+
+#include "core/conn.h"
+#include "core/mem.h"
+#include "core/target.h"
+#include "core/worker.h"
+#include "transports/client/client_reply.h"
+
+enum {
+	TAKO__FETCH_FIELDS_MAX = 100,
+	TAKO__FETCH_HEAD_BYTES = 64 << 10,
+	TAKO__FETCH_INTERIM_MAX = 32
+};
+
+struct tako_client {
+	_Atomic uint32_t refs; /* the user's, each pool's, each fetch's */
+	_Atomic uint32_t next; /* worker to post to */
+	char *user_agent;      /* NULL: none */
+	tako_client_config cfg;
+};
+
+/* ---- Pools ----------------------------------------------------------------------------- */
+
+/* What a worker has of a client. */
+struct tako__client_pool {
+	struct tako__list link; /* the worker's */
+	struct tako__worker *worker;
+	struct tako_client *client; /* a reference */
+	struct tako__list origins;
+	struct tako__list idle;      /* connections without a request, by what they last did */
+	struct tako__field *scratch; /* max_header_count of them, for whoever parses a head */
+	uint32_t conn_count;         /* made or being made */
+	uint32_t dial_count;         /* being made */
+	uint32_t queue_count;        /* fetches that wait for one */
+	bool starved;                /* max_connections has left somebody without */
+};
+
+/* Whoever one connection is as good as the other for.  There is one while there is a connection or a
+ * fetch. */
+struct tako__client_origin {
+	struct tako__list link;
+	struct tako__client_pool *pool;
+	struct tako__list queue; /* fetches, the oldest first */
+	struct tako__list
+		idle;        /* connections, the latest first: the others may end by being idle */
+	uint32_t conn_count; /* made or being made */
+	uint32_t dial_count; /* being made */
+	uint32_t queue_count;
+	uint32_t idle_count;
+	uint32_t key_n;
+	char key[];
+};
+
+/* The beginning of the state of each connection of a client. */
+struct tako__client_conn {
+	struct tako__client_origin *origin; /* NULL: of no more use */
+	struct tako__list idle;             /* the origin's */
+	struct tako__list by_age;           /* the pool's */
+	bool used;                          /* it has carried a request before this one */
+	bool ended;                         /* the peer has, while its response was paused */
+	bool resumed;                       /* and its response may go on */
+};
+
+/* Give `f`, which is new or starts over, a connection: now, or as soon as there is one.  A negative code: nothing has
+ * begun, tako_last_error() says why. */
+int tako__client_join(struct tako_fetch *f);
+/* It waits for none any more. */
+void tako__client_unjoin(struct tako_fetch *f);
+/* `c` has done its request and could take another one. */
+void tako__client_park(struct tako__conn *c);
+/* `c` is none of its origin's any more. */
+void tako__client_leave(struct tako__conn *c);
+/* A connection of `o`, which is counted still, was found to be dead: those that are idle will be, too. */
+void tako__client_distrust(struct tako__client_origin *o);
+
+/* The pool of `client` on this worker; NULL without memory. */
+struct tako__client_pool *tako__client_pool(struct tako__worker *w, struct tako_client *client);
+struct tako_client *tako__client_ref(struct tako_client *client);
+void tako__client_unref(struct tako_client *client);
+
+/* ---- The seam to a version of HTTP --------------------------------------------------------- */
+
+struct tako__carrier {
+	/* Send the head of f, and what there is of its body; `c` has room for it. */
+	void (*begin)(struct tako__conn *c, struct tako_fetch *f);
+	/* Body bytes of f, copied. */
+	int (*data)(struct tako_fetch *f, const char *p, size_t n);
+	/* The body is complete: f->finished. */
+	int (*finish)(struct tako_fetch *f);
+	uint64_t (*unsent)(const struct tako_fetch *f);
+	/* f has been paused, or resumed. */
+	void (*flow)(struct tako_fetch *f);
+	/* Let go of f, whose response is of no interest any more; it is told nothing. */
+	void (*cancel)(struct tako_fetch *f);
+};
+
+extern const struct tako__carrier tako__client_h1_carrier;
+extern const struct tako__proto_ops tako__client_h1_ops;
+
+/* ---- Fetches ---------------------------------------------------------------------------------- */
+
+/* Bytes that grow. */
+struct tako__client_buf {
+	char *p;
+	size_t n;
+	size_t cap;
+};
+
+/* TAKO_ENOMEM: it is as before. */
+int tako__client_buf_add(struct tako__client_buf *b, const char *p, size_t n);
+void tako__client_buf_free(struct tako__client_buf *b);
+
+enum tako__fetch_stage { TAKO__FETCH_HEAD, TAKO__FETCH_BODY, TAKO__FETCH_TRAILERS };
+
+struct tako_fetch {
+	struct tako__mail mail; /* begins it on another thread's behalf, or ends it */
+	struct tako__list link; /* the origin's queue */
+	struct tako__timer timer;
+	struct tako_client *client; /* a reference */
+	struct tako__worker *worker;
+	struct tako__exchange *x; /* a reference; NULL: on nobody's behalf */
+	struct tako__client_pool *pool;
+	struct tako__client_origin *origin; /* in whose queue it is */
+	struct tako__conn *conn;            /* that carries it */
+	const struct tako__carrier *carrier;
+	tako_fetch_config cfg; /* callbacks and numbers: texts are below */
+	struct tako__arena arena;
+	uint64_t start_ns;
+	uint64_t since_ns;    /* the response is due since; with awaits_continue, 100 is */
+	uint64_t sent_before; /* by its connection, for others */
+
+	/* The request. */
+	unsigned method;
+	tako_str method_text;
+	tako_str path;
+	tako_str query; /* with its '?' */
+	tako_str authority;
+	tako_str key; /* of its origin */
+	const struct tako__target *target;
+	struct tako__field *fields;
+	struct tako__client_buf
+		held;       /* body bytes that nobody has sent yet, or may have to again */
+	uint64_t body_left; /* of stream_bytes */
+	uint32_t field_count;
+	uint32_t retry_count;
+	bool has_body;
+	bool chunked;         /* … of unknown length */
+	bool finished;        /* there is no more of it */
+	bool flowing;         /* it goes straight to the carrier */
+	bool handed;          /* some of a stream has, which cannot be sent again */
+	bool high;            /* on_writable() is owed */
+	bool awaits_continue; /* it is held until 100 */
+	bool paused;
+	bool heard;  /* a byte of the response has come */
+	bool mailed; /* the end is on its way */
+	bool has_status;
+
+	/* The response. */
+	uint8_t stage; /* enum tako__fetch_stage */
+	uint8_t interim_count;
+	uint32_t scanned; /* of a head or of trailers that are not complete */
+	struct tako__reply reply;
+	struct tako__reply_body body;
+	struct tako__arena reply_arena;
+	struct tako__field *trailers;
+	uint32_t trailer_count;
+	int32_t err; /* what it ends with */
+	uint64_t received_bytes;
+	struct tako__client_buf whole;
+	char why[160];
+};
+
+/* Check and copy what is asked for.  Errors as tako_fetch_start(). */
+int tako__fetch_new(struct tako_fetch **ret, struct tako_client *client,
+                    const tako_fetch_config *cfg);
+void tako__fetch_free(struct tako_fetch *f);
+
+/* Start it on its worker.  A negative code: it never began. */
+int tako__fetch_begin(struct tako_fetch *f);
+
+/* ---- For the pool -------------------------------------------------------------------------- */
+
+/* It never got a connection. */
+void tako__fetch_unserved(struct tako_fetch *f, int err, const char *why);
+
+/* ---- For carriers: all of them from a turn, and f may be gone afterwards -------------------- */
+
+/* `c` carries it from now on. */
+void tako__fetch_carried(struct tako_fetch *f, struct tako__conn *c,
+                         const struct tako__carrier *carrier);
+/* The head of a response is in f->reply, at p[0..n), which does not stay there: interim or final.  A negative
+ * code, of these three: the carrier ends it by tako__fetch_lost(); unless somebody has cancelled it meanwhile. */
+int tako__fetch_head(struct tako_fetch *f, const char *p, size_t n);
+int tako__fetch_data(struct tako_fetch *f, tako_str data);
+int tako__fetch_trailers(struct tako_fetch *f, const struct tako__h1_trailers *t, const char *p,
+                         size_t n);
+/* The carrier has taken some: tell who waits for it. */
+void tako__fetch_writable(struct tako_fetch *f);
+/* The response is complete; the carrier has let go of it. */
+void tako__fetch_done(struct tako_fetch *f);
+/* … or will never be.  `anew`: the carrier knows that the request may be sent again. */
+void tako__fetch_lost(struct tako_fetch *f, int err, const char *why, bool anew);
+/* Send what was held of the body, and let the rest flow. */
+int tako__fetch_flow(struct tako_fetch *f);
+
+#endif /* TAKO_CLIENT_INT_H */
