@@ -45,6 +45,7 @@ KNOB_STRUCTS = {
     "sse.h": ["tako_sse_config"],
     "tls.h": ["tako_cert_config"],
     "raw.h": ["tako_raw_config"],
+    "client.h": ["tako_client_config", "tako_fetch_config"],
     "ws.h": ["tako_ws_config", "tako_ws_deflate"],
     "topic.h": ["tako_topic_config"],
     "webtransport.h": ["tako_wt_config"],

@@ -37,6 +37,17 @@ def test_example(name, tmp_path):
         assert once(s.addr, b"garbage\r\n\r\n").status == 400
 
 
+def test_fetch(tmp_path):
+    """It asks itself, whole and through."""
+    port = servers.free_port()
+    with servers.Server([servers.program("examples/fetch"), f"127.0.0.1:{port}"], ("127.0.0.1", port),
+                        ready_path="/hello", cwd=tmp_path) as s:
+        assert once(s.addr, request("GET", "/shout")).body == b"HELLO\n"
+        data = bytes(range(256)) * 4000
+        r = once(s.addr, request("PUT", "/through", body=data))
+        assert (r.status, r.body) == (200, data)
+
+
 @pytest.mark.parametrize("args,word", [
     (["--cert", "x"], "cert"), (["--key", "y"], "key"),
     (["--runtime", "select"], "runtime"), (["--workers"], "workers"), (["--nonsense"], "nonsense"),
