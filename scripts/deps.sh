@@ -48,6 +48,7 @@ check   redis-server        integration tests: topics between processes
 check   openssl             integration tests: certificates, and a TLS client that is not ours
 check   testssl.sh          integration tests: what it finds wrong with our TLS
 check   wrk                 integration tests: load
+check   iproute2            integration tests: a loopback with routes for multicast
 check   socat               integration tests: a client of raw datagrams
 check   haproxy             integration tests: a load balancer that speaks the PROXY protocol
 check   nginx               … and another

@@ -112,6 +112,10 @@ TAKO_API int tako_raw_proxy_info(tako_raw *c, tako_proxy_info *out);
  * one of them.  Valid from on_start() on, as long as the worker runs. */
 typedef struct tako_udp tako_udp;
 
+/* One whose datagrams a listener has had, where it keeps a table of them (max_peers): an address and a port.
+ * Valid until its on_peer_close() has returned. */
+typedef struct tako_udp_peer tako_udp_peer;
+
 /* A datagram that has come.  All of it is borrowed for the call. */
 typedef struct tako_udp_in {
 	tako_str data; /* maybe empty */
@@ -124,6 +128,7 @@ typedef struct tako_udp_in {
 		ifindex; /* the interface that it came in on (if_indextoname(3)); 0: not known, as where
 			   * the listener has one address */
 	uint32_t reserved;
+	tako_udp_peer *peer; /* whose it is; NULL where no table is kept */
 } tako_udp_in;
 
 /* What is done with the datagrams of a listener.  Copied by tako_server_listen(); `arg`, which every
@@ -147,6 +152,27 @@ typedef struct tako_udp_config {
 				     * worker is busy.  0: 2 MiB, or what the system allows if that is
 				     * less; else less is TAKO_ENOTSUP */
 	uint32_t send_buffer_bytes; /* SO_SNDBUF; the same */
+	/* Peers, if max_peers is set: somebody new, who has sent `first`, which on_datagram() is told next.
+	 * A negative code: that is not told, and on_peer_close() follows. */
+	int (*on_peer_open)(tako_udp_peer *p, const tako_udp_in *first, void *arg);
+	/* It is over, and freed when this returns: once for each on_peer_open().  `why`: 0, closed by
+	 * tako_udp_peer_close(); TAKO_ETIMEDOUT; TAKO_ECLOSED, the server stops; or what on_peer_open()
+	 * has returned.  What is sent to it here still leaves. */
+	void (*on_peer_close)(tako_udp_peer *p, int why, void *arg);
+	size_t peer_user_bytes; /* 0: none; to 1 MiB of zeroed memory for tako_udp_peer_user() */
+	uint32_t max_peers; /* 0: no table; of this listener, on all workers.  Datagrams of more are
+				 * dropped, and counted */
+	uint32_t peer_idle_timeout_ms; /* 0: 60000 without a datagram, either way; TAKO_OFF: none */
+	/* Multicast groups to join: "239.1.2.3, 239.1.2.4%eth0, ff15::1%2", with the name or number of the
+	 * interface, which the system chooses without; to 20.  The kernel gives a copy to every socket that
+	 * has joined, so the first worker does it for all, and is told alone. */
+	const char *multicast;
+	const char
+		*multicast_interface; /* what is sent to groups leaves by it; NULL: by the route */
+	uint32_t multicast_ttl;       /* of what is sent to groups: 0: 1, this network; to 255 */
+	uint32_t multicast_loop;      /* TAKO_OFF: … is not heard on this machine */
+	uint32_t broadcast;           /* 1: broadcast addresses may be sent to */
+	uint32_t reserved;
 } tako_udp_config;
 #define TAKO_UDP_CONFIG(...) (&(tako_udp_config){.size = sizeof(tako_udp_config), __VA_ARGS__})
 
@@ -178,6 +204,31 @@ TAKO_API int64_t tako_udp_reply(tako_udp *u, const tako_udp_in *in, tako_str dat
 TAKO_API int64_t tako_udp_send(tako_udp *u, const struct sockaddr *to, uint32_t to_bytes,
                                tako_str data, uint32_t segment_bytes);
 
+/* Join or leave a multicast group, written as in tako_udp_config.multicast, one at a time.  On this worker's
+ * socket only: joined from each on_start(), every worker is told of every datagram.  [loop]
+ *   TAKO_EINVAL   no group, or no such interface
+ *   TAKO_ESYS     the system does not want to: joined already, or not at all, or too many
+ *   TAKO_ECLOSED  the server stops */
+TAKO_API int tako_udp_join(tako_udp *u, const char *group);
+TAKO_API int tako_udp_leave(tako_udp *u, const char *group);
+
+/* As tako_udp_reply(), to a peer, from the address that it sent to last.  TAKO_ESTATE: it is closed.
+ * [loop] */
+TAKO_API int64_t tako_udp_peer_send(tako_udp_peer *p, tako_str data, uint32_t segment_bytes);
+
+/* Forget a peer: the next datagram of that address makes a new one.  on_peer_close() follows, after this
+ * call.  May be repeated.  [loop] */
+TAKO_API void tako_udp_peer_close(tako_udp_peer *p);
+
+/* Its peer_user_bytes, aligned for anything; NULL: there are none.  [loop] */
+TAKO_API void *tako_udp_peer_user(const tako_udp_peer *p);
+
+/* Its address, and how many bytes that has; the peer's.  [loop] */
+TAKO_API const struct sockaddr *tako_udp_peer_addr(const tako_udp_peer *p, uint32_t *bytes);
+
+/* Whose peer it is.  [loop] */
+TAKO_API tako_udp *tako_udp_peer_udp(const tako_udp_peer *p);
+
 /* Bytes that wait for the kernel.  [loop] */
 TAKO_API uint64_t tako_udp_unsent(const tako_udp *u);
 
@@ -195,6 +246,10 @@ typedef struct tako_udp_stats {
 			    * as the last datagram that was received behind them tells (SO_RXQ_OVFL), all
 			    * of them when the server has stopped */
 	uint64_t errors; /* told by the system of something sent earlier (ICMP) */
+	uint64_t peers_opened;
+	uint64_t peers_closed;
+	uint64_t
+		peers_refused; /* datagrams of somebody new that were dropped: max_peers, or no memory */
 } tako_udp_stats;
 
 /* Fill `out`, whose size field the caller has set, for the `index`th listener, in the order of

@@ -91,6 +91,16 @@ static void decode_ip(struct tako_dgram *d, union tako_dgram_addr *to, const str
 	d->to_n = sizeof to->in;
 }
 
+/* None of ours to send from; IPv4's as an IPv6 socket is told of them, too. */
+static bool is_group(const struct in6_addr *a)
+{
+	uint32_t v4;
+
+	memcpy(&v4, &a->s6_addr[12], sizeof v4);
+	return IN6_IS_ADDR_MULTICAST(a) ||
+	       (IN6_IS_ADDR_V4MAPPED(a) && (IN_MULTICAST(ntohl(v4)) || v4 == INADDR_BROADCAST));
+}
+
 static void decode_ip6(struct tako_dgram *d, union tako_dgram_addr *to, const struct cmsghdr *c,
                        in_port_t port)
 {
@@ -106,7 +116,7 @@ static void decode_ip6(struct tako_dgram *d, union tako_dgram_addr *to, const st
 	memcpy(&info, CMSG_DATA(c), sizeof info);
 	d->ifindex = info.ipi6_ifindex;
 	to->in6 = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = port};
-	if (!IN6_IS_ADDR_MULTICAST(&info.ipi6_addr))
+	if (!is_group(&info.ipi6_addr))
 		to->in6.sin6_addr = info.ipi6_addr;
 	/* Means nothing without its interface. */
 	if (IN6_IS_ADDR_LINKLOCAL(&info.ipi6_addr))

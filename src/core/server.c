@@ -258,7 +258,7 @@ static int set_options(struct tako_server *srv, const struct tako__address *a)
 	if (!a->transport->dgram || !a->transport->dgram->bound)
 		return 0;
 	for (unsigned i = 0; rc == 0 && i < srv->cfg.worker_count; i++)
-		rc = a->transport->dgram->bound(a->fds[i], a->shared);
+		rc = a->transport->dgram->bound(a->fds[i], i, a->shared);
 	return rc;
 }
 

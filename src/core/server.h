@@ -23,7 +23,7 @@ enum { TAKO__WORKERS_MAX = 256, TAKO__LISTENERS_MAX = 64 };
 /* What a listener over datagrams has instead of accepting. */
 struct tako__dgram_ops {
 	/* A socket is bound: the options that are the transport's own.  NULL: none. */
-	int (*bound)(int fd, const void *shared);
+	int (*bound)(int fd, unsigned worker, const void *shared);
 	/* The loop has it.  NULL: nothing to do. */
 	void (*started)(struct tako__listener *ls);
 	/* Of its socket; on_closed is the listener's. */

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: MIT
 """Raw datagrams (tests/programs/udp.c): what comes is told and answered from where it was sent to, trains leave as what
 they are made of, every one that is lost is counted, and a stop says what was queued."""
+import ctypes
+import functools
 import re
 import select
 import shutil
 import socket
 import subprocess
+import threading
 import time
 
 import pytest
@@ -269,11 +272,250 @@ def test_shards():
         for round_ in range(3):
             for i, c in enumerate(clients):
                 assert ask(c, b"x%d.%d" % (i, round_)) == b"x%d.%d" % (i, round_)
+        s.becomes(sent=180)
         f = s.figures()
-        assert f["started"] == 3 and f["received"] == 180 and f["sent"] == 180
+        assert f["started"] == 3 and f["received"] == 180
         assert 0 < f["others"] < 180 and f["others"] % 3 == 0
         for c in clients:
             c.close()
+
+
+# ---- Peers ----------------------------------------------------------------------------------------------------------
+
+
+def test_peers():
+    """Each has its own memory, and is opened and closed once."""
+    with Udp("max_peers=100", workers=2) as s:
+        clients = [s.client() for _ in range(20)]
+        for n in range(1, 4):
+            for c in clients:
+                assert ask(c, b"p") == b"%d" % n
+        s.becomes(opened=20, told_open=20, closed=0)
+        clients[0].send(b"c")
+        assert clients[0].recv(100) == b"bye"
+        assert ask(clients[0], b"p") == b"1"
+        s.becomes(opened=21, closed=1, told_open=21, told_closed=1)
+        s.signal()
+        for c in clients:
+            assert c.recv(100) == b"bye"
+            c.close()
+        s.stop()
+        assert s.said("told_open") == s.said("told_closed") == s.said("closed") == "21"
+
+
+def test_a_peer_closed_within_a_train():
+    with Udp("max_peers=10") as s, s.client() as c:
+        c.setsockopt(socket.IPPROTO_UDP, 103, 1)  # UDP_SEGMENT
+        c.send(b"xcxcx")
+        got = sorted(receive(c, 5))
+        assert got == [b"bye", b"bye", b"x", b"x", b"x"]
+        s.becomes(received=5, opened=3, closed=2)
+
+
+def test_more_peers_than_may_be():
+    with Udp("max_peers=3", workers=2) as s:
+        clients = [s.client() for _ in range(4)]
+        for c in clients[:3]:
+            assert ask(c, b"p") == b"1"
+        clients[3].send(b"p")
+        s.becomes(peers_refused=1, received=3, opened=3)
+        clients[0].send(b"c")
+        assert clients[0].recv(100) == b"bye"
+        s.becomes(closed=1)
+        assert ask(clients[3], b"p") == b"1"
+        for c in clients:
+            c.close()
+
+
+def test_a_peer_that_is_not_wanted():
+    with Udp("max_peers=3") as s, s.client() as c:
+        c.send(b"n")
+        s.becomes(opened=1, closed=1, told_closed=1, received=0)
+        assert ask(c, b"p") == b"1"
+        assert ask(c, b"n") == b"n"  # it is not new
+
+
+def test_idle_peers():
+    """Who is silent is forgotten; who is not is not."""
+    with Udp("max_peers=10", "peer_idle_timeout_ms=400") as s, s.client() as idle, s.client() as busy:
+        assert ask(idle, b"p") == b"1"
+        told = 0
+        until = time.monotonic() + TIMEOUT_S
+        while silent(idle, 0.02):
+            told += 1
+            assert ask(busy, b"p") == b"%d" % told
+            assert time.monotonic() < until
+        assert idle.recv(100) == b"bye"
+        s.becomes(timed_out=1, opened=2)
+        assert busy.recv(100) == b"bye"
+        s.becomes(timed_out=2, closed=2)
+
+
+def test_many_peers_in_the_table():
+    """It grows, and finds everybody again."""
+    count = scaled(300, 100)
+    with Udp("max_peers=1000") as s:
+        clients = [s.client("127.0.0.1", f"127.0.{i % 200}.{1 + i % 250}") for i in range(count)]
+        for n in (b"1", b"2"):
+            for c in clients:
+                assert ask(c, b"p") == n
+        s.becomes(opened=count, closed=0)
+        for c in clients:
+            c.close()
+
+
+def test_a_peer_is_answered_from_where_it_went():
+    with Udp("max_peers=5", listen=":0") as s, s.client("127.0.0.2") as c, s.client("::1") as c6:
+        assert ask(c, b"p") == b"1"
+        assert ask(c6, b"p") == b"1"
+
+
+# ---- Multicast ------------------------------------------------------------------------------------------------------
+
+
+def sender(family=socket.AF_INET):
+    s = socket.socket(family, socket.SOCK_DGRAM)
+    lo = socket.if_nametoindex("lo")
+    if family == socket.AF_INET:
+        s.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("127.0.0.1"))
+    else:
+        s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, lo)
+    s.settimeout(TIMEOUT_S)
+    return s
+
+
+GROUPS = [("239.195.7.1", socket.AF_INET), ("ff15::7:1", socket.AF_INET6)]
+CLONE_NEWNET = 0x40000000
+
+
+def on_a_loopback_of_its_own(test):
+    """In a network namespace, whose loopback has the route to IPv6's groups that a machine's has not."""
+    @functools.wraps(test)
+    def wrapped(**kw):
+        def run():
+            try:
+                if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET) < 0:
+                    raise pytest.skip.Exception("no network namespaces for us here")
+                for args in (["link", "set", "lo", "up", "multicast", "on"],
+                             ["-6", "route", "replace", "local", "ff00::/8", "dev", "lo", "table", "local"]):
+                    subprocess.run(["ip", *args], check=True, timeout=TIMEOUT_S)
+                test(**kw)
+            except BaseException as e:
+                failed.append(e)
+        failed = []
+        # A namespace is a thread's, and of the processes that it starts.
+        t = threading.Thread(target=run)
+        t.start()
+        t.join()
+        if failed:
+            raise failed[0]
+    return wrapped
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("group,family", GROUPS)
+@on_a_loopback_of_its_own
+def test_multicast(group, family, workers):
+    """A group is told once, however many workers there are; answers come from the machine's own address."""
+    with Udp(f"multicast={group}%lo", listen=":0", workers=workers) as s, sender(family) as c:
+        for i in range(10):
+            c.sendto(b"x%d" % i, (group, s.port))
+        assert [c.recv(100) for _ in range(10)] == [b"x%d" % i for i in range(10)]
+        s.becomes(received=10, sent=10, others=0)
+        assert silent(c)
+
+
+def test_several_groups():
+    a, b = "239.195.7.2", "239.195.7.3"
+    with Udp(f"multicast={a}%lo , {b}%1", listen="0.0.0.0:0") as s, sender() as c:
+        c.sendto(b"xa", (a, s.port))
+        assert c.recv(100) == b"xa"
+        c.sendto(b"xb", (b, s.port))
+        assert c.recv(100) == b"xb"
+
+
+def test_a_group_of_somebody_else():
+    """That this machine has joined it for another socket is no reason to be told."""
+    group = "239.195.7.4"
+    with Udp(listen="0.0.0.0:0") as s, sender() as c, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as member:
+        member.bind(("0.0.0.0", 0))
+        member.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP,
+                          socket.inet_aton(group) + socket.inet_aton("127.0.0.1"))
+        c.sendto(b"x", (group, s.port))
+        c.sendto(b"x-here", ("127.0.0.1", s.port))
+        assert c.recv(100) == b"x-here"
+        s.becomes(received=1)
+
+
+def test_every_worker_joins():
+    """Then each is told."""
+    group = "239.195.7.5"
+    with Udp(f"join={group}%lo", listen="0.0.0.0:0", workers=3) as s, sender() as c:
+        c.sendto(b"x", (group, s.port))
+        assert [c.recv(100) for _ in range(3)] == [b"x"] * 3
+        s.becomes(received=3, others=2)
+
+
+def test_join_and_leave():
+    group = "239.195.7.6"
+    with Udp(listen="0.0.0.0:0") as s, sender() as c, s.client() as ctl:
+        assert ask(ctl, b"k %s%%lo" % group.encode()) == b"ESYS"
+        assert ask(ctl, b"j %s%%lo" % group.encode()) == b"OK"
+        assert ask(ctl, b"j %s%%lo" % group.encode()) == b"ESYS"
+        c.sendto(b"x1", (group, s.port))
+        assert c.recv(100) == b"x1"
+        assert ask(ctl, b"k %s%%lo" % group.encode()) == b"OK"
+        c.sendto(b"x2", (group, s.port))
+        assert ask(ctl, b"x") == b"x"
+        assert silent(c)
+        for bad in (b"10.0.0.1", b"nonsense", b"239.1.1.1%nolo", b"239.1.1.1, 239.1.1.2", b"", b"::1"):
+            assert ask(ctl, b"j " + bad) == b"EINVAL", bad
+
+
+@pytest.mark.parametrize("group,family", GROUPS)
+@on_a_loopback_of_its_own
+def test_send_to_a_group(group, family):
+    any_addr = "0.0.0.0" if family == socket.AF_INET else "[::]"
+    with Udp("multicast_interface=lo", "multicast_ttl=3", listen=f"{any_addr}:0") as s, \
+            s.client() as ctl, socket.socket(family, socket.SOCK_DGRAM) as member:
+        member.settimeout(TIMEOUT_S)
+        lo = socket.if_nametoindex("lo")
+        if family == socket.AF_INET:
+            member.bind((group, 0))
+            member.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP,
+                              socket.inet_aton(group) + socket.inet_aton("127.0.0.1"))
+            member.setsockopt(socket.IPPROTO_IP, 12, 1)  # IP_RECVTTL
+            kind = (socket.IPPROTO_IP, socket.IP_TTL)
+        else:
+            member.bind(("::", 0))
+            member.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP,
+                              socket.inet_pton(family, group) + lo.to_bytes(4, "little"))
+            member.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, 1)
+            kind = (socket.IPPROTO_IPV6, socket.IPV6_HOPLIMIT)
+        assert ask(ctl, b"h %d %s" % (member.getsockname()[1], group.encode())) == b"OK"
+        data, ancillary, _, _ = member.recvmsg(100, 100)
+        assert data == b"hello"
+        assert [int.from_bytes(v[:4], "little") for level, t, v in ancillary if (level, t) == kind] == [3]
+
+
+def test_send_to_a_group_that_is_not_heard_here():
+    group = "239.195.7.8"
+    with Udp("multicast_interface=lo", "multicast_loop=off", listen="0.0.0.0:0") as s, \
+            s.client() as ctl, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as member:
+        member.bind((group, 0))
+        member.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP,
+                          socket.inet_aton(group) + socket.inet_aton("127.0.0.1"))
+        assert ask(ctl, b"h %d %s" % (member.getsockname()[1], group.encode())) == b"OK"
+        s.becomes(sent=2)
+        # Over the loopback interface itself what is sent comes back all the same.
+        assert s.figures()["failed"] == 0
+
+
+@pytest.mark.parametrize("allowed", [0, 1])
+def test_broadcast(allowed):
+    with Udp(f"broadcast={allowed}", listen="0.0.0.0:0") as s, s.client() as ctl:
+        assert ask(ctl, b"h 9 127.255.255.255") == b"OK"
+        s.becomes(sent=1 + allowed, failed=1 - allowed)
 
 
 # ---- The end ------------------------------------------------------------------------------------------------------
@@ -308,7 +550,14 @@ def test_socat(server):
     (["udp_send_buffer_bytes=1000000000"], "net.core.wmem_max"),
     (["udp_send_buffer_bytes=2000000000"], "is over"), (["cert_file=x"], "without TLS"),
     (["proxy_protocol=1"], "no connections"), (["backlog=1"], "backlog"), (["h3_qlog_dir=/tmp"], "without QUIC"),
-    (["listen=unix:/tmp/x"], "need a port"), (["unix_mode=384"], "unix_mode"), (["listen=127.0.0.1"], "no port")])
+    (["peer_idle_timeout_ms=5"], "max_peers is not"), (["peer_user_bytes=5"], "max_peers is not"),
+    (["max_peers=1", "peer_user_bytes=1048577"], "peer_user_bytes"),
+    (["max_peers=1", "peer_idle_timeout_ms=3000000000"], "timeout"), (["multicast=10.0.0.1"], "no multicast group"),
+    (["multicast=239.1.1.1%nolo"], "no network interface"), (["multicast=239.1.1.1,"], "no multicast group"),
+    (["multicast=" + ",".join(f"239.1.1.{i}" for i in range(21))], "more than 20"),
+    (["listen=127.0.0.1:0", "multicast=ff15::1"], "join ff15::1"), (["multicast_ttl=256"], "multicast_ttl"),
+    (["multicast_loop=1"], "multicast_loop"), (["multicast_interface=nolo"], "no network interface"),
+    (["broadcast=2"], "broadcast"), (["listen=unix:/tmp/x"], "need a port"), (["unix_mode=384"], "unix_mode"), (["listen=127.0.0.1"], "no port")])
 def test_refused_settings(args, word):
     r = servers.run_refused([servers.program("tests/programs/udp"), *args])
     assert r.returncode == 2 and word in r.stderr, r

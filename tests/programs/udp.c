@@ -2,7 +2,8 @@
  *
  * Datagrams, for tests/integration/test_udp.py:
  *
- *   udp listen=ADDR [send_queue_bytes=N] [recv_buffer_bytes=N] [send_buffer_bytes=N] [FIELD=VALUE]...
+ *   udp listen=ADDR [send_queue_bytes=N] [udp_recv_buffer_bytes=N] [udp_send_buffer_bytes=N] [max_peers=N]
+ *       [peer_idle_timeout_ms=N] [multicast=LIST] [multicast_…=…] [broadcast=N] [join=GROUP] [FIELD=VALUE]...
  *
  * Whatever a peer sends comes back; but a first byte of
  *   'a'  is answered with where it came from and went to
@@ -10,7 +11,12 @@
  *   'f'  "f COUNT BYTES": with so many datagrams of so many bytes, one call each; 't' the same, as a train;
  *        'd' the same as 'f', each to another port of 127.0.0.1, from the sixth number on
  *   'o'  "o PORT": "hello" goes to that port of 127.0.0.1, and what became of it comes back
+ *   'h'  "h PORT ADDRESS": the same to that address
  *   's'  "s MS": the worker is busy for so long
+ *   'j'  "j GROUP": it is joined, and what became of that comes back; 'k' left
+ *   'p'  with how many datagrams its peer has sent; 'c' closes the peer, which is told "bye"; 'n' is refused
+ *        from somebody new
+ * With join=GROUP every worker joins it when it starts.
  * An HTTP listener on 127.0.0.1:0 has /stats.
  */
 #include "program.h"
@@ -25,6 +31,10 @@ static atomic_ullong started;
 static atomic_ullong stopped;
 static atomic_ullong writable;
 static atomic_ullong refused;
+static atomic_ullong peers_opened;
+static atomic_ullong peers_closed;
+static atomic_ullong peers_timed_out;
+static const char *join;
 static _Atomic(tako_udp *) first; /* of the workers that had a datagram */
 static atomic_ullong others;      /* that came to another one */
 static char block[65536];
@@ -110,6 +120,21 @@ static void send_other(tako_udp *u, const tako_udp_in *in, const char *args)
 	say_code(u, in, tako_udp_send(u, (void *)&to, sizeof(to), TAKO_STR("hello"), 0));
 }
 
+static void send_host(tako_udp *u, const tako_udp_in *in, const char *args)
+{
+	struct sockaddr_in to = {.sin_family = AF_INET};
+	struct sockaddr_in6 to6 = {.sin6_family = AF_INET6};
+	unsigned port = 0;
+	char host[64] = "";
+
+	sscanf(args + 1, "%u %63s", &port, host);
+	to.sin_port = to6.sin6_port = htons((uint16_t)port);
+	if (inet_pton(AF_INET, host, &to.sin_addr) == 1)
+		say_code(u, in, tako_udp_send(u, (void *)&to, sizeof(to), TAKO_STR("hello"), 0));
+	else if (inet_pton(AF_INET6, host, &to6.sin6_addr) == 1)
+		say_code(u, in, tako_udp_send(u, (void *)&to6, sizeof(to6), TAKO_STR("hello"), 0));
+}
+
 static void be_busy(const char *args)
 {
 	unsigned long ms = strtoul(args + 1, NULL, 10);
@@ -119,12 +144,66 @@ static void be_busy(const char *args)
 	nanosleep(&ts, NULL);
 }
 
+/* What a peer has of its own. */
+struct mine {
+	uint64_t told;
+	tako_udp_peer *itself;
+};
+
+static int on_peer_open(tako_udp_peer *p, const tako_udp_in *in, void *arg)
+{
+	struct mine *m = tako_udp_peer_user(p);
+	uint32_t n;
+
+	(void)arg;
+	atomic_fetch_add(&peers_opened, 1);
+	if (m->told || m->itself || tako_udp_peer_addr(p, &n)->sa_family != in->from->sa_family ||
+	    n != in->from_bytes)
+		return TAKO_EINVAL;
+	m->itself = p;
+	return in->data.n && in->data.p[0] == 'n' ? TAKO_EPROTO : 0;
+}
+
+static void on_peer_close(tako_udp_peer *p, int why, void *arg)
+{
+	struct mine *m = tako_udp_peer_user(p);
+
+	(void)arg;
+	if (m->itself != p)
+		abort();
+	m->itself = NULL;
+	atomic_fetch_add(&peers_closed, 1);
+	if (why == TAKO_ETIMEDOUT)
+		atomic_fetch_add(&peers_timed_out, 1);
+	if (why != TAKO_EPROTO)
+		tako_udp_peer_send(p, TAKO_STR("bye"), 0);
+}
+
+static void say_count(const tako_udp_in *in)
+{
+	struct mine *m = tako_udp_peer_user(in->peer);
+	char text[32];
+	int n = snprintf(text, sizeof(text), "%llu", (unsigned long long)m->told);
+
+	tako_udp_peer_send(in->peer, (tako_str){text, (size_t)n}, 0);
+}
+
+static void close_peer(const tako_udp_in *in)
+{
+	tako_udp_peer_close(in->peer);
+	tako_udp_peer_close(in->peer);
+	if (tako_udp_peer_send(in->peer, TAKO_STR("x"), 0) != TAKO_ESTATE)
+		abort();
+}
+
 static void on_datagram(tako_udp *u, const tako_udp_in *in, void *arg)
 {
 	char args[64];
 
 	(void)arg;
 	count_worker(u);
+	if (in->peer)
+		((struct mine *)tako_udp_peer_user(in->peer))->told++;
 	snprintf(args, sizeof(args), "%.*s", in->data.n < 60 ? (int)in->data.n : 60, in->data.p);
 	switch (args[0]) {
 	case 'a':
@@ -144,8 +223,23 @@ static void on_datagram(tako_udp *u, const tako_udp_in *in, void *arg)
 	case 'o':
 		send_other(u, in, args);
 		break;
+	case 'h':
+		send_host(u, in, args);
+		break;
 	case 's':
 		be_busy(args);
+		break;
+	case 'j':
+		say_code(u, in, tako_udp_join(u, args + 2));
+		break;
+	case 'k':
+		say_code(u, in, tako_udp_leave(u, args + 2));
+		break;
+	case 'p':
+		say_count(in);
+		break;
+	case 'c':
+		close_peer(in);
 		break;
 	default:
 		tako_udp_reply(u, in, in->data, 0);
@@ -156,6 +250,8 @@ static void on_start(tako_udp *u, void *arg)
 {
 	(void)arg;
 	atomic_fetch_add(&started, tako_udp_unsent(u) == 0);
+	if (join && tako_udp_join(u, join) < 0)
+		fprintf(stderr, "join: %s\n", tako_last_error());
 }
 
 static void on_stop(tako_udp *u, void *arg)
@@ -181,11 +277,14 @@ static int print_stats(char *text, size_t n)
 	                "received %" PRIu64 "\nsent %" PRIu64 "\ndropped %" PRIu64
 	                "\nfailed %" PRIu64 "\nlost %" PRIu64 "\nerrors %" PRIu64
 	                "\nstarted %llu\nstopped %llu\nwritable %llu\nrefused %llu\nothers %llu\n"
-	                "received_bytes %" PRIu64 "\nsent_bytes %" PRIu64 "\n",
+	                "received_bytes %" PRIu64 "\nsent_bytes %" PRIu64 "\nopened %" PRIu64
+	                "\nclosed %" PRIu64 "\npeers_refused %" PRIu64 "\ntold_open %llu\n"
+	                "told_closed %llu\ntimed_out %llu\n",
 	                u.received, u.sent, u.dropped, u.failed, u.lost, u.errors,
 	                atomic_load(&started), atomic_load(&stopped), atomic_load(&writable),
-	                atomic_load(&refused), atomic_load(&others), s.received_bytes,
-	                s.sent_bytes);
+	                atomic_load(&refused), atomic_load(&others), s.received_bytes, s.sent_bytes,
+	                u.peers_opened, u.peers_closed, u.peers_refused, atomic_load(&peers_opened),
+	                atomic_load(&peers_closed), atomic_load(&peers_timed_out));
 }
 
 static int stats(tako_req *req, tako_res *res, void *arg)
@@ -215,6 +314,37 @@ static const char *value_of(const char *arg, const char *name)
 static uint32_t number(const char *v)
 {
 	return strcmp(v, "off") == 0 ? TAKO_OFF : (uint32_t)strtoul(v, NULL, 10);
+}
+
+static bool parse_peers(struct args *a, const char *arg)
+{
+	const char *v;
+
+	if ((v = value_of(arg, "max_peers"))) {
+		a->udp.max_peers = number(v);
+		a->udp.on_peer_open = on_peer_open;
+		a->udp.on_peer_close = on_peer_close;
+		a->udp.peer_user_bytes = sizeof(struct mine);
+	} else if ((v = value_of(arg, "peer_idle_timeout_ms"))) {
+		a->udp.peer_idle_timeout_ms = number(v);
+	} else if ((v = value_of(arg, "peer_user_bytes"))) {
+		a->udp.peer_user_bytes = number(v);
+	} else if ((v = value_of(arg, "multicast"))) {
+		a->udp.multicast = v;
+	} else if ((v = value_of(arg, "multicast_interface"))) {
+		a->udp.multicast_interface = v;
+	} else if ((v = value_of(arg, "multicast_ttl"))) {
+		a->udp.multicast_ttl = number(v);
+	} else if ((v = value_of(arg, "multicast_loop"))) {
+		a->udp.multicast_loop = number(v);
+	} else if ((v = value_of(arg, "broadcast"))) {
+		a->udp.broadcast = number(v);
+	} else if ((v = value_of(arg, "join"))) {
+		join = v;
+	} else {
+		return false;
+	}
+	return true;
 }
 
 /* What belongs to other transports, to see it refused. */
@@ -259,7 +389,7 @@ static bool parse(struct args *a, const char *arg)
 	else if ((v = value_of(arg, "udp_send_buffer_bytes")))
 		a->udp.send_buffer_bytes = number(v);
 	else
-		return parse_foreign(a, arg);
+		return parse_peers(a, arg) || parse_foreign(a, arg);
 	return true;
 }
 

@@ -127,6 +127,37 @@ static void test_decode_drops(void **state)
 	assert_int_equal(d.dropped, UINT32_MAX - 1);
 }
 
+/* An IPv6 socket is told of IPv4's groups as mapped addresses: none to answer from either. */
+static void test_decode_mapped_groups(void **state)
+{
+	static const char *const groups[] = {"::ffff:239.1.2.3", "::ffff:255.255.255.255",
+	                                     "ff02::1"};
+	struct tako_dgram_info info = {.family = AF_INET6, .port = htons(443)};
+	struct in6_pktinfo pkt = {.ipi6_ifindex = 7};
+	union tako_dgram_control room;
+	union tako_dgram_addr to;
+	struct tako_dgram d;
+
+	(void)state;
+	for (size_t i = 0; i < TAKO__COUNT(groups); i++) {
+		struct msghdr m = {.msg_control = &room};
+
+		pkt.ipi6_addr = ip6(groups[i]);
+		add(&m, IPPROTO_IPV6, IPV6_PKTINFO, &pkt, sizeof pkt);
+		tako_dgram_decode(&d, &to, &info, &m, "abc", 3);
+		assert_true(IN6_IS_ADDR_UNSPECIFIED(&to.in6.sin6_addr));
+		assert_int_equal(d.ifindex, 7);
+	}
+	pkt.ipi6_addr = ip6("::ffff:10.1.2.3");
+	{
+		struct msghdr m = {.msg_control = &room};
+
+		add(&m, IPPROTO_IPV6, IPV6_PKTINFO, &pkt, sizeof pkt);
+		tako_dgram_decode(&d, &to, &info, &m, "abc", 3);
+		assert_memory_equal(&to.in6.sin6_addr, &pkt.ipi6_addr, sizeof pkt.ipi6_addr);
+	}
+}
+
 static void test_decode_ip(void **state)
 {
 	union tako_dgram_control room;
@@ -525,6 +556,7 @@ int main(void)
 		cmocka_unit_test(test_setup),
 		cmocka_unit_test(test_decode_plain),
 		cmocka_unit_test(test_decode_drops),
+		cmocka_unit_test(test_decode_mapped_groups),
 		cmocka_unit_test(test_decode_ip),
 		cmocka_unit_test(test_decode_ip6),
 		cmocka_unit_test(test_decode_nonsense),

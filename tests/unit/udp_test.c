@@ -24,6 +24,8 @@ static struct {
 	unsigned started;
 	unsigned stopped;
 	unsigned told;
+	unsigned opened;
+	unsigned closed;
 	unsigned last_words; /* how many are sent when the server stops */
 	struct sockaddr_in peer;
 	tako_udp *last;
@@ -52,13 +54,35 @@ static void on_stop(tako_udp *u, void *arg)
 		tako_udp_send(u, (void *)&seen.peer, sizeof seen.peer, TAKO_STR("bye"), 0);
 }
 
+static int on_peer_open(tako_udp_peer *p, const tako_udp_in *in, void *arg)
+{
+	(void)arg;
+	seen.opened++;
+	memset(tako_udp_peer_user(p), 'x', 1000);
+	return tako_udp_peer_udp(p) == seen.last && in->data.n == 5 ? 0 : TAKO_EINVAL;
+}
+
+static void on_peer_close(tako_udp_peer *p, int why, void *arg)
+{
+	(void)p, (void)why, (void)arg;
+	seen.closed++;
+}
+
 static const tako_udp_config config = {.size = sizeof(config),
                                        .on_datagram = on_datagram,
                                        .on_start = on_start,
                                        .on_stop = on_stop};
+static const tako_udp_config with_peers = {.size = sizeof(with_peers),
+                                           .on_datagram = on_datagram,
+                                           .on_start = on_start,
+                                           .on_stop = on_stop,
+                                           .on_peer_open = on_peer_open,
+                                           .on_peer_close = on_peer_close,
+                                           .max_peers = 1000,
+                                           .peer_user_bytes = 1000};
 
 /* 0, or the error of what failed; nothing is left then. */
-static int start(struct stepped *s)
+static int start(struct stepped *s, const tako_udp_config *udp)
 {
 	tako_router *r = tako_router_new();
 	char addr[64];
@@ -71,7 +95,7 @@ static int start(struct stepped *s)
 	tako_router_free(r);
 	if (rc == 0)
 		rc = tako_server_listen(s->srv, tako_raw_udp(), "127.0.0.1:0",
-		                        TAKO_LISTEN_CONFIG(.udp = &config));
+		                        TAKO_LISTEN_CONFIG(.udp = udp));
 	if (rc == 0)
 		rc = tako_server_fd(s->srv);
 	if (rc < 0) {
@@ -118,43 +142,75 @@ static tako_udp_stats figures(const struct stepped *s)
 	return f;
 }
 
-static void test_no_memory(void **state)
-{
-	struct stepped s;
+enum { CLIENTS = 70 }; /* more than a new table has places for */
 
-	(void)state;
+static tako_udp_stats ask(struct stepped *s, unsigned count)
+{
+	tako_udp_stats f;
+	int fds[CLIENTS];
+
+	/* Nobody's port is another's as long as he has it. */
+	for (unsigned i = 0; i < count; i++) {
+		fds[i] = client(s);
+		assert_int_equal(send(fds[i], "hello", 5, 0), 5);
+	}
+	for (int i = 0; i < 200; i++) {
+		stepped_turn(s, 1);
+		f = figures(s);
+		if (f.received + f.peers_refused == count)
+			break;
+	}
+	for (unsigned i = 0; i < count; i++)
+		close(fds[i]);
+	/* What there was no memory to answer is counted. */
+	assert_int_equal(f.received + f.peers_refused, count);
+	assert_int_equal(f.received, seen.told);
+	assert_int_equal(f.received, f.sent + f.dropped + f.failed);
+	return f;
+}
+
+/* Each allocation fails once; whatever happens, all is counted and nothing is left. */
+static void fail_all(const tako_udp_config *udp, unsigned count)
+{
 	for (size_t n = 1;; n++) {
 		tako_udp_stats f = {0};
+		struct stepped s;
 		int rc;
 
 		failalloc_arm(n);
-		rc = start(&s);
+		rc = start(&s, udp);
 		if (rc == 0) {
-			int fd = client(&s);
-
-			for (unsigned i = 0; i < 5; i++)
-				assert_int_equal(send(fd, "hello", 5, 0), 5);
-			for (int i = 0; i < 2000 && seen.told < 5; i++)
-				stepped_turn(&s, 5);
-			f = figures(&s);
-			close(fd);
+			f = ask(&s, count);
 			stepped_stop(&s);
-			/* What there was no memory to answer is counted. */
-			assert_int_equal(seen.told, 5);
-			assert_int_equal(f.sent + f.dropped, 5);
 			assert_int_equal(seen.started, 1);
 			assert_int_equal(seen.stopped, 1);
+			assert_int_equal(seen.opened, seen.closed);
+			assert_int_equal(seen.opened, f.peers_opened);
 		} else {
 			assert_int_equal(rc, TAKO_ENOMEM);
 		}
 		if (!failalloc_disarm()) {
-			assert_int_equal(f.sent, 5);
+			assert_int_equal(f.received, count);
+			assert_int_equal(f.dropped, 0);
 			assert_true(n > 20);
 			break;
 		}
 		assert_int_equal(failalloc_live(), 0);
 	}
 	assert_int_equal(failalloc_wrong(), 0);
+}
+
+static void test_no_memory(void **state)
+{
+	(void)state;
+	fail_all(&config, 5);
+}
+
+static void test_no_memory_for_peers(void **state)
+{
+	(void)state;
+	fail_all(&with_peers, CLIENTS);
+	assert_int_equal(seen.opened, CLIENTS);
 }
 
 /* What is said at the very end is heard; and then nothing more can be. */
@@ -164,7 +220,7 @@ static void test_last_words(void **state)
 	int fd;
 
 	(void)state;
-	assert_int_equal(start(&s), 0);
+	assert_int_equal(start(&s, &config), 0);
 	fd = client(&s);
 	assert_int_equal(send(fd, "hello", 5, 0), 5);
 	assert_int_equal(hear(&s, fd, 5, 1), 1);
@@ -187,7 +243,7 @@ static void test_from_elsewhere(void **state)
 	int fd;
 
 	(void)state;
-	assert_int_equal(start(&s), 0);
+	assert_int_equal(start(&s, &config), 0);
 	fd = client(&s);
 	assert_int_equal(send(fd, "hello", 5, 0), 5);
 	assert_int_equal(hear(&s, fd, 5, 1), 1);
@@ -255,9 +311,8 @@ static void test_sizes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_no_memory),
-		cmocka_unit_test(test_last_words),
-		cmocka_unit_test(test_from_elsewhere),
+		cmocka_unit_test(test_no_memory),  cmocka_unit_test(test_no_memory_for_peers),
+		cmocka_unit_test(test_last_words), cmocka_unit_test(test_from_elsewhere),
 		cmocka_unit_test(test_sizes),
 	};
 

@@ -68,7 +68,7 @@ struct tako_dgram {
 	uint32_t ifindex;            /* the interface it came in on; 0: unknown */
 	const struct sockaddr *from; /* NULL: a Unix socket without a name */
 	/* The local address and port that an answer should come from; NULL: unknown.  The address
-	 * is :: when it was sent to an IPv6 group. */
+	 * is :: when it was sent to a group and the socket is IPv6's. */
 	const struct sockaddr *to;
 	socklen_t from_n;
 	socklen_t to_n;

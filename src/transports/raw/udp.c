@@ -9,6 +9,14 @@
 
 /* ---- In ----------------------------------------------------------------------------------------------- */
 
+static bool is_any(const struct sockaddr *sa)
+{
+	const union tako_dgram_addr *a = (const void *)sa;
+
+	return sa->sa_family == AF_INET ? a->in.sin_addr.s_addr == htonl(INADDR_ANY)
+	                                : IN6_IS_ADDR_UNSPECIFIED(&a->in6.sin6_addr);
+}
+
 /* One message, maybe a train: its datagrams one by one. */
 static void deliver(struct tako_udp *u, const struct tako_dgram *d)
 {
@@ -22,6 +30,8 @@ static void deliver(struct tako_udp *u, const struct tako_dgram *d)
 		.to_bytes = d->to_n,
 		.ifindex = d->ifindex,
 	};
+	if (in.to && is_any(in.to))
+		in.to = NULL;
 	if (!u->any) {
 		in.to = &u->local.any;
 		in.to_bytes = u->local_n;
@@ -32,6 +42,11 @@ static void deliver(struct tako_udp *u, const struct tako_dgram *d)
 
 		in.data = (tako_str){d->p + at, left < step ? left : step};
 		at += in.data.n;
+		if (u->peers.slots && (!in.peer || in.peer->dead)) {
+			in.peer = tako__udp_peers_hear(u, &in);
+			if (!in.peer)
+				continue;
+		}
 		tako__add(&u->counts->received, 1);
 		cfg->on_datagram(u, &in, cfg->arg);
 	} while (at < d->n);
@@ -130,6 +145,7 @@ static void stop(struct tako__listener *ls)
 		ls->sock.flags |= TAKO_SOCK_PAUSED;
 		if (u->cfg->on_stop)
 			u->cfg->on_stop(u, u->cfg->arg);
+		tako__udp_peers_end(u);
 		u->draining = true;
 		if (u->tx.queued_bytes)
 			return;
@@ -145,12 +161,6 @@ static const struct tako__dgram_ops ops = {
 	.stop = stop,
 };
 
-static bool is_any(const union tako_dgram_addr *a)
-{
-	return a->any.sa_family == AF_INET ? a->in.sin_addr.s_addr == htonl(INADDR_ANY)
-	                                   : IN6_IS_ADDR_UNSPECIFIED(&a->in6.sin6_addr);
-}
-
 static int open_worker(struct tako__listener *ls)
 {
 	struct tako__udp_shared *shared = ls->shared;
@@ -161,20 +171,22 @@ static int open_worker(struct tako__listener *ls)
 	u->local_n = sizeof u->local;
 	ls->state = u;
 	u->ls = ls;
+	u->shared = shared;
 	u->cfg = &shared->cfg;
 	u->counts = &shared->counts[ls->worker->index];
 	tako__udp_tx_init(&u->tx, &ls->sock, &u->counts->sent, &ls->worker->stats.sent_bytes,
 	                  u->cfg->send_queue_bytes, on_room);
 	if (getsockname(*ls->fd_slot, &u->local.any, &u->local_n) < 0)
 		return tako__fail_errno("UDP socket");
-	u->any = is_any(&u->local);
-	return 0;
+	u->any = is_any(&u->local.any);
+	return tako__udp_peers_init(u);
 }
 
 static void close_worker(struct tako__listener *ls)
 {
 	struct tako_udp *u = ls->state;
 
+	tako__udp_peers_fini(u);
 	tako__udp_tx_fini(&u->tx);
 	tako__free(u, sizeof *u);
 }
@@ -196,7 +208,7 @@ const tako_transport *tako_raw_udp(void)
 
 /* ---- Out -------------------------------------------------------------------------------------------------- */
 
-static int64_t send_on(struct tako_udp *u, const struct tako__udp_path *path, tako_str data,
+int64_t tako__udp_send(struct tako_udp *u, const struct tako__udp_path *path, tako_str data,
                        uint32_t segment_bytes)
 {
 	int rc;
@@ -216,7 +228,7 @@ int64_t tako_udp_reply(tako_udp *u, const tako_udp_in *in, tako_str data, uint32
 		path.from = in->to;
 		path.from_n = in->to_bytes;
 	}
-	return send_on(u, &path, data, segment_bytes);
+	return tako__udp_send(u, &path, data, segment_bytes);
 }
 
 /* IPv4 from a socket that speaks IPv6 as well, as the kernel wants to have it (RFC 4291 section 2.5.5.2). */
@@ -254,7 +266,31 @@ int64_t tako_udp_send(tako_udp *u, const struct sockaddr *to, uint32_t to_bytes,
 	} else if (to->sa_family != ours) {
 		return tako__fail(TAKO_EINVAL, "an address of another family than the listener's");
 	}
-	return send_on(u, &path, data, segment_bytes);
+	return tako__udp_send(u, &path, data, segment_bytes);
+}
+
+static int change_group(tako_udp *u, const char *group,
+                        int (*fn)(int, const struct tako__udp_group *))
+{
+	struct tako__udp_group g;
+	const char *rest;
+	int rc = tako__udp_group_parse(&g, group, &rest);
+
+	if (rc < 0)
+		return rc;
+	if (rest)
+		return tako__fail(TAKO_EINVAL, "\"%.60s\" is more than one group", group);
+	return u->draining ? TAKO_ECLOSED : fn(u->ls->sock.fd, &g);
+}
+
+int tako_udp_join(tako_udp *u, const char *group)
+{
+	return change_group(u, group, tako__udp_group_join);
+}
+
+int tako_udp_leave(tako_udp *u, const char *group)
+{
+	return change_group(u, group, tako__udp_group_leave);
 }
 
 uint64_t tako_udp_unsent(const tako_udp *u)

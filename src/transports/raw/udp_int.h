@@ -13,12 +13,20 @@
 #include "core/server.h"
 #include "core/stats.h"
 #include "core/worker.h"
+#include "transports/raw/udp_group.h"
+#include "transports/raw/udp_peers.h"
 #include "transports/raw/udp_tx.h"
+
+/* As many as Linux lets a socket join, unless it is told otherwise. */
+enum { TAKO__UDP_GROUPS_MAX = 20 };
 
 /* Of one worker, which alone writes them; read from anywhere. */
 struct tako__udp_counts {
 	tako__count received;
 	tako__count lost;
+	tako__count peers_opened;
+	tako__count peers_closed;
+	tako__count peers_refused;
 	tako__count errors;
 	struct tako__udp_sent sent;
 };
@@ -26,6 +34,10 @@ struct tako__udp_counts {
 /* Of an address: its settings, every default filled in. */
 struct tako__udp_shared {
 	tako_udp_config cfg;
+	uint64_t key[2]; /* of the tables' hashes */
+	struct tako__udp_group groups[TAKO__UDP_GROUPS_MAX];
+	unsigned group_count;
+	_Atomic uint32_t peer_count; /* on all workers */
 	unsigned worker_count;
 	struct tako__udp_counts counts[];
 };
@@ -33,9 +45,11 @@ struct tako__udp_shared {
 /* A worker's end of it. */
 struct tako_udp {
 	struct tako__listener *ls;
+	struct tako__udp_shared *shared;
 	const tako_udp_config *cfg; /* in what is shared */
 	struct tako__udp_counts *counts;
 	struct tako__udp_tx tx;
+	struct tako__udp_peers peers;
 	union tako_dgram_addr local;
 	socklen_t local_n;
 	bool any;         /* bound to every address: answers say which one they come from */
@@ -47,7 +61,11 @@ struct tako_udp {
 int tako__udp_prepare(void **ret_shared, const struct tako_server *srv,
                       const tako_listen_config *cfg);
 void tako__udp_release(void *shared);
-int tako__udp_bound(int fd, const void *shared);
+int tako__udp_bound(int fd, unsigned worker, const void *shared);
+
+/* As tako_udp_send(). */
+int64_t tako__udp_send(struct tako_udp *u, const struct tako__udp_path *path, tako_str data,
+                       uint32_t segment_bytes);
 
 /* What it is when nothing more comes: for the figures of after the end. */
 uint32_t tako__udp_dropped(int fd);

@@ -5,9 +5,14 @@
 #include <errno.h>
 #include <linux/sock_diag.h>
 
+#include "core/random.h"
 #include "transports/raw/udp_int.h"
 
-enum { QUEUE_BYTES = 1 << 20, QUEUE_BYTES_MIN = 4096 };
+enum {
+	QUEUE_BYTES = 1 << 20,
+	QUEUE_BYTES_MIN = 4096,
+	PEER_USER_BYTES_MAX = 1 << 20,
+};
 
 /* ---- Settings --------------------------------------------------------------------------------------- */
 
@@ -20,6 +25,40 @@ static void fill_defaults(tako_udp_config *c)
 {
 	if (!c->send_queue_bytes)
 		c->send_queue_bytes = QUEUE_BYTES;
+	if (!c->peer_idle_timeout_ms)
+		c->peer_idle_timeout_ms = 60000;
+}
+
+/* Of a table that is not there. */
+static int check_peers(const tako_udp_config *c)
+{
+	const char *set = c->on_peer_open           ? "on_peer_open"
+	                  : c->on_peer_close        ? "on_peer_close"
+	                  : c->peer_user_bytes      ? "peer_user_bytes"
+	                  : c->peer_idle_timeout_ms ? "peer_idle_timeout_ms"
+	                                            : NULL;
+
+	if (!c->max_peers && set)
+		return tako__fail(TAKO_EINVAL, "udp: %s is set, but max_peers is not", set);
+	if (c->peer_user_bytes > PEER_USER_BYTES_MAX)
+		return tako__fail(TAKO_EINVAL, "udp: peer_user_bytes is %zu, not in 0 to %d",
+		                  c->peer_user_bytes, PEER_USER_BYTES_MAX);
+	if (c->peer_idle_timeout_ms > INT32_MAX && c->peer_idle_timeout_ms != TAKO_OFF)
+		return tako__fail(TAKO_EINVAL, "udp: a timeout is over %d ms", INT32_MAX);
+	return 0;
+}
+
+static int check_groups(const tako_udp_config *c)
+{
+	if (c->multicast_ttl > 255)
+		return tako__fail(TAKO_EINVAL, "udp: multicast_ttl is %u, not in 1 to 255",
+		                  c->multicast_ttl);
+	if (c->multicast_loop && c->multicast_loop != TAKO_OFF)
+		return tako__fail(TAKO_EINVAL, "udp: multicast_loop is %u, not 0 or TAKO_OFF",
+		                  c->multicast_loop);
+	if (c->broadcast > 1)
+		return tako__fail(TAKO_EINVAL, "udp: broadcast is %u, not 0 or 1", c->broadcast);
+	return 0;
 }
 
 static int check(const tako_udp_config *c)
@@ -32,7 +71,20 @@ static int check(const tako_udp_config *c)
 	if (c->recv_buffer_bytes > INT32_MAX / 2 || c->send_buffer_bytes > INT32_MAX / 2)
 		return tako__fail(TAKO_EINVAL, "udp: a socket's buffer is over %d bytes",
 		                  INT32_MAX / 2);
-	return 0;
+	return check_groups(c);
+}
+
+static int read_groups(struct tako__udp_shared *s, const char *text)
+{
+	int rc = 0;
+
+	while (text && rc == 0) {
+		if (s->group_count == TAKO__UDP_GROUPS_MAX)
+			return tako__fail(TAKO_EINVAL, "udp: more than %d multicast groups",
+			                  TAKO__UDP_GROUPS_MAX);
+		rc = tako__udp_group_parse(&s->groups[s->group_count++], text, &text);
+	}
+	return rc;
 }
 
 int tako__udp_prepare(void **ret_shared, const struct tako_server *srv,
@@ -46,6 +98,8 @@ int tako__udp_prepare(void **ret_shared, const struct tako_server *srv,
 	if (!cfg->udp)
 		return tako__fail(TAKO_EINVAL, "raw UDP needs tako_listen_config.udp");
 	rc = tako__import(&c, sizeof c, cfg->udp, sizeof c, "tako_udp_config");
+	if (rc == 0)
+		rc = check_peers(&c);
 	if (rc == 0) {
 		fill_defaults(&c);
 		rc = check(&c);
@@ -57,8 +111,14 @@ int tako__udp_prepare(void **ret_shared, const struct tako_server *srv,
 		return tako__fail(TAKO_ENOMEM, "UDP: out of memory");
 	s->cfg = c;
 	s->worker_count = workers;
-	*ret_shared = s;
-	return 0;
+	rc = read_groups(s, c.multicast);
+	if (rc == 0)
+		rc = tako__random(s->key, sizeof s->key);
+	if (rc < 0)
+		tako__udp_release(s);
+	else
+		*ret_shared = s;
+	return rc;
 }
 
 void tako__udp_release(void *shared)
@@ -89,17 +149,36 @@ static int set_buffer(int fd, int option, const char *name, const char *limit, u
 	return 0;
 }
 
-int tako__udp_bound(int fd, const void *shared)
+/* The kernel gives every socket that has joined a copy: one worker does it for all. */
+static int join_groups(int fd, unsigned worker, const struct tako__udp_shared *s)
 {
-	const tako_udp_config *c = &((const struct tako__udp_shared *)shared)->cfg;
-	int on = 1;
-	int want = IP_PMTUDISC_WANT;
+	int rc = tako__udp_group_options(fd, &s->cfg);
+
+	for (unsigned i = 0; rc == 0 && worker == 0 && i < s->group_count; i++)
+		rc = tako__udp_group_join(fd, &s->groups[i]);
+	return rc;
+}
+
+static int set_buffers(int fd, const tako_udp_config *c)
+{
 	int rc = set_buffer(fd, SO_RCVBUF, "recv_buffer_bytes", "net.core.rmem_max",
 	                    c->recv_buffer_bytes);
 
 	if (rc == 0)
 		rc = set_buffer(fd, SO_SNDBUF, "send_buffer_bytes", "net.core.wmem_max",
 		                c->send_buffer_bytes);
+	return rc;
+}
+
+int tako__udp_bound(int fd, unsigned worker, const void *shared)
+{
+	const struct tako__udp_shared *s = shared;
+	int on = 1;
+	int want = IP_PMTUDISC_WANT;
+	int rc = set_buffers(fd, &s->cfg);
+
+	if (rc == 0)
+		rc = join_groups(fd, worker, s);
 	if (rc < 0)
 		return rc;
 	/* Not as for QUIC: what is longer than the path takes leaves in fragments, as from any program.
@@ -109,6 +188,8 @@ int tako__udp_bound(int fd, const void *shared)
 	(void)setsockopt(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &want, sizeof want);
 	/* Without it drops are told when the server has stopped. */
 	(void)setsockopt(fd, SOL_SOCKET, SO_RXQ_OVFL, &on, sizeof on);
+	if (s->cfg.broadcast && setsockopt(fd, SOL_SOCKET, SO_BROADCAST, &on, sizeof on) < 0)
+		return tako__fail_errno("udp: broadcast");
 	return 0;
 }
 
@@ -130,6 +211,9 @@ static void add(tako_udp_stats *sum, const struct tako__udp_counts *c)
 	sum->failed += tako__read(&c->sent.failed);
 	sum->lost += tako__read(&c->lost);
 	sum->errors += tako__read(&c->errors);
+	sum->peers_opened += tako__read(&c->peers_opened);
+	sum->peers_closed += tako__read(&c->peers_closed);
+	sum->peers_refused += tako__read(&c->peers_refused);
 }
 
 int tako_server_udp_stats(const tako_server *srv, size_t index, tako_udp_stats *out)
