@@ -118,6 +118,47 @@ static void test_streams_come_back(void **state)
 	}
 }
 
+/* … and however it ends: given up by its peer, as it wishes or as it was told. */
+static void test_streams_that_are_given_up_come_back(void **state)
+{
+	struct quic_client *c = connected();
+
+	(void)state;
+	for (unsigned i = 0; i < 30; i++) {
+		int64_t id = client_says(c, true, "one", false);
+
+		if (i % 2 == 0)
+			quic_client_reset(c, id, 77);
+		else
+			assert_int_equal(tako_wt_stop(wt_log.streams[0], 77), 0);
+		settle();
+		assert_string_equal(wt_log_take(),
+		                    i % 2 == 0
+		                            ? "stream uni|data one|reset uni 77|closed uni -4 77|"
+		                            : "stream uni|data one|closed uni -4 77|");
+	}
+}
+
+/* An end is one, even if it is said in two ways. */
+static void test_an_end_makes_room_for_one(void **state)
+{
+	/* STREAM 2 with FIN, STREAM 6, and both of them given up once more. */
+	static const char twice[] =
+		"\x0b\x02\x01x\x0a\x06\x01x\x04\x02\x40\x4d\x01\x04\x06\x40\x4d\x01";
+	struct quic_client *c = connected();
+	int64_t id, last = 0;
+
+	(void)state;
+	quic_client_inject(c, twice, sizeof twice - 1);
+	settle();
+	assert_string_equal(wt_log_take(), "stream uni|data x end|closed uni 0|stream uni|data x|"
+	                                   "reset uni 77|closed uni -4 77|");
+	while ((id = quic_client_open(c, true)) >= 0)
+		last = id;
+	/* Of eight two are over. */
+	assert_int_equal(last / 4 + 1, 10);
+}
+
 static void test_datagrams(void **state)
 {
 	struct quic_client *c = connected();
@@ -391,6 +432,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_streams),
 		TEST(test_streams_come_back),
+		TEST(test_streams_that_are_given_up_come_back),
+		TEST(test_an_end_makes_room_for_one),
 		TEST(test_datagrams),
 		TEST(test_conn_info),
 		TEST(test_codes),

@@ -127,18 +127,22 @@ static int on_stream_open(ngtcp2_conn *conn, int64_t id, void *arg)
 }
 
 /* 0.12 waits on a stream that goes one way for the end of the other, which there is none of: it neither
- * tells that it is over nor frees it before its connection, some 300 bytes each.  So it is told here, and
- * after so many of them the peer gets no more. */
+ * tells that it is over nor frees it before its connection, some 300 bytes each.  So it is told here, once,
+ * and after so many of them the peer gets no more. */
 enum { ENDED_UNIS_MAX = 1000 };
 
-static void end_uni(struct tako__quic *q, int64_t id)
-{
-	void *stream = q->now_stream;
+/* What such a stream has instead of the application's. */
+static char ended_uni;
 
+static void end_uni(struct tako__quic *q, int64_t id, void *stream, bool has_code, uint64_t code)
+{
 	if (!TAKO__NGTCP2_OLD || tako__quic_ended(q) || !tako__quic_is_uni(id))
 		return;
-	(void)ngtcp2_conn_set_stream_user_data(q->conn, id, NULL);
-	if (q->app->stream_closed(q->c, id, stream, false, 0) && q->ended_unis < ENDED_UNIS_MAX)
+	/* Of one that was given up before anything of it came it knows nothing, and has made room itself. */
+	if (ngtcp2_conn_set_stream_user_data(q->conn, id, &ended_uni) != 0)
+		return;
+	if (q->app->stream_closed(q->c, id, stream, has_code, code) &&
+	    q->ended_unis < ENDED_UNIS_MAX)
 		tako__quic_streams_more(q->c, true, 1);
 	q->ended_unis++;
 }
@@ -157,7 +161,7 @@ static int on_stream_data(ngtcp2_conn *conn, uint32_t flags, int64_t id, uint64_
 	q->now_stream = stream;
 	(void)result(q, q->app->stream_data(q->c, id, stream, n ? (const char *)p : "", n, fin));
 	if (fin)
-		end_uni(q, id);
+		end_uni(q, id, q->now_stream, false, 0);
 	q->now_id = -1;
 	return 0;
 }
@@ -169,7 +173,14 @@ static int on_stream_reset(ngtcp2_conn *conn, int64_t id, uint64_t size, uint64_
 
 	(void)conn;
 	(void)size;
-	return tako__quic_ended(q) ? 0 : result(q, q->app->stream_reset(q->c, id, stream, code));
+	if (tako__quic_ended(q) || stream == &ended_uni)
+		return 0;
+	q->now_id = id;
+	q->now_stream = stream;
+	(void)result(q, q->app->stream_reset(q->c, id, stream, code));
+	end_uni(q, id, q->now_stream, true, code);
+	q->now_id = -1;
+	return 0;
 }
 
 static int on_stream_close(ngtcp2_conn *conn, uint32_t flags, int64_t id, uint64_t code, void *arg,
