@@ -133,6 +133,21 @@ static void say(int64_t id, const char *p, size_t n, bool fin)
 	h3_rig_pump(&rig);
 }
 
+/* QPACK's static table (RFC 9204 appendix A), or a literal. */
+static const char *status_of(int64_t id)
+{
+	const struct h3_rig_stream *s = h3_rig_stream(&rig, id);
+	const unsigned char *at;
+
+	if (s->got_n < 7)
+		return s->reset ? "reset" : "none";
+	at = (const unsigned char *)s->got + (s->got[1] & 0x40 ? 5 : 4);
+	if (at[0] == 0xd9)
+		return "200";
+	/* Entry 63 + 4. */
+	return at[0] == 0xff && at[1] == 4 ? "400" : "other";
+}
+
 /* ---- What works --------------------------------------------------------------------------- */
 
 static void test_streams(void **state)
@@ -400,6 +415,50 @@ static void test_the_server_stops(void **state)
 	end();
 }
 
+/* … or the peer wants to, who may be told why it ends. */
+static void test_the_peer_drains(void **state)
+{
+	(void)state;
+	begin(NULL);
+	config.drain_timeout_ms = 20;
+	(void)request(LINES);
+	say(0, S("\x80\0\x78\xae\0\x80\0\x78\xae\0"), false);
+	assert_string_equal(wt_log_take(), "open|drain|");
+	UNTIL(wt_log.closed);
+	assert_string_equal(wt_log_take(), "over 0 0 drained|");
+	end();
+}
+
+/* Later drafts: their settings and capsules mean nothing to us, and break nothing; who asks for theirs by name is
+ * told that this is another one. */
+static void test_later_drafts(void **state)
+{
+	/* WT_MAX_SESSIONS, WT_INITIAL_MAX_DATA, _STREAMS_UNI, _STREAMS_BIDI, beside H3_DATAGRAM. */
+	static const char settings[] =
+		"\0\x04\x13\x33\x01\x94\xe9\xcd\x29\x01\x6b\x61\x44\0\x6b\x64\x04\x6b\x65\x04"
+		"\x21\x05";
+	/* WT_MAX_DATA, WT_MAX_STREAMS, WT_DATA_BLOCKED, WT_STREAMS_BLOCKED, and one of GREASE. */
+	static const char capsules[] =
+		"\x99\x0b\x4d\x3d\x02\x44\0\x99\x0b\x4d\x3f\x01\x04\x99\x0b\x4d\x40\x01\x04"
+		"\x99\x0b\x4d\x41\x01\x04\x99\x0b\x4d\x43\x01\x04\x99\x0b\x4d\x44\x01\x04\x17\x01x";
+	int64_t id;
+
+	(void)state;
+	config = wt_log_config;
+	assert_true(start(NULL));
+	(void)put(true, settings, sizeof settings - 1, false);
+	assert_false(rig.closed);
+	(void)request(LINES);
+	say(0, capsules, sizeof capsules - 1, false);
+	(void)put(false, S("\x40\x41\0hi"), false);
+	assert_string_equal(wt_log_take(), "open|stream bidi|data hi|");
+	id = request(":method=CONNECT\n:protocol=webtransport-h3\n:scheme=https\n:path=/"
+	             "wt\n:authority=a\n");
+	assert_string_equal(wt_log_take(), "");
+	assert_string_equal(status_of(id), "400");
+	end();
+}
+
 static void test_codes(void **state)
 {
 	uint64_t wire = tako__wt_code_wire(4711);
@@ -459,6 +518,44 @@ static void test_pause(void **state)
 	h3_rig_pump(&rig);
 	assert_string_equal(wt_log_take(), "data late end|closed uni 0|");
 	assert_int_equal(rig.more, 1);
+	end();
+}
+
+/* Streams of ours make no room for others of the peer's, whenever they are over. */
+static void test_ours_make_no_room(void **state)
+{
+	tako_wt_stream *s;
+
+	(void)state;
+	connected(NULL);
+	assert_int_equal(tako_wt_open(wt_log.wt, false, &s), 0);
+	wt_log.streams_opened++;
+	tako_wt_pause(s);
+	assert_int_equal(tako_wt_send(s, TAKO_STR("x"), true), 4);
+	h3_rig_pump(&rig);
+	h3_rig_send(&rig, 1, S("back"), true);
+	h3_rig_pump(&rig);
+	assert_true(h3_rig_stream(&rig, 1)->gone);
+	assert_string_equal(wt_log_take(), "");
+	tako_wt_resume(s);
+	h3_rig_pump(&rig);
+	assert_string_equal(wt_log_take(), "data back end|closed our bidi 0|");
+	assert_int_equal(rig.more, 0);
+	end();
+}
+
+/* As little as there can be. */
+static void test_high_water_of_a_byte(void **state)
+{
+	(void)state;
+	begin(NULL);
+	config.high_water_bytes = 1;
+	(void)request(LINES);
+	(void)put(false, S("\x40\x41\0x"), false);
+	(void)wt_log_take();
+	assert_int_equal(tako_wt_send(wt_log.streams[0], TAKO_STR("xy"), false), 2);
+	h3_rig_pump(&rig);
+	assert_string_equal(wt_log_take(), "writable bidi|");
 	end();
 }
 
@@ -581,6 +678,27 @@ static void test_too_many_early(void **state)
 	end();
 }
 
+/* What came for a request that becomes no session need not wait until its time is over. */
+static void test_early_for_nobody(void **state)
+{
+	char frame[512];
+	size_t n = h3_rig_headers(frame, ":method=CONNECT\n:protocol=webtransport\n:scheme=https\n:"
+	                                 "path=/no\n:authority=a\n");
+	int64_t id;
+
+	(void)state;
+	begin(NULL);
+	id = h3_rig_open(&rig, false);
+	(void)put(false, S("\x40\x41\0bidi"), false);
+	h3_rig_datagram(&rig, S("\0datagram"));
+	h3_rig_send(&rig, id, frame, n, true);
+	h3_rig_pump(&rig);
+	assert_refused(4);
+	assert_string_equal(wt_log.text, "");
+	assert_false(rig.closed);
+	end();
+}
+
 static void test_waits_for_settings(void **state)
 {
 	(void)state;
@@ -626,23 +744,6 @@ static void test_limits(void **state)
 	assert_string_equal(wt_log_take(), "open|");
 	assert_false(rig.closed);
 	end();
-}
-
-/* QPACK's static table (RFC 9204 appendix A), or a literal. */
-static const char *status_of(int64_t id)
-{
-	const struct h3_rig_stream *s = h3_rig_stream(&rig, id);
-	static char status[8];
-
-	if (s->got_n < 5)
-		return s->reset ? "reset" : "none";
-	switch ((unsigned char)s->got[s->got[1] & 0x40 ? 5 : 4]) {
-	case 0xd9:
-		return "200";
-	default:
-		snprintf(status, sizeof status, "other");
-		return status;
-	}
 }
 
 static const struct refused {
@@ -711,6 +812,7 @@ static const struct bad {
 	{"RFC 9297 2.1: a datagram of no stream", 'd', S(""), DATAGRAM_ERROR},
 	{"RFC 9297 2.1: … in half a number", 'd', S("\x40"), DATAGRAM_ERROR},
 	{"RFC 9297 2.1: a number that is no quarter", 'd', S("\xd0\0\0\0\0\0\0\0"), DATAGRAM_ERROR},
+	{"RFC 9297 2.1: of a request that may not be", 'd', S("\x40\x64hi"), ID_ERROR},
 	{"RFC 9297 2.1.1: a setting that is 0 or 1", 'c', S("\0\x04\x02\x33\x02"), SETTINGS_ERROR},
 	{"RFC 9297 2.1.1: … twice", 'c', S("\0\x04\x04\x33\x01\x33\x01"), SETTINGS_ERROR},
 	{"RFC 9220 3: a setting that is 0 or 1", 'c', S("\0\x04\x02\x08\x02"), SETTINGS_ERROR},
@@ -832,13 +934,18 @@ int main(void)
 		cmocka_unit_test(test_we_close),
 		cmocka_unit_test(test_close_in_a_callback),
 		cmocka_unit_test(test_the_server_stops),
+		cmocka_unit_test(test_the_peer_drains),
+		cmocka_unit_test(test_later_drafts),
 		cmocka_unit_test(test_codes),
 		cmocka_unit_test(test_pause),
+		cmocka_unit_test(test_ours_make_no_room),
 		cmocka_unit_test(test_high_water),
+		cmocka_unit_test(test_high_water_of_a_byte),
 		cmocka_unit_test(test_nobody_takes_it),
 		cmocka_unit_test(test_time),
 		cmocka_unit_test(test_early),
 		cmocka_unit_test(test_too_many_early),
+		cmocka_unit_test(test_early_for_nobody),
 		cmocka_unit_test(test_waits_for_settings),
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_requests),

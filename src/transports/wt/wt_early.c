@@ -155,12 +155,12 @@ void tako__wt_early_join(tako_wt *wt)
 	}
 }
 
-void tako__wt_early_drop(struct tako__wt_conn *wc, int64_t id)
+void tako__wt_early_drop(struct tako__wt_conn *wc, int64_t id, uint64_t code)
 {
 	TAKO__LIST_EACH(at, &wc->early)
 	{
 		if (stream_of(at)->early_id == id)
-			drop_stream(wc, stream_of(at), wc->gone_code);
+			drop_stream(wc, stream_of(at), code);
 	}
 	TAKO__LIST_EACH(at, &wc->early_dgrams)
 	{

@@ -47,6 +47,11 @@ void tako__wt_request(struct tako__h3_stream *s, const struct tako__h2_head *hea
 
 void tako__wt_request_over(struct tako__h3_stream *s)
 {
+	struct tako__wt_conn *wc = s->h->wt;
+
+	/* It became no session, and whatever came for one will have none. */
+	if (wc)
+		tako__wt_early_drop(wc, s->id, wc->refused_code);
 	if (s->flags & TAKO__H3S_SESSION)
 		s->h->wt_count--;
 	s->flags &= ~(TAKO__H3S_SESSION | TAKO__H3S_WAITS);
@@ -180,6 +185,8 @@ int tako__wt_h3_datagram(struct tako__conn *c, const char *p, size_t n)
 	/* RFC 9297 section 2.1. */
 	if (!tako__h3_varint_read(&v, &p, end, &quarter) || quarter > TAKO__H3_VARINT_MAX / 4)
 		return tako__h3_fail(h, TAKO__H3_DATAGRAM_ERROR, "a datagram of no stream");
+	if (quarter >= tako__quic_streams_granted(c))
+		return bad_id(h);
 	wt = h->wt ? tako__wt_find(h->wt, (int64_t)quarter * 4) : NULL;
 	if (wt)
 		tako__wt_on_datagram(wt, p, (size_t)(end - p));

@@ -166,6 +166,14 @@ static inline tako_wt_stream *tako__wt_stream(void *stream)
 	return (tako_wt_stream *)(void *)((char *)stream - 1);
 }
 
+/* Less than half of high_water_bytes is unsent. */
+static inline bool tako__wt_is_low(const tako_wt_stream *s)
+{
+	uint64_t high = s->wt->cfg.high_water_bytes;
+
+	return s->out.unsent_bytes < high - high / 2;
+}
+
 /* ---- wt_conn.c ------------------------------------------------------------------------------- */
 
 /* NULL: no memory. */
@@ -252,9 +260,9 @@ int tako__wt_acked(void *stream, uint64_t n);
 /* A stream whose session has not come yet is kept.  False: there is no room, and `s` is gone. */
 bool tako__wt_early_stream(tako_wt_stream *s, int64_t id);
 void tako__wt_early_datagram(struct tako__wt_conn *wc, int64_t id, const char *p, size_t n);
-/* It has come: they are its own.  Or it is over: they go. */
+/* It has come: they are its own.  Or it is over, or will not be: they go, with this code. */
 void tako__wt_early_join(tako_wt *wt);
-void tako__wt_early_drop(struct tako__wt_conn *wc, int64_t id);
+void tako__wt_early_drop(struct tako__wt_conn *wc, int64_t id, uint64_t code);
 void tako__wt_early_init(struct tako__wt_conn *wc);
 void tako__wt_early_fini(struct tako__wt_conn *wc);
 

@@ -166,7 +166,7 @@ int tako__wt_wrote(void *stream, size_t n, bool fin)
 	(void)enlist(s);
 	if (tako__list_empty(&s->wt->ready) && !tako__list_empty(&s->wt->ready_streams))
 		tako__list_push_back(&wc->ready, &s->wt->ready);
-	if ((s->flags & TAKO__WTS_FULL) && s->out.unsent_bytes < s->wt->cfg.high_water_bytes / 2)
+	if ((s->flags & TAKO__WTS_FULL) && tako__wt_is_low(s))
 		tako__wt_later(s);
 	return 0;
 }

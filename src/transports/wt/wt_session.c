@@ -91,7 +91,7 @@ void tako__wt_finish(tako_wt *wt)
 	wt->state = TAKO__WT_DONE;
 	tako__timer_clear(&wc->c->worker->wheel, &wt->timer);
 	tako__list_remove(&wt->ready);
-	tako__wt_early_drop(wc, wt->id);
+	tako__wt_early_drop(wc, wt->id, wc->gone_code);
 	while (!tako__list_empty(&wt->streams))
 		tako__wt_stream_end(TAKO__CONTAINER(wt->streams.next, tako_wt_stream, link));
 	tako__list_remove(&wt->link);

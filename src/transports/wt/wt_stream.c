@@ -216,7 +216,8 @@ bool tako__wt_closed(void *stream, bool has_code, uint64_t code)
 	}
 	/* Who opens streams faster than they are looked at has to wait. */
 	if (!tako__wt_is_open(s->wt) || waits(s)) {
-		s->flags |= TAKO__WTS_OWED;
+		if (!tako__quic_is_ours(s->id))
+			s->flags |= TAKO__WTS_OWED;
 		return false;
 	}
 	if (s->flags & TAKO__WTS_SHUT)
@@ -250,8 +251,7 @@ static void look_out(tako_wt_stream *s)
 		tell_shut(s);
 		return;
 	}
-	if (!(s->flags & TAKO__WTS_FULL) || (s->flags & TAKO__WTS_CUT) ||
-	    s->out.unsent_bytes >= cfg->high_water_bytes / 2)
+	if (!(s->flags & TAKO__WTS_FULL) || (s->flags & TAKO__WTS_CUT) || !tako__wt_is_low(s))
 		return;
 	s->flags &= ~TAKO__WTS_FULL;
 	if (cfg->on_writable)

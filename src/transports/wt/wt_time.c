@@ -28,6 +28,11 @@ static uint64_t drain_deadline(const tako_wt *wt)
 	return wt->cfg.on_drain ? after(wt->drain_ns, wt->cfg.drain_timeout_ms) : wt->drain_ns;
 }
 
+static const char *drain_reason(const tako_wt *wt)
+{
+	return wt->conn->c->worker->state == TAKO__SERVING ? "drained" : "the server stops";
+}
+
 static uint64_t deadline(const tako_wt *wt)
 {
 	return least(drain_deadline(wt), least(after(wt->active_ns, wt->cfg.idle_timeout_ms),
@@ -105,7 +110,7 @@ static void on_timer(struct tako__timer *t, uint64_t now_ns)
 	if (wt->state != TAKO__WT_OPEN)
 		return;
 	if (now >= drain_deadline(wt))
-		close_it(wt, 0, "the server stops");
+		close_it(wt, 0, drain_reason(wt));
 	else if (now >= after(wt->since_ns, wt->cfg.max_lifetime_ms))
 		close_it(wt, TAKO_ETIMEDOUT, "lifetime");
 	else if (now >= after(wt->active_ns, wt->cfg.idle_timeout_ms))
