@@ -182,6 +182,23 @@ def test_a_peer_that_goes(server):
     eventually(lambda: delta(server, before).get("ended_badly", 0) >= 3)
 
 
+@pytest.mark.parametrize("method,length", [("GET", "0"), ("POST", "100")])
+def test_a_timeout_before_the_answer(server, method, length):
+    """Answered without its handler, which has it still; who has not said all is not heard any more."""
+    before = counters(server)
+    with Framed(server.framed) as f:
+        f.begin(1, method, "/limited/thread?ms=200", length=length)
+        assert f.response(1).status == 503
+        if method == "GET":
+            assert f.get(1).body == b"hello\n"
+        else:
+            assert not f.until(lambda: False)
+    eventually(lambda: sum(delta(server, before).values()) >= 1)
+    time.sleep(0.25)
+    with Framed(server.framed) as f:
+        assert f.get(1).body == b"hello\n"
+
+
 def test_drain(content):
     """One that is being answered is answered; then the connection ends."""
     port = servers.free_port()

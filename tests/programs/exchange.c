@@ -625,6 +625,10 @@ static tako_router *make_router(void)
 	tako_before(w, TAKO_PHASE_EARLY, watch, NULL);
 	tako_get(w, "/thread", from_thread, NULL);
 	tako_get(w, "/abandon", abandon, NULL);
+	tako_router *limited = tako_group(w, "/limited");
+	tako_timeout(limited, 50);
+	tako_get(limited, "/thread", from_thread, NULL);
+	tako_post(limited, "/thread", from_thread, NULL);
 	tako_get(w, "/offload", offload, NULL);
 	tako_get(w, "/nothing", nothing, NULL);
 	tako_get(w, "/code", code, NULL);

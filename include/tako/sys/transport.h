@@ -89,7 +89,7 @@ TAKO_API int tako_exchange_begin(tako_exchange **ret, tako_raw *c, const tako_re
 
 /* The next of its content, borrowed for the call; with `end`, the last of it, which may be empty.  None is
  * due after a head whose content_length is 0.
- *   TAKO_EBUSY   nobody takes it now: keep it, and the peer waiting (tako_raw_pause()), until more()
+ *   TAKO_EBUSY   nobody takes it now: keep it, and the peer waiting (tako_raw_pause()), until more() or over()
  *   TAKO_EPROTO  more than the head announced, or less: it has been broken off
  *   TAKO_ESTATE  it has ended already */
 TAKO_API int tako_exchange_data(tako_exchange *e, tako_str data, bool end);

@@ -346,6 +346,8 @@ void tako__raw_x_leave(struct tako__exchange *x)
 {
 	tako_exchange *e = of(x);
 
+	/* Nobody will be asked for the rest of its content. */
+	x->flags |= TAKO__X_BODY_DONE | TAKO__X_BODY_DROPPED;
 	look_later(e);
 	if (e->held) {
 		e->leaving = true;
