@@ -14,6 +14,7 @@
 
 #include <tako/base.h>
 #include <tako/client.h>
+#include <tako/connect.h>
 #include <tako/grpc.h>
 #include <tako/http.h>
 #include <tako/proxy.h>

@@ -14,6 +14,7 @@
 #include "core/conn.h"
 #include "core/local.h"
 #include "core/resolve.h"
+#include "core/secured.h"
 #include "core/server.h"
 #include "core/target.h"
 #include "core/worker.h"
@@ -23,6 +24,7 @@ enum {
 	TRIES_MAX = 2 * TAKO__RESOLVED_MAX,
 	TEXT_BYTES = 300, /* of a reason */
 	WHY_BYTES = 640,
+	ALPN_BYTES = 64,
 };
 
 /* In the order of preference. */
@@ -54,6 +56,9 @@ struct tako__dial {
 	int err; /* of the last address that failed */
 	int sys_errno;
 	struct family families[FAMILIES];
+	struct tako_tls_client *tls;        /* NULL: none */
+	char name[TAKO__TARGET_HOST_BYTES]; /* whom it meets */
+	char alpn[ALPN_BYTES];              /* "": what tls offers */
 	char why[WHY_BYTES];
 	struct tako__target target;
 };
@@ -98,6 +103,15 @@ static void close_tries(struct tako__dial *d)
 		give_up(d->tries[d->try_count - 1]);
 }
 
+static void stop_asking(struct tako__dial *d)
+{
+	for (unsigned i = 0; i < FAMILIES; i++) {
+		if (d->families[i].query)
+			tako__resolve_cancel(d->families[i].query);
+		d->families[i].query = NULL;
+	}
+}
+
 /* Everything but its place in the count. */
 static void dial_free(struct tako__dial *d)
 {
@@ -108,11 +122,9 @@ static void dial_free(struct tako__dial *d)
 		give_up(d->chosen);
 	tako__timer_clear(&w->wheel, &d->limit);
 	tako__timer_clear(&w->wheel, &d->step);
-	for (unsigned i = 0; i < FAMILIES; i++) {
-		if (d->families[i].query)
-			tako__resolve_cancel(d->families[i].query);
-	}
+	stop_asking(d);
 	tako__list_remove(&d->link);
+	tako_tls_client_free(d->tls);
 	tako__free(d, sizeof *d);
 }
 
@@ -311,10 +323,32 @@ static void on_limit(struct tako__timer *t, uint64_t now_ns)
 	end_with(d, TAKO_ETIMEDOUT, why);
 }
 
+/* Nobody else is tried any more: who has answered has to come to terms. */
+static void begin_tls(struct tako__dial *d, struct tako__conn *c)
+{
+	struct tako__tls_peer peer = {
+		.name = d->name, .port = d->target.port, .alpn = d->alpn[0] ? d->alpn : NULL};
+	int rc;
+
+	let_go(c);
+	try_of(c)->dial = d;
+	d->chosen = c;
+	close_tries(d);
+	stop_asking(d);
+	tako__timer_clear(&d->worker->wheel, &d->step);
+	rc = tako__tls_client_begin(c, d->tls, &peer);
+	if (rc < 0)
+		tako__dial_failed(c, rc, false);
+}
+
 void tako__dial_answered(struct tako__conn *c, int errno_value)
 {
 	struct tako__dial *d = try_of(c)->dial;
 
+	if (!errno_value && d->tls) {
+		begin_tls(d, c);
+		return;
+	}
 	if (!errno_value) {
 		end_well(d, c, (tako_str){NULL, 0});
 		return;
@@ -448,16 +482,37 @@ const struct tako__proto_ops tako__dial_ops = {
 
 /* ---- Beginning ------------------------------------------------------------------------------------------ */
 
-static int check(const struct tako__worker *w, const struct tako__dial_options *o)
+static const char *name_to_meet(const struct tako__target *t, const struct tako__dial_options *o)
+{
+	return o->server_name ? o->server_name : t->host;
+}
+
+static int check_tls(const struct tako__target *t, const struct tako__dial_options *o)
+{
+	const char *name = name_to_meet(t, o);
+
+	if (!o->tls)
+		return o->server_name || o->alpn
+		               ? tako__fail(TAKO_EINVAL,
+		                            "connect: server_name or alpn is set, but tls "
+		                            "is not")
+		               : 0;
+	if (!name[0] || strlen(name) >= TAKO__TARGET_HOST_BYTES)
+		return tako__fail(TAKO_EINVAL, name[0] ? "connect: server_name is too long"
+		                                       : "connect: TLS needs a server_name, as the "
+		                                         "target has none");
+	return tako__tls_client_check(o->tls, o->alpn);
+}
+
+static int check(const struct tako__worker *w, const struct tako__target *t,
+                 const struct tako__dial_options *o)
 {
 	if (w->no_dials)
 		return tako__fail(TAKO_ECLOSED, "the server has stopped");
 	if (!w->loop->rt->connect)
 		return tako__fail(TAKO_ENOTSUP, "runtime %s makes no connections",
 		                  w->loop->rt->name);
-	if (o->tls || o->server_name || o->alpn)
-		return tako__fail(TAKO_ENOTSUP, "there is no TLS for connections that we make");
-	return 0;
+	return check_tls(t, o);
 }
 
 /* Take a place. */
@@ -481,6 +536,11 @@ static struct tako__dial *dial_new(struct tako__worker *w, const struct tako__ta
 		return NULL;
 	d->worker = w;
 	d->target = *t;
+	d->tls = tako_tls_client_ref(o->tls);
+	if (d->tls)
+		memcpy(d->name, name_to_meet(t, o), strlen(name_to_meet(t, o)) + 1);
+	if (o->alpn)
+		memcpy(d->alpn, o->alpn, strlen(o->alpn) + 1);
 	d->timeout_ms = o->timeout_ms ? o->timeout_ms : w->srv->cfg.connect_timeout_ms;
 	tako__timer_init(&d->limit, on_limit);
 	tako__timer_init(&d->step, on_step);
@@ -504,7 +564,7 @@ int tako__dial(struct tako__dial **ret, struct tako__worker *w, const struct tak
                const struct tako__dial_options *o, tako__dialed_fn done, void *arg)
 {
 	struct tako__dial *d;
-	int rc = check(w, o);
+	int rc = check(w, t, o);
 
 	if (rc == 0)
 		rc = enter_count(w);

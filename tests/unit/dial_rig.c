@@ -200,7 +200,7 @@ void dial_rig_await(struct called *c, struct stepped *s)
 
 void dial_rig_hear(struct called *c, struct stepped *s, size_t n)
 {
-	for (unsigned i = 0; i < TURNS_MAX && c->got_n < n && !c->ends; i++)
+	for (unsigned i = 0; i < TURNS_MAX && c->got_n < n && !c->ends && !c->finis; i++)
 		stepped_turn(s, 1);
 }
 

@@ -3,8 +3,6 @@
  * The TLS transport: a listener's settings checked and kept, what its connections share on a
  * worker, and which protocols may be agreed on.
  */
-#include <dirent.h>
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -45,58 +43,6 @@ static int take_certificate(struct tako__tls_options *o, const tako_listen_confi
 	return 0;
 }
 
-/* Files that follow each other in one blob, as PEM may. */
-static int append(struct tako__tls_blob *all, const struct tako__tls_blob *more)
-{
-	struct tako__tls_blob joined = {NULL, all->n + more->n + 1};
-
-	if (joined.n > TAKO__TLS_FILE_BYTES)
-		return tako__fail(TAKO_ETLS, "client_ca_dir: more than 1 MiB of certificates");
-	joined.p = tako__alloc(joined.n + 1);
-	if (!joined.p)
-		return tako__fail(TAKO_ENOMEM, "client_ca_dir: out of memory");
-	if (all->n)
-		memcpy(joined.p, all->p, all->n);
-	memcpy(joined.p + all->n, more->p, more->n);
-	memcpy(joined.p + all->n + more->n, "\n", 2);
-	tako__tls_wipe(all);
-	*all = joined;
-	return 0;
-}
-
-static int read_entry(struct tako__tls_blob *all, const char *dir, const char *name)
-{
-	struct tako__tls_blob one = {NULL, 0};
-	char path[4096];
-	int n = snprintf(path, sizeof path, "%s/%s", dir, name);
-	int rc = n < 0 || n >= (int)sizeof path
-	                 ? tako__fail(TAKO_EINVAL, "client_ca_dir: a path that is too long")
-	                 : tako__tls_read_file(&one, path, "client_ca_dir:");
-
-	if (rc == 0 && tako__tls_format(&one) == WOLFSSL_FILETYPE_PEM)
-		rc = append(all, &one);
-	tako__tls_wipe(&one);
-	return rc;
-}
-
-static int read_dir(struct tako__tls_blob *all, const char *path)
-{
-	DIR *d = opendir(path);
-	struct dirent *e;
-	int rc = 0;
-
-	if (!d)
-		return tako__fail_errno("client_ca_dir %.200s", path);
-	while (rc == 0 && (e = readdir(d))) {
-		if (e->d_name[0] != '.')
-			rc = read_entry(all, path, e->d_name);
-	}
-	closedir(d);
-	if (rc == 0 && !all->n)
-		rc = tako__fail(TAKO_ETLS, "client_ca_dir %.200s: no certificate in it", path);
-	return rc;
-}
-
 static int take_signers(struct tako__tls_options *o, const tako_listen_config *cfg)
 {
 	int given = (cfg->client_ca_file != NULL) + (cfg->client_ca_dir != NULL) +
@@ -118,7 +64,7 @@ static int take_signers(struct tako__tls_options *o, const tako_listen_config *c
 	if (cfg->client_ca_file)
 		rc = tako__tls_read_file(&o->client_ca, cfg->client_ca_file, "client_ca_file");
 	else if (cfg->client_ca_dir)
-		rc = read_dir(&o->client_ca, cfg->client_ca_dir);
+		rc = tako__tls_read_dir(&o->client_ca, cfg->client_ca_dir, "client_ca_dir");
 	else
 		rc = tako__tls_copy(&o->client_ca, cfg->client_ca.p, cfg->client_ca.n);
 	if (rc == 0 && cfg->client_crl_file)

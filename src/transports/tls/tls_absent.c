@@ -3,8 +3,10 @@
  * TLS's public face in a build without it (TLS=0): a transport that speaks no protocol, which
  * tako_server_listen() refuses, and certificates that cannot be made.
  */
+#include <tako/connect.h>
 #include <tako/raw.h>
 
+#include "core/secured.h"
 #include "core/server.h"
 
 const tako_transport *tako_tls(void)
@@ -105,4 +107,33 @@ int tako_ticket_keys_set(tako_ticket_keys *k, tako_str keys)
 void tako_ticket_keys_free(tako_ticket_keys *k)
 {
 	(void)k;
+}
+
+int tako_tls_client_new(tako_tls_client **out, const tako_tls_client_config *cfg)
+{
+	(void)out, (void)cfg;
+	return refuse();
+}
+
+tako_tls_client *tako_tls_client_ref(tako_tls_client *tls)
+{
+	return tls;
+}
+
+void tako_tls_client_free(tako_tls_client *tls)
+{
+	(void)tls;
+}
+
+int tako__tls_client_check(const struct tako_tls_client *tls, const char *alpn)
+{
+	(void)tls, (void)alpn;
+	return refuse();
+}
+
+int tako__tls_client_begin(struct tako__conn *c, struct tako_tls_client *tls,
+                           const struct tako__tls_peer *peer)
+{
+	(void)c, (void)tls, (void)peer;
+	return refuse();
 }

@@ -2,8 +2,10 @@
  *
  * Bytes with an owner, and files read into them.  What they held is wiped when they go.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -93,4 +95,59 @@ int tako__tls_format(const struct tako__tls_blob *b)
 
 	return b->n && memmem(b->p, b->n, mark, sizeof mark - 1) ? WOLFSSL_FILETYPE_PEM
 	                                                         : WOLFSSL_FILETYPE_ASN1;
+}
+
+/* ---- Directories ---- */
+
+/* Files that follow each other in one blob, as PEM may. */
+static int append(struct tako__tls_blob *all, const struct tako__tls_blob *more, const char *what)
+{
+	struct tako__tls_blob joined = {NULL, all->n + more->n + 1};
+
+	if (joined.n > TAKO__TLS_FILE_BYTES)
+		return tako__fail(TAKO_ETLS, "%s: more than 1 MiB of certificates", what);
+	joined.p = tako__alloc(joined.n + 1);
+	if (!joined.p)
+		return tako__fail(TAKO_ENOMEM, "%s: out of memory", what);
+	if (all->n)
+		memcpy(joined.p, all->p, all->n);
+	memcpy(joined.p + all->n, more->p, more->n);
+	memcpy(joined.p + all->n + more->n, "\n", 2);
+	tako__tls_wipe(all);
+	*all = joined;
+	return 0;
+}
+
+static int read_entry(struct tako__tls_blob *all, const char *dir, const char *name,
+                      const char *what)
+{
+	struct tako__tls_blob one = {NULL, 0};
+	char path[4096];
+	int n = snprintf(path, sizeof path, "%s/%s", dir, name);
+	int rc = n < 0 || n >= (int)sizeof path
+	                 ? tako__fail(TAKO_EINVAL, "%s: a path that is too long", what)
+	                 : tako__tls_read_file(&one, path, what);
+
+	if (rc == 0 && tako__tls_format(&one) == WOLFSSL_FILETYPE_PEM)
+		rc = append(all, &one, what);
+	tako__tls_wipe(&one);
+	return rc;
+}
+
+int tako__tls_read_dir(struct tako__tls_blob *all, const char *path, const char *what)
+{
+	DIR *d = opendir(path);
+	struct dirent *e;
+	int rc = 0;
+
+	if (!d)
+		return tako__fail_errno("%s %.200s", what, path);
+	while (rc == 0 && (e = readdir(d))) {
+		if (e->d_name[0] != '.')
+			rc = read_entry(all, path, e->d_name, what);
+	}
+	closedir(d);
+	if (rc == 0 && !all->n)
+		rc = tako__fail(TAKO_ETLS, "%s %.200s: no certificate in it", what, path);
+	return rc;
 }

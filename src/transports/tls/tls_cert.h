@@ -64,6 +64,8 @@ uint64_t tako__cert_watch(struct tako_cert *cert, uint64_t now_ns);
 
 /* Read a whole file.  `what` names it in the error. */
 int tako__tls_read_file(struct tako__tls_blob *out, const char *path, const char *what);
+/* All files of a directory that are PEM, one behind the other. */
+int tako__tls_read_dir(struct tako__tls_blob *all, const char *path, const char *what);
 int tako__tls_copy(struct tako__tls_blob *out, const void *p, size_t n);
 /* Wiped before it is freed, as it may hold a key. */
 void tako__tls_wipe(struct tako__tls_blob *b);

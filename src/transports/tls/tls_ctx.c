@@ -26,7 +26,7 @@ static const char suites[] = "TLS13-AES128-GCM-SHA256:"
 			     "ECDHE-ECDSA-CHACHA20-POLY1305:"
 			     "ECDHE-RSA-CHACHA20-POLY1305";
 
-static int set_terms(WOLFSSL_CTX *ctx, uint32_t min_version)
+int tako__tls_ctx_terms(WOLFSSL_CTX *ctx, uint32_t min_version)
 {
 	int groups[] = {WOLFSSL_ECC_X25519, WOLFSSL_ECC_SECP256R1, WOLFSSL_ECC_SECP384R1};
 	int min = min_version == 13 ? TLS1_3_VERSION : TLS1_2_VERSION;
@@ -39,7 +39,7 @@ static int set_terms(WOLFSSL_CTX *ctx, uint32_t min_version)
 	return 0;
 }
 
-static int set_certificate(WOLFSSL_CTX *ctx, const struct tako__cert_version *v)
+int tako__tls_ctx_certificate(WOLFSSL_CTX *ctx, const struct tako__cert_version *v)
 {
 	int rc = wolfSSL_CTX_use_certificate_chain_buffer_format(
 		ctx, (const unsigned char *)v->chain.p, (long)v->chain.n,
@@ -123,14 +123,14 @@ int tako__tls_ctx_new(WOLFSSL_CTX **out, const struct tako__tls_options *o,
 
 	if (!ctx)
 		return tako__fail(TAKO_ENOMEM, "TLS: out of memory");
-	rc = set_terms(ctx, o ? o->min_version : 12);
+	rc = tako__tls_ctx_terms(ctx, o ? o->min_version : 12);
 	/* The signer of the staple would become one of clients. */
 	if (o && o->client_auth && v && v->ocsp.n)
 		rc = tako__fail(TAKO_ENOTSUP,
 		                "a certificate with an ocsp_file cannot be used where "
 		                "client_auth is set");
 	if (rc == 0 && v)
-		rc = set_certificate(ctx, v);
+		rc = tako__tls_ctx_certificate(ctx, v);
 	if (rc == 0 && o)
 		rc = set_options(ctx, o);
 	if (tako__tls_lib_short())

@@ -44,6 +44,11 @@ void tako__tls_options_free(struct tako__tls_options *o);
 int tako__tls_ctx_new(WOLFSSL_CTX **out, const struct tako__tls_options *o,
                       const struct tako__cert_version *v);
 
+/* What every context of ours agrees to: suites, groups, no cache of wolfSSL's.  TAKO_ETLS. */
+int tako__tls_ctx_terms(WOLFSSL_CTX *ctx, uint32_t min_version);
+/* Show `v`.  TAKO_ETLS, TAKO_ENOMEM. */
+int tako__tls_ctx_certificate(WOLFSSL_CTX *ctx, const struct tako__cert_version *v);
+
 /* ---- Those of one worker ---------------------------------------------------------------- */
 
 /* Beyond these the one that was not asked for the longest is made anew when it is. */

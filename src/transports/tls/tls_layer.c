@@ -10,6 +10,7 @@
 
 #include "core/conn.h"
 #include "core/server.h"
+#include "transports/tls/tls_client.h"
 #include "transports/tls/tls_early.h"
 #include "transports/tls/tls_keylog.h"
 #include "transports/tls/tls_set.h"
@@ -106,6 +107,10 @@ void tako__tls_over(struct tako__tls_layer *t, bool told)
 {
 	struct tako__conn *c = t->l.conn;
 
+	if (t->state < TAKO__TLS_READY && t->dialled) {
+		tako__tls_dial_over(t, told);
+		return;
+	}
 	if (t->state < TAKO__TLS_READY)
 		tako__add(&c->worker->stats.tls_failures, 1);
 	t->state = TAKO__TLS_OVER;
@@ -243,8 +248,13 @@ static void ready(struct tako__tls_layer *t)
 
 void tako__tls_shake(struct tako__tls_layer *t)
 {
-	int rc = wolfSSL_accept(t->ssl);
+	int rc;
 
+	if (t->dialled) {
+		tako__tls_dial_shake(t);
+		return;
+	}
+	rc = wolfSSL_accept(t->ssl);
 	if (TAKO__UNLIKELY(tako__tls_lib_short()))
 		tako__tls_over(t, false);
 	else if (rc == WOLFSSL_SUCCESS && t->early && !wolfSSL_is_init_finished(t->ssl))
@@ -351,8 +361,10 @@ static void up(struct tako__layer *l, char *p, ssize_t res)
 			eof(t);
 		else if (t->state == TAKO__TLS_READY)
 			tako__layer_up(l->conn, l, p, res);
-		else
+		else if (t->state < TAKO__TLS_READY) {
+			t->eof = true;
 			tako__tls_over(t, false);
+		}
 		return;
 	}
 	t->in = p;
@@ -390,13 +402,18 @@ static void resumed(struct tako__layer *l)
 static void fini(struct tako__layer *l)
 {
 	struct tako__tls_layer *t = tako__tls_of(l);
+	struct tako_tls_client *client = t->dialled ? t->dialled->client : NULL;
 
 	tako__tls_drop_ops(t);
+	if (t->dialled)
+		tako__tls_dial_fini(t);
 	(void)tako__tls_early_end(t);
 	tako__cert_drop(t->version);
 	if (t->ssl)
 		wolfSSL_free(t->ssl);
 	tako__free(t, sizeof *t);
+	/* Last of all: it may be what wolfSSL itself is there for. */
+	tako_tls_client_free(client);
 }
 
 static const struct tako__layer_ops layer_ops = {
@@ -409,6 +426,12 @@ static const struct tako__layer_ops layer_ops = {
 	.fini = fini,
 };
 
+void tako__tls_layer_put(struct tako__conn *c, struct tako__tls_layer *t)
+{
+	t->l.ops = &layer_ops;
+	tako__layer_push(c, &t->l);
+}
+
 /* ---- The protocol until it is through --------------------------------------------------------------------- */
 
 static int handshake_open(struct tako__conn *c)
@@ -418,9 +441,8 @@ static int handshake_open(struct tako__conn *c)
 
 	if (!t)
 		return TAKO_ENOMEM;
-	t->l.ops = &layer_ops;
 	t->tls = c->listener->state;
-	tako__layer_push(c, &t->l);
+	tako__tls_layer_put(c, t);
 	tako__conn_deadline(c, tako__now_ns(c->worker) + limit_ns);
 	return 0;
 }

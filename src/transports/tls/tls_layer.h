@@ -44,6 +44,7 @@ enum tako__tls_state {
 };
 
 struct tako__tls_block;
+struct tako__tls_dialled;
 struct tako__tls_early;
 
 struct tako__tls_layer {
@@ -52,6 +53,7 @@ struct tako__tls_layer {
 	WOLFSSL *ssl;
 	struct tako__cert_version *version; /* presented; until the handshake is through */
 	struct tako__tls_early *early;      /* where it is offered; until then too */
+	struct tako__tls_dialled *dialled;  /* NULL: it was accepted; else tls_client.h's */
 	const char *in;                     /* received, borrowed for the call of up */
 	size_t in_n;
 	struct tako__tls_block *tail; /* queued last, and not sent yet */
@@ -68,6 +70,9 @@ struct tako__tls_layer {
 
 /* The protocol of connections whose handshake is not through. */
 extern const struct tako__proto_ops tako__tls_handshake_ops;
+
+/* Put one on a connection. */
+void tako__tls_layer_put(struct tako__conn *c, struct tako__tls_layer *t);
 
 /* Callbacks of the sessions that a context makes. */
 void tako__tls_layer_apply(WOLFSSL_CTX *ctx);

@@ -157,7 +157,7 @@ static int peer_cert(struct tako__tls_layer *t, struct tako__info_query *q)
 	tako_peer_cert *cert;
 	int rc;
 
-	if (t->tls->options->client_auth == TAKO_CLIENT_AUTH_NONE)
+	if (!t->dialled && t->tls->options->client_auth == TAKO_CLIENT_AUTH_NONE)
 		return 0;
 	x = wolfSSL_get_peer_certificate(t->ssl);
 	if (!x)
