@@ -60,9 +60,8 @@ typedef struct tako_client_config {
 	uint32_t continue_timeout_ms; /* 0: 1000 */
 	uint32_t max_header_bytes;    /* 0: 32 KiB; of a response */
 	uint32_t max_header_count;    /* 0: 100 */
-	/* How often a request is sent anew that cannot have been acted on, or is idempotent (RFC 9110
-	 * section 9.2.2), after a connection that was in use before has ended without a byte of a
-	 * response.  0: 2; TAKO_OFF: never. */
+	/* How often a request is sent anew that is idempotent (RFC 9110 section 9.2.2), after a connection
+	 * that had carried one before has ended without a byte of a response.  0: 2; TAKO_OFF: never. */
 	uint32_t max_retry_count;
 	uint32_t reserved; /* must be 0 */
 } tako_client_config;

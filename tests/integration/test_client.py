@@ -462,6 +462,7 @@ def test_expect(runtime, says, params):
             assert s["informs"] == ("100" if says == "100" else "0")
 
 
+@servers.not_sent_in_bits
 def test_answered_before_all_is_sent(usual):
     """The rest of the body is not sent, and the connection of no more use."""
     async def early(r):
@@ -486,6 +487,7 @@ def test_through(usual):
 
 # ---- Responses ------------------------------------------------------------------------------------------------------------
 
+@servers.not_byte_by_byte
 def test_pieces_and_pauses(usual):
     size = 20000
 

@@ -122,12 +122,12 @@ static bool is_idempotent(const struct tako_fetch *f)
 }
 
 /* RFC 9112 section 9.3.1: a connection that was kept may end at any time, also while a request is on its way.
- * What the kernel has not taken a byte of, nobody has acted on. */
+ * That nothing of another request has left cannot be known: a runtime may be told late what the kernel has
+ * taken, or not at all. */
 static bool may_be_sent_anew(struct tako__conn *c, const struct tako_fetch *f, int err)
 {
-	return tako__client_h1_of(c)->base.used && !f->heard &&
-	       (err == TAKO_ECLOSED || err == TAKO_ESYS) &&
-	       (is_idempotent(f) || c->sock.sent_bytes == f->sent_before);
+	return tako__client_h1_of(c)->base.used && !f->heard && err == TAKO_ECLOSED &&
+	       is_idempotent(f);
 }
 
 void tako__client_h1_fail(struct tako__conn *c, int err, const char *why)

@@ -78,7 +78,6 @@ void tako__client_h1_begin(struct tako__conn *c, struct tako_fetch *f)
 
 	h->f = f;
 	h->base_ns = tako__now_ns(c->worker);
-	f->sent_before = c->sock.sent_bytes;
 	f->heard = false;
 	c->request_count++;
 	rc = write_head(c, f);

@@ -143,8 +143,7 @@ struct tako_fetch {
 	tako_fetch_config cfg; /* callbacks and numbers: texts are below */
 	struct tako__arena arena;
 	uint64_t start_ns;
-	uint64_t since_ns;    /* the response is due since; with awaits_continue, 100 is */
-	uint64_t sent_before; /* by its connection, for others */
+	uint64_t since_ns; /* the response is due since; with awaits_continue, 100 is */
 
 	/* The request. */
 	unsigned method;
