@@ -241,6 +241,44 @@ def test_what_the_kernel_drops_is_counted():
         assert int(s.said("received")) + int(s.said("lost")) == count + 3
 
 
+def load(server, count, window, flows, trains=False, wait_ms=10000):
+    """Everything of tests/programs/udp_load that was sent, and what came back of it."""
+    r = subprocess.run([servers.program("tests/programs/udp_load"), "127.0.0.1", str(server.port), str(count), "64",
+                        str(window), str(flows), str(int(trains)), str(wait_ms)], capture_output=True, timeout=120, text=True)
+    assert r.returncode in (0, 1), r
+    return {k: int(v) for k, v in facts(r.stdout.encode()).items()}
+
+
+def test_a_million_datagrams():
+    """At a rate that the kernel's buffers allow none is lost, and each comes back once, as it was."""
+    count = scaled(1000000, 50000)
+    with Udp(workers=2) as s:
+        assert load(s, count, 64, 16, trains=True) == {"sent": count, "received": count, "wrong": 0, "missing": 0}
+        s.becomes(received=count, sent=count, lost=0, dropped=0, failed=0)
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1:0", ":0"])
+def test_many_datagrams_one_by_one(listen):
+    count = scaled(100000, 10000)
+    with Udp("max_peers=64", workers=2, listen=listen) as s:
+        assert load(s, count, 64, 64) == {"sent": count, "received": count, "wrong": 0, "missing": 0}
+        s.becomes(received=count, sent=count, lost=0, dropped=0, failed=0, opened=64)
+
+
+def test_more_than_the_buffers_take():
+    """What is missing is known, to the datagram: each is told or lost, each answer sent or dropped."""
+    count = scaled(100000, 20000)
+    with Udp("udp_recv_buffer_bytes=20000", "send_queue_bytes=20000") as s:
+        got = load(s, count, 2000, 16, wait_ms=700)
+        assert got["wrong"] == 0 and got["missing"] == got["sent"] - got["received"]
+        s.stop()
+        f = {k: int(s.said(k)) for k in ("received", "sent", "lost", "dropped", "failed")}
+        assert f["received"] + f["lost"] == got["sent"] and f["lost"] > 0
+        assert f["received"] == f["sent"] + f["dropped"] and f["failed"] == 0
+        # The client's own buffer may have been too small for the rest.
+        assert got["received"] <= f["sent"]
+
+
 def test_nobody_listens_there(server):
     """Who refuses an answer harms nobody."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as gone:
