@@ -211,10 +211,13 @@ static ngtcp2_ssize write_train(struct tako__quic *q, uint64_t now)
 	}
 	while (t.room - t.n >= packet_max && t.count < TAKO_DGRAM_SEGMENTS_MAX &&
 	       (t.count == 0 || t.n + packet_max <= quantum)) {
-		struct tako__quic_packet k = {
-			.p = (uint8_t *)t.p + t.n, .room = packet_max, .now = now};
+		struct tako__quic_packet
+			k; /* the room for addresses is as large as all of the rest */
 		ngtcp2_ssize n;
 
+		k.p = (uint8_t *)t.p + t.n;
+		k.room = packet_max;
+		k.now = now;
 		ngtcp2_path_storage_zero(&k.ps);
 		n = write_packet(q, &k);
 		if (n <= 0) {
