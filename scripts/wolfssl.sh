@@ -244,10 +244,13 @@ change() { # file, how often, from, to
     mv "$1.new" "$1"
 }
 
-# What of ngtcp2 0.12.1 is as it should be in what came after it, or costs more than it must:
+# What of ngtcp2 0.12.1 cannot be lived with, and mostly is as it should be in what came after it:
 # - It sets aside sixty-four objects of each kind, and eight blocks for each of a dozen lists, for a
 #   connection that may never need more than a few: three quarters of what an idle one takes (1.8).
 # - How many packets were lost it does not tell (1.16).
+# - It stops its timer for losses while an address that nobody has proved has had three times what came from it, and
+#   starts it again only when it sends something that is not lost.  Where the peer's address changes twice within a
+#   round trip it has nothing to send, and waits for ever (not so far).
 # - What it keeps of packets that are on their way it takes from free lists that are as long as the way, and so
 #   in no cache: it waits for each, unless the next one is fetched with it.
 # - The mask for a packet's head is one block of AES, for which it makes four of OpenSSL's calls.
@@ -255,6 +258,12 @@ change() { # file, how often, from, to
 mend_ngtcp2() {
     change lib/ngtcp2_conn.c 3 "_objalloc, 64, mem);" "_objalloc, 16, mem);" || return
     change lib/ngtcp2_acktr.c 1 "objalloc, 32, mem);" "objalloc, 16, mem);" || return
+    change lib/ngtcp2_conn.c 1 "return conn_recv_cpkt(conn, path, pi, pkt, pktlen, ts);" \
+        "rv = conn_recv_cpkt(conn, path, pi, pkt, pktlen, ts);
+  if (rv == 0 && conn->server && conn->state == NGTCP2_CS_POST_HANDSHAKE &&
+      conn->cstat.loss_detection_timer == UINT64_MAX)
+    ngtcp2_conn_set_loss_detection_timer(conn, ts);
+  return rv;" || return
     change lib/ngtcp2_opl.c 1 "opl->head = ent->next;" "opl->head = ent->next; __builtin_prefetch(opl->head, 1);" || return
     change lib/ngtcp2_ksl.c 1 "~(uintptr_t)0xfu) * 8," "~(uintptr_t)0xfu)," || return
     change lib/ngtcp2_rst.h 1 "int is_cwnd_limited;" "int is_cwnd_limited; uint64_t lost_packets;" || return
