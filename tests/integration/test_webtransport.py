@@ -208,16 +208,16 @@ def test_the_server_stops(tmp_path):
         p.run("""
           window.quick = await open("/echo");
           window.slow = await open("/echo?drain=2000");
-          // That the connection was lost is what it is told if that ends before the page has heard of the session.
-          const end = (wt) => wt.closed.catch(() => {}).then(() => performance.now());
+          const end = (wt) => wt.closed.then((e) => [performance.now(), e.closeCode, e.reason]);
           window.ends = Promise.all([end(quick), end(slow)]);
           window.drained = slow.draining;
           return 0;""")
         p.server.signal(signal.SIGTERM)
         ends = p.run("await drained; return await ends;")
+        # The end of the connection does not come before that of its sessions.
         assert isinstance(ends, list), ends
-        first, last = ends
-        assert last - first > 1000
+        assert [end[1:] for end in ends] == [[0, "the server stops"]] * 2
+        assert ends[1][0] - ends[0][0] > 1000
         p.server.wait()
         p.server.assert_clean()
     finally:

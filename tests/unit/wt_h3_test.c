@@ -13,6 +13,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/clock.h"
+#include "core/conn.h"
 #include "transports/h3/h3_frame.h"
 #include "transports/wt/wt_code.h"
 #include "unit/failalloc.h"
@@ -91,6 +93,9 @@ static void begin(const tako_server_config *cfg)
 
 static void end(void)
 {
+	/* The client leaves: nobody waits for it. */
+	if (rig.c)
+		tako__conn_close(rig.c);
 	h3_rig_stop(&rig);
 	if (rig.wrong)
 		fail_msg("%s", rig.wrong);
@@ -412,6 +417,28 @@ static void test_the_server_stops(void **state)
 	UNTIL(wt_log.closed);
 	assert_string_equal(wt_log_take(),
 	                    "closed bidi -4|closed bidi -4|over 0 0 the server stops|");
+	end();
+}
+
+/* The end of its connection does not overtake a session's own, which a client may have and not have told yet. */
+static void test_the_connection_outlives_it(void **state)
+{
+	uint64_t since;
+
+	(void)state;
+	connected(NULL);
+	tako_server_stop(rig.server.srv);
+	UNTIL(wt_log.n);
+	assert_int_equal(tako_wt_close(wt_log.wt, 7, TAKO_STR("bye")), 0);
+	h3_rig_pump(&rig);
+	assert_string_equal(wt_log_take(), "drain|over 0 7 bye|");
+	h3_rig_send(&rig, 0, "", 0, true);
+	h3_rig_pump(&rig);
+	assert_true(h3_rig_stream(&rig, 0)->gone);
+	since = tako__clock_ns();
+	UNTIL(rig.closed);
+	assert_true(rig.closed && rig.code == 0x100);
+	assert_true(tako__clock_ns() - since >= 400000000);
 	end();
 }
 
@@ -934,6 +961,7 @@ int main(void)
 		cmocka_unit_test(test_we_close),
 		cmocka_unit_test(test_close_in_a_callback),
 		cmocka_unit_test(test_the_server_stops),
+		cmocka_unit_test(test_the_connection_outlives_it),
 		cmocka_unit_test(test_the_peer_drains),
 		cmocka_unit_test(test_later_drafts),
 		cmocka_unit_test(test_codes),

@@ -10,6 +10,8 @@
 enum {
 	/* A peer that does not acknowledge the drain's first GOAWAY gets the second after this. */
 	NOTICE_MS = 1000,
+	/* After a session has ended, as a client may have had its end and not told anybody yet. */
+	PARTING_MS = 500,
 };
 
 /* ---- Errors ------------------------------------------------------------------------------- */
@@ -37,6 +39,13 @@ void tako__h3_count_reset(struct tako__h3 *h)
 
 /* ---- Deadlines --------------------------------------------------------------------------------- */
 
+/* A connection that ends behind a session takes the session's own end away from whoever has yet to hear of
+ * it: browsers then say that it was lost.  Clients leave by themselves before that. */
+static uint64_t parting_ns(const struct tako__h3 *h)
+{
+	return h->parted_ns ? h->parted_ns + tako__ms_ns(PARTING_MS) : 0;
+}
+
 static uint64_t next_look(const struct tako__h3 *h, uint64_t now)
 {
 	const tako_server_config *cfg = tako__h3_config(h);
@@ -48,6 +57,8 @@ static uint64_t next_look(const struct tako__h3 *h, uint64_t now)
 		at = h->cold_ns;
 	if (h->drain == TAKO__H3_NOTICED && h->notice_ns + tako__ms_ns(NOTICE_MS) < at)
 		at = h->notice_ns + tako__ms_ns(NOTICE_MS);
+	if (h->drain == TAKO__H3_LAST && !h->stream_count && parting_ns(h) < at)
+		at = parting_ns(h);
 	if (h->cut_ns && h->cut_ns < at)
 		at = h->cut_ns;
 	return at;
@@ -72,7 +83,10 @@ void tako__h3_check_end(struct tako__h3 *h)
 {
 	if (h->over || h->stream_count || h->drain != TAKO__H3_LAST)
 		return;
-	(void)tako__h3_fail(h, NGHTTP3_H3_NO_ERROR, NULL);
+	if (tako__h3_now(h) < parting_ns(h))
+		arm(h);
+	else
+		(void)tako__h3_fail(h, NGHTTP3_H3_NO_ERROR, NULL);
 }
 
 void tako__h3_last_goaway(struct tako__h3 *h)
@@ -164,6 +178,9 @@ static void h3_tick(struct tako__conn *c)
 		tako__h3_send_retry(h);
 	if (h->drain == TAKO__H3_NOTICED && now - h->notice_ns >= tako__ms_ns(NOTICE_MS))
 		tako__h3_last_goaway(h);
+	tako__h3_check_end(h);
+	if (h->over)
+		return;
 	if (now >= h->next_check_ns) {
 		check_streams(h, now);
 		h->next_check_ns = now + c->worker->srv->tick_ns;

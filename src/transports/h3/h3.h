@@ -230,6 +230,7 @@ struct tako__h3 {
 	uint64_t idle_ns;       /* since when there are no streams */
 	uint64_t next_check_ns; /* of the streams */
 	uint64_t notice_ns;     /* the drain's first GOAWAY was said */
+	uint64_t parted_ns;     /* the last session's end; 0: there was none */
 	uint64_t cut_ns;        /* when the drain's patience ends; 0: it has not begun */
 	uint64_t wrote_bytes;   /* of all streams */
 	uint64_t ticked_bytes;

@@ -52,8 +52,10 @@ void tako__wt_request_over(struct tako__h3_stream *s)
 	/* It became no session, and whatever came for one will have none. */
 	if (wc)
 		tako__wt_early_drop(wc, s->id, wc->refused_code);
-	if (s->flags & TAKO__H3S_SESSION)
+	if (s->flags & TAKO__H3S_SESSION) {
 		s->h->wt_count--;
+		s->h->parted_ns = tako__h3_now(s->h);
+	}
 	s->flags &= ~(TAKO__H3S_SESSION | TAKO__H3S_WAITS);
 }
 
