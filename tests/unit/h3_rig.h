@@ -12,6 +12,7 @@
 
 #include <nghttp3/nghttp3.h>
 
+#include "unit/h3_bytes.h"
 #include "unit/stepped.h"
 
 enum {
@@ -127,10 +128,5 @@ int64_t h3_rig_ask(struct h3_rig *r, const char *method, const char *path, const
                    const char *up, size_t up_n);
 /* More of a body that h3_rig_ask() was given as "" and whose up_open was set. */
 void h3_rig_up(struct h3_rig *r, int64_t id, const char *up, size_t n, bool end);
-
-/* A varint; its length. */
-size_t h3_rig_varint(char *to, uint64_t value);
-/* A HEADERS frame of these lines, by literals only; its length. */
-size_t h3_rig_headers(char *to, const char *lines);
 
 #endif /* TESTS_UNIT_H3_RIG_H */

@@ -680,7 +680,7 @@ void quic_client_send(struct quic_client *c, int64_t id, const void *p, size_t n
 	char *out;
 
 	/* What is on its way is pointed to. */
-	assert_true(s->out_sent == 0 || n == 0);
+	assert_true(s->out_sent == s->acked || n == 0);
 	out = realloc(s->out, s->out_n + n + 1);
 	assert_non_null(out);
 	s->out = out;
