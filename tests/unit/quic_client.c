@@ -372,8 +372,26 @@ static int on_encrypt(uint8_t *dest, const ngtcp2_crypto_aead *aead,
 	                                aad_n);
 }
 
+/* As the library's own; what that would say of us comes too late, when we have said something else. */
+static int on_initial(ngtcp2_conn *conn, void *arg)
+{
+	enum { INITIAL_SCID = 0x0f };
+	struct quic_client *c = arg;
+	uint8_t params[256] = {INITIAL_SCID, CID_BYTES};
+	size_t n = c->cfg.params_bare ? 0 : 2 + c->scid.datalen;
+
+	if (c->cfg.params) {
+		memcpy(params + 2, c->scid.data, c->scid.datalen);
+		assert_true(n + c->cfg.params_n <= sizeof params);
+		memcpy(params + n, c->cfg.params, c->cfg.params_n);
+		assert_true(wolfSSL_set_quic_transport_params(c->ssl, params, n + c->cfg.params_n));
+		assert_true(wolfSSL_quic_do_handshake(c->ssl) != WOLFSSL_SUCCESS);
+	}
+	return ngtcp2_crypto_client_initial_cb(conn, arg);
+}
+
 static const ngtcp2_callbacks callbacks = {
-	.client_initial = ngtcp2_crypto_client_initial_cb,
+	.client_initial = on_initial,
 	.recv_crypto_data = ngtcp2_crypto_recv_crypto_data_cb,
 	.handshake_completed = on_handshake,
 	.recv_version_negotiation = on_version,
@@ -438,6 +456,7 @@ static void start_quic(struct quic_client *c)
 	params.active_connection_id_limit = 7;
 	random_bytes(dcid.data, dcid.datalen = 16);
 	random_bytes(scid.data, scid.datalen = CID_BYTES);
+	c->scid = scid;
 	assert_int_equal(ngtcp2_conn_client_new(&c->conn, &dcid, &scid, &path,
 	                                        cfg->version ? cfg->version : NGTCP2_PROTO_VER_V1,
 	                                        &callbacks, &settings, &params, NULL, c),

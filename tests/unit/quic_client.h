@@ -69,6 +69,9 @@ struct quic_client_config {
 	void *session;         /* WOLFSSL_SESSION, to be resumed */
 	const char *cert_file; /* with its key in key_file: to show */
 	const char *key_file;
+	const char *params; /* transport parameters in place of its own, behind its connection id */
+	size_t params_n;
+	bool params_bare;      /* … which is left out */
 	bool no_datagrams;     /* else it takes them */
 	bool no_window_growth; /* what is received stays counted until quic_client_consume() */
 };
@@ -80,6 +83,7 @@ struct quic_client {
 	void *ctx; /* WOLFSSL_CTX */
 	void *ssl; /* WOLFSSL */
 	struct sockaddr_in addr;
+	ngtcp2_cid scid;
 	struct quic_client_stream streams[QUIC_CLIENT_STREAMS];
 	uint8_t datagrams[QUIC_CLIENT_DATAGRAMS][1500];
 	size_t datagram_n[QUIC_CLIENT_DATAGRAMS];
