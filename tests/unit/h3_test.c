@@ -585,6 +585,29 @@ static void test_never_ended(void **state)
 	never_ends("/fail-early", false);
 }
 
+/* Nor for who does not say that it has the answer. */
+static void test_never_acknowledged(void **state)
+{
+	struct h3_rig_stream *s;
+
+	(void)state;
+	assert_true(start_with(TAKO_SERVER_CONFIG(.write_timeout_ms = 100)));
+	assert_true(h3_rig_client(&rig, NULL));
+	rig.hold_acks = true;
+	s = h3_rig_stream(&rig, h3_rig_ask(&rig, "GET", "/", NULL, NULL, 0));
+	assert_true(s->got_fin);
+	for (unsigned i = 0; i < 20000 && !rig.closed; i++) {
+		h3_rig_run(&rig, 1);
+		/* Others do not put it off. */
+		if (i % 20 == 0)
+			(void)h3_rig_ask(&rig, "GET", "/", NULL, NULL, 0);
+	}
+	assert_true(rig.closed);
+	assert_int_equal(rig.code, NGHTTP3_H3_EXCESSIVE_LOAD);
+	assert_string_equal(rig.reason, "an answer is not acknowledged");
+	stop();
+}
+
 static void test_drain(void **state)
 {
 	struct h3_rig_stream *s;
@@ -800,6 +823,7 @@ int main(void)
 		cmocka_unit_test(test_peer_resets_its_body),
 		cmocka_unit_test(test_answered_early),
 		cmocka_unit_test(test_never_ended),
+		cmocka_unit_test(test_never_acknowledged),
 		cmocka_unit_test(test_drain),
 #ifdef TAKO__WITH_WS
 		cmocka_unit_test(test_websocket),

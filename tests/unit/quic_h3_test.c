@@ -518,6 +518,30 @@ static void test_drain(void **state)
 	assert_int_equal(c->end.error_code, NGHTTP3_H3_NO_ERROR);
 }
 
+/* RFC 9114 section 5.2: what is on its way when the server stops arrives, whatever of it is lost. */
+static void test_drain_on_a_bad_network(void **state)
+{
+	(void)state;
+	for (unsigned seed = 1; seed <= 5; seed++) {
+		struct quic_client *c;
+		struct asked *a;
+
+		start(NULL);
+		c = connect_it();
+		quic_net.seed = seed;
+		quic_net.loss = 50;
+		quic_net.jitter_ns = 5 * QUIC_RIG_MS;
+		a = ask(c, "GET", "/large", NULL, 0);
+		quic_rig_pass(20 * QUIC_RIG_MS);
+		tako_server_stop(quic_rig.srv);
+		assert_true(quic_rig_closed(c));
+		check(a, 200, BODY_BYTES, sum_of(body, BODY_BYTES));
+		assert_int_equal(c->end.error_code, NGHTTP3_H3_NO_ERROR);
+		assert_int_equal(tear_down(NULL), 0);
+	}
+	start(NULL);
+}
+
 static void test_idle(void **state)
 {
 	struct quic_client *c;
@@ -542,6 +566,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_small_windows, tear_down),
 		cmocka_unit_test_teardown(test_bad_network, tear_down),
 		cmocka_unit_test_teardown(test_drain, tear_down),
+		cmocka_unit_test_teardown(test_drain_on_a_bad_network, tear_down),
 		cmocka_unit_test_teardown(test_idle, tear_down),
 	};
 

@@ -153,8 +153,9 @@ struct tako__h3_stream {
 	struct tako__h3_stashes body; /* its reader was not ready */
 	uint64_t length;
 	uint64_t received_bytes;
-	uint64_t since_ns; /* of the wait for its next byte */
-	uint64_t body_ns;  /* it began; before that: the stream did */
+	uint64_t
+		since_ns; /* of the wait for its next byte; and, both halves complete, for its end */
+	uint64_t body_ns; /* it began; before that: the stream did */
 
 	/* What is sent. */
 	uint64_t sent_bytes;

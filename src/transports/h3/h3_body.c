@@ -126,6 +126,7 @@ void tako__h3_body_deliver(struct tako__h3_stream *s)
 void tako__h3_stream_end(struct tako__h3_stream *s)
 {
 	s->flags |= TAKO__H3S_RECEIVED;
+	s->since_ns = tako__h3_now(s->h);
 	if (!s->x || (s->flags & (TAKO__H3S_CUT | TAKO__H3S_DISCARD)))
 		return;
 	if ((s->flags & TAKO__H3S_HAS_LENGTH) && s->received_bytes != s->length) {

@@ -213,8 +213,10 @@ int tako__h3_wrote(struct tako__conn *c, int64_t id, void *stream, size_t n, boo
 	tako__h3_queue_sent(&s->out, n);
 	s->sent_bytes += n;
 	h->wrote_bytes += n;
-	if (fin)
+	if (fin) {
 		s->flags |= TAKO__H3S_FINAL;
+		s->since_ns = tako__h3_now(h);
+	}
 	/* The others' turn, if it shares; out of the list, if it has nothing left. */
 	if (s->priority.incremental || !has_something(s))
 		tako__h3_send_ready(s);

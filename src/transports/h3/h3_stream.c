@@ -100,6 +100,7 @@ static void stop_reading(struct tako__h3_stream *s, uint64_t code)
 static void stop_writing(struct tako__h3_stream *s)
 {
 	s->flags |= TAKO__H3S_CUT;
+	s->since_ns = now(s);
 	tako__list_remove(&s->ready);
 	tako__h3_stream_later(s);
 }
@@ -142,6 +143,7 @@ static bool stays(struct tako__h3_stream *s)
 	bool answered = s->flags & (TAKO__H3S_ENDED | TAKO__H3S_CUT);
 
 	s->flags |= TAKO__H3S_RECEIVED | TAKO__H3S_DISCARD;
+	s->since_ns = now(s);
 	if (tako__h3_read_abandon(s) < 0)
 		(void)tako__h3_fail(s->h, NGHTTP3_H3_EXCESSIVE_LOAD, "too many requests given up");
 	if (answered)
@@ -431,10 +433,24 @@ static bool end_too_slow(const struct tako__h3_stream *s, uint64_t now_ns)
 	       now_ns - s->since_ns >= tako__ms_ns(tako__h3_config(s->h)->body_timeout_ms);
 }
 
+/* Both halves are complete, and all that is to come is that the peer has ours.  What it does not acknowledge is
+ * kept for it, and its connection with that. */
+static bool acks_too_slow(const struct tako__h3_stream *s, uint64_t now_ns)
+{
+	return (s->flags & TAKO__H3S_RECEIVED) && (s->flags & (TAKO__H3S_FINAL | TAKO__H3S_CUT)) &&
+	       now_ns - s->since_ns >= tako__ms_ns(tako__h3_config(s->h)->write_timeout_ms);
+}
+
 void tako__h3_stream_check(struct tako__h3_stream *s, uint64_t now_ns)
 {
 	struct tako__exchange *x = s->x;
 
+	if (acks_too_slow(s, now_ns)) {
+		time_out(s);
+		(void)tako__h3_fail(s->h, NGHTTP3_H3_EXCESSIVE_LOAD,
+		                    "an answer is not acknowledged");
+		return;
+	}
 	if (end_too_slow(s, now_ns)) {
 		time_out(s);
 		(void)tako__h3_fail(s->h, NGHTTP3_H3_EXCESSIVE_LOAD, "a request without an end");
