@@ -46,11 +46,11 @@ LIB = """(async () => {
 class Pages:
     """A server, and a page of its in a browser that knows its certificate."""
 
-    def __init__(self, folder, program="tests/programs/wt", args=()):
+    def __init__(self, folder, program="tests/programs/wt", args=(), env=None):
         cert, key = servers.shared_certificate()
         port = servers.free_port()
         argv = [servers.program(program), f"listen=127.0.0.1:{port}", f"cert_file={cert}", f"key_file={key}", *args]
-        self.server = servers.Server(argv, ("127.0.0.1", port, "tls"), ready_path="/")
+        self.server = servers.Server(argv, ("127.0.0.1", port, "tls"), ready_path="/", env=env)
         flags = [f for f in test_page_module.FLAGS if f != "--disable-quic"]
         old, test_page_module.FLAGS = test_page_module.FLAGS, flags
         try:
@@ -199,6 +199,56 @@ def test_time(pages):
       const ends = await Promise.all([idle.closed, old.closed]);
       return ends.map((e) => [e.closeCode, e.reason]);""")
     assert got == [[0, "idle"], [0, "lifetime"]]
+
+
+TALK = """
+  const r = [];
+  let wt = await open("/echo");
+  for (const n of [0, 1, 70000, 300000])
+    r.push(await echo(wt, new Uint8Array(n).map((_, i) => i * 7)));
+  await put(await wt.createUnidirectionalStream(), text("one "), text("way"));
+  r.push(await said(await first(wt.incomingUnidirectionalStreams)));
+  const d = wt.datagrams.writable.getWriter();
+  d.write(text("datagram"));
+  r.push(new TextDecoder().decode(await first(wt.datagrams.readable)));
+  wt.close({closeCode: 7, reason: "enough"});
+  r.push(await wt.closed);
+  wt = await open("/push");
+  const bidi = await first(wt.incomingBidirectionalStreams);
+  await put(bidi.writable, text("thanks"));
+  r.push(await said(bidi.readable), await said(await first(wt.incomingUnidirectionalStreams)));
+  r.push(new TextDecoder().decode(await first(wt.datagrams.readable)));
+  wt.close();
+  wt = await open("/break");
+  for (const code of [0, 30, 254]) {
+    const s = await wt.createBidirectionalStream(), w = s.writable.getWriter();
+    w.write(new Uint8Array([code])).catch(() => {});
+    r.push([await fails(all(s.readable)), await fails(w.closed)]);
+  }
+  wt.close();
+  const end = await (await open("/close?code=77&reason=%s")).closed;
+  r.push([end.closeCode, end.reason], await fails(open("/nothing")), await fails(open("/echo?origins=https://a.test")));
+  return r;""" % ("r" * 1024)
+
+
+@pytest.mark.skipif(len(servers.all_runtimes()) < 2, reason="there is one runtime")
+def test_the_same_on_every_runtime(tmp_path):
+    """What a page hears, and what callbacks were told, to the byte."""
+    heard = []
+    for runtime in servers.all_runtimes():
+        folder = tmp_path / runtime
+        folder.mkdir()
+        p = Pages(folder, args=["worker_count=1"], env={"TAKO_RUNTIME": runtime})
+        try:
+            got = p.run(TALK)
+            assert isinstance(got, list), got
+            assert eventually(lambda p=p: sum(e.startswith("closed ") for e in p.events()) == 4)
+            # Those of one stream are in their order; which of two is over first nobody promises.
+            heard.append((got, sorted(p.events())))
+        finally:
+            p.close()
+    assert heard[0] == heard[1]
+    assert len(heard[0][0]) > 14 and len(heard[0][1]) > 30
 
 
 def test_the_server_stops(tmp_path):
