@@ -56,7 +56,11 @@ typedef struct tako_raw_config {
 	uint32_t idle_timeout_ms; /* 0: 60000 without a byte, either way; TAKO_OFF: none */
 	uint32_t lifetime_ms;     /* 0: none */
 	uint32_t max_connections; /* 0: the server's; of this listener, more are closed at once */
-	uint32_t reserved;
+	/* 1, for tako_raw_unix() only: connections keep what is sent apart (SOCK_SEQPACKET, unix(7)).
+	 * on_data() gets a record, whole, and tako_raw_send() makes one, to 64 KiB; longer ones end the
+	 * connection with TAKO_ETOOBIG.  There are no empty ones.  Each counts 128 bytes more while it is
+	 * unsent. */
+	uint32_t records;
 } tako_raw_config;
 #define TAKO_RAW_CONFIG(...) (&(tako_raw_config){.size = sizeof(tako_raw_config), __VA_ARGS__})
 
@@ -70,6 +74,7 @@ TAKO_API const tako_transport *tako_raw_tls(void);
 /* Send: copied, and on its way before the loop sleeps.  Returns how many bytes are unsent now: with
  * write_high_bytes or more, send nothing until on_writable().  [loop]
  *   TAKO_EBUSY    max_unsent_bytes: nothing of it was taken
+ *   TAKO_ETOOBIG  a record over 64 KiB
  *   TAKO_ESTATE   after tako_raw_end() or tako_raw_close()
  *   TAKO_ECLOSED  the connection is gone
  *   TAKO_ENOMEM   … and going, since some of it may have left */
@@ -90,8 +95,8 @@ TAKO_API void tako_raw_close(tako_raw *c);
  * lost.  on_close() follows, after this call, with TAKO_ECLOSED.  [loop] */
 TAKO_API void tako_raw_abort(tako_raw *c);
 
-/* Deliver nothing, the end included, until resumed; then the peer has to wait, too.  Over TLS what was
- * received already may still come.  [loop] */
+/* Deliver nothing, the end included, until resumed; then the peer has to wait, too.  Over TLS, and of
+ * records, what was received already may still come.  [loop] */
 TAKO_API void tako_raw_pause(tako_raw *c);
 TAKO_API void tako_raw_resume(tako_raw *c);
 

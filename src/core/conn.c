@@ -13,6 +13,7 @@
 
 #include "core/dial.h"
 #include "core/proxied.h"
+#include "core/record.h"
 #include "core/server.h"
 #include "core/slow.h"
 #include "core/spool.h"
@@ -189,8 +190,7 @@ static bool lingers(struct tako__conn *c)
 {
 	if (c->sock.flags & TAKO_SOCK_EOF)
 		return false;
-	return (c->flags & (TAKO__CONN_LINGER | TAKO__CONN_EARLY)) ||
-	       c->sock.loop->rt->waiting(&c->sock);
+	return (c->flags & (TAKO__CONN_LINGER | TAKO__CONN_EARLY)) || tako__conn_waiting(c);
 }
 
 static void maybe_finish(struct tako__conn *c)
@@ -208,7 +208,7 @@ static void maybe_finish(struct tako__conn *c)
 		return;
 	}
 	c->flags |= TAKO__CONN_LINGERING;
-	c->sock.loop->rt->shut(&c->sock);
+	tako__conn_shut(c);
 	tako__conn_deadline(c, tako__now_ns(c->worker) + linger_ns(c));
 	tako__conn_resume(c);
 }
@@ -379,6 +379,7 @@ static void expect(const struct tako_sock *s)
 
 static const struct tako_sock_cb conn_callbacks = {
 	.on_recv = on_recv,
+	.on_dgrams = tako__records_arrive,
 	.on_closed = on_closed,
 	.expect = expect,
 	.on_connect = on_connect,
@@ -550,13 +551,16 @@ void tako__conn_accept(struct tako__listener *ls, int fd, const struct sockaddr 
 {
 	struct tako_loop *loop = ls->worker->loop;
 	struct tako__conn *c = conn_enter(ls, from, from_len);
+	int rc;
 
 	if (!c) {
 		close(fd);
 		return;
 	}
 	/* From here on the connection ends by on_closed() only. */
-	if (loop->rt->start(loop, &c->sock, fd) < 0 || c->proto->open(c) < 0)
+	rc = TAKO__LIKELY(!ls->records) ? loop->rt->start(loop, &c->sock, fd)
+	                                : tako__records_start(c, fd);
+	if (rc < 0 || c->proto->open(c) < 0)
 		tako__conn_close(c);
 }
 

@@ -57,6 +57,8 @@ enum {
 #define TAKO__CONN_CARRIED 32768u
 /* We made it, and it has a place in the server's count of such. */
 #define TAKO__CONN_PLACED 65536u
+/* What is sent on it stays apart: see record.h. */
+#define TAKO__CONN_RECORDS 131072u
 
 enum { TAKO__PROTO_STATE_BYTES = 96 };
 
@@ -181,6 +183,11 @@ static inline void tako__conn_resume(struct tako__conn *c)
 			tako__conn_touch(c);
 	}
 }
+
+/* End our side; nothing is queued any more. */
+void tako__conn_shut(struct tako__conn *c);
+/* Has the peer sent what was not delivered yet? */
+bool tako__conn_waiting(struct tako__conn *c);
 
 /* Close at once; what is queued is lost. */
 void tako__conn_close(struct tako__conn *c);

@@ -57,7 +57,8 @@ int tako_dgram_setup(struct tako_dgram_info *ret, int fd)
 	if (getsockname(fd, (struct sockaddr *)&local, &n) < 0 ||
 	    getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &type_n) < 0)
 		return tako__fail_errno("datagram socket");
-	if (type != SOCK_DGRAM)
+	/* A SOCK_SEQPACKET is one with a connection, whose end is an empty datagram. */
+	if (type != SOCK_DGRAM && type != SOCK_SEQPACKET)
 		return tako__fail(TAKO_EINVAL, "not a datagram socket");
 	*ret = (struct tako_dgram_info){.family = local.ss_family};
 	if (local.ss_family != AF_INET && local.ss_family != AF_INET6)

@@ -469,6 +469,11 @@ int tako__listener_open(struct tako__listener *ls, struct tako__worker *w, struc
 	ls->local = &a->local;
 	ls->fd_slot = &a->fds[w->index];
 	tako__timer_init(&ls->backoff, on_backoff);
+	ls->records = tako__raw_records(a->raw);
+	if (ls->records && !w->loop->rt->start_dgram)
+		return tako__fail(TAKO_ENOTSUP,
+		                  "records need datagrams, which the runtime %s lacks",
+		                  w->loop->rt->name);
 	rc = a->transport->open ? a->transport->open(ls) : 0;
 	if (rc < 0)
 		return rc;

@@ -14,6 +14,8 @@ struct tako__raw_rule;
  * TAKO_ENOMEM. */
 int tako__raw_rule_new(struct tako__raw_rule **ret, const tako_transport *t, const char *addr,
                        const tako_listen_config *cfg);
+/* Do its connections keep what is sent apart?  NULL: HTTP's do not. */
+bool tako__raw_records(const struct tako__raw_rule *rule);
 /* NULL is fine. */
 void tako__raw_rule_free(struct tako__raw_rule *rule);
 

@@ -305,7 +305,11 @@ int tako_server_listen(tako_server *srv, const tako_transport *t, const char *ad
 	if (rc == 0 && t->prepare)
 		rc = t->prepare(&shared, srv, &c);
 	if (rc == 0)
-		rc = tako__listen_bind(&a, srv, addr, t->dgram ? SOCK_DGRAM : SOCK_STREAM, &c);
+		rc = tako__listen_bind(&a, srv, addr,
+		                       t->dgram                 ? SOCK_DGRAM
+		                       : tako__raw_records(raw) ? SOCK_SEQPACKET
+		                                                : SOCK_STREAM,
+		                       &c);
 	if (rc < 0) {
 		if (shared)
 			t->release(shared);

@@ -43,6 +43,7 @@ struct tako__listener {
 	uint32_t backoff_ms;
 	bool open;       /* given to the loop and not yet reaped */
 	bool over_limit; /* paused because of max_connections */
+	bool records;    /* connections keep what is sent apart (record.h) */
 	int parked_fd;   /* accepted when the last place was just taken: the first one in; or -1 */
 	socklen_t parked_n;
 	struct sockaddr_in6 parked_from;

@@ -392,6 +392,151 @@ def test_stop_cuts_what_does_not_end():
         assert (s.said("opened"), s.said("closed")) == ("1", "1")
 
 
+# ---- Records --------------------------------------------------------------------------------------------------------
+
+
+class Records(Raw):
+    """SOCK_SEQPACKET, at a path or without one."""
+
+    def __init__(self, place, *args, **kw):
+        super().__init__("tcp", f"listen=unix:{place}", "transport=unix", "records=1", *args, **kw)
+        self.place = place.replace("@", "\0", 1)
+
+    def open(self):
+        s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        s.settimeout(TIMEOUT_S)
+        s.connect(self.place)
+        return s
+
+
+@pytest.fixture(params=["path", "name"], name="records", scope="module")
+def fixture_records(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("seq")
+    with Records(f"{folder}/s" if request.param == "path" else f"@tako-records-{os.getpid()}") as s:
+        yield s
+
+
+def test_records_stay_apart(records):
+    before = records.figures()
+    with records.open() as c:
+        sizes = [1, 2, 100, 16384, 65536, 3, 3, 3]
+        for n in sizes:
+            c.send(b"x" * n)
+        assert [len(c.recv(100000)) for _ in sizes] == sizes
+        for i in range(200):
+            c.send(b"x%d" % i)
+        assert [c.recv(100) for _ in range(200)] == [b"x%d" % i for i in range(200)]
+        c.shutdown(socket.SHUT_WR)
+        assert c.recv(100) == b""
+    ended(records, before, opened=1, why_0=1)
+
+
+def test_a_record_that_is_too_long(records):
+    before = records.figures()
+    with records.open() as c:
+        c.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 400000)
+        c.send(b"x" * 65537)
+        assert c.recv(100) == b""
+    ended(records, before, opened=1, why_ETOOBIG=1)
+
+
+def test_ends_of_records(records):
+    before = records.figures()
+    with records.open() as c:
+        c.send(b"c")
+        assert c.recv(100) == b"bye\n" and c.recv(100) == b""
+    ended(records, before, opened=1, why_0=1)
+    with records.open() as c:
+        c.send(b"e")
+        assert c.recv(100) == b"end\n" and c.recv(100) == b""
+        c.send(b"more")
+        assert records.figures()["closed"] == before["closed"] + 1
+        c.shutdown(socket.SHUT_WR)
+        ended(records, before, opened=2, why_0=2)
+    with records.open() as c:
+        c.send(b"a")
+        assert c.recv(100) == b""
+    ended(records, before, opened=3, why_0=2, why_ECLOSED=1)
+    with records.open() as c:
+        c.send(b"f")
+        assert c.recv(100) == b""
+    ended(records, before, opened=4, why_EPROTO=1)
+
+
+def test_records_of_a_peer_that_is_gone(records):
+    """With answers unread, and with some of them unsent."""
+    before = records.figures()
+    for what in (b"x", b"b"):
+        with records.open() as c:
+            c.send(what)
+            assert c.recv(65536)
+            c.send(b"xyz")
+    ended(records, before, opened=2)
+
+
+def test_back_pressure_of_records(records):
+    before = records.figures()
+    rss = records.rss_kib()
+    with records.open() as c:
+        c.send(b"b")
+        for _ in range(BIG // 65536):
+            assert c.recv(100000) == b"b" * 65536
+        assert c.recv(100) == b""
+    ended(records, before, opened=1, why_0=1)
+    if not servers.SAN:
+        assert records.rss_kib() - rss < 8 << 10
+
+
+def test_more_records_than_may_wait(records):
+    before = records.figures()
+    with records.open() as c:
+        c.send(b"m")
+        count = 0
+        while c.recv(100000):
+            count += 1
+        assert 256 << 10 <= count * 65536 <= 2 << 20
+    ended(records, before, opened=1, why_0=1)
+
+
+def test_who_is_at_the_other_end_of_records(records):
+    with records.open() as c:
+        c.send(b"i")
+        said = facts(c.recv(2000))
+        assert said["transport"] == "raw" and said["uid"] == str(os.getuid())
+
+
+def test_idle_records(tmp_path):
+    with Records(f"{tmp_path}/s", "idle_timeout_ms=200") as s, s.open() as c:
+        c.send(b"x")
+        assert c.recv(100) == b"x"
+        assert c.recv(100) == b""
+        s.becomes(why_ETIMEDOUT=1)
+
+
+def test_records_and_a_stop(tmp_path):
+    """Who is told of it says so, and ends; the others have what was sent."""
+    with Records(f"{tmp_path}/s", "drain=on") as s, s.open() as c:
+        c.send(b"x")
+        assert c.recv(100) == b"x"
+        s.signal()
+        assert c.recv(100) == b"drain\n" and c.recv(100) == b""
+        c.close()
+        s.stop()
+        assert s.said("opened") == s.said("closed") == "1"
+    with Records(f"{tmp_path}/s") as s, s.open() as c:
+        c.send(b"x")
+        assert c.recv(100) == b"x"
+        s.signal()
+        assert c.recv(100) == b""
+        s.stop()
+
+
+def test_a_stream_does_not_meet_records(records):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as c:
+        with pytest.raises(OSError):
+            c.connect(records.place)
+
+
 # ---- Settings --------------------------------------------------------------------------------------------------------
 
 
@@ -400,7 +545,9 @@ def test_stop_cuts_what_does_not_end():
     (["transport=h"], "has handlers"), (["transport=unix"], "is for unix:"), (["listen=unix:/tmp/x"], "is for ports"),
     (["alpn=x"], "without TLS"), (["user_bytes=1048577"], "user_bytes"),
     (["write_high_bytes=100", "max_unsent_bytes=99"], "max_unsent_bytes is below"), (["lifetime_ms=off"], "timeout"),
-    (["write_low_bytes=300000"], "not below"), (["transport=tls"], "certificate")])
+    (["write_low_bytes=300000"], "not below"), (["transport=tls"], "certificate"), (["records=1"], "a stream of bytes"),
+    (["transport=tls", "records=1"], "a stream of bytes"), (["transport=unix", "listen=unix:@x", "records=2"], "records"),
+    (["transport=unix", "listen=unix:@x", "records=1", "proxy_protocol=2"], "proxy_protocol")])
 def test_refused_settings(args, word):
     r = servers.run_refused([servers.program("tests/programs/raw"), *args])
     assert r.returncode == 2 and word in r.stderr, r

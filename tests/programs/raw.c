@@ -3,7 +3,7 @@
  * Connections without HTTP, for tests/integration/test_raw.py:
  *
  *   raw listen=ADDR [transport=tcp|unix|tls] [cert_file=F key_file=F] [proxy_protocol=N] [idle_timeout_ms=N]
- *       [lifetime_ms=N] [raw_max_connections=N] [write_high_bytes=N] [user_bytes=N] [alpn=LIST] [end=on]
+ *       [lifetime_ms=N] [raw_max_connections=N] [write_high_bytes=N] [user_bytes=N] [alpn=LIST] [records=1] [end=on]
  *       [drain=on] [FIELD=VALUE]...
  *
  * Whatever a peer sends comes back; but a first byte of
@@ -178,13 +178,14 @@ static int stats(tako_req *req, tako_res *res, void *arg)
 		return rc;
 	return tako_res_text(res, 200,
 	                     "opened %llu\nclosed %llu\nended %llu\nwhy_0 %llu\nwhy_ECLOSED %llu\n"
-	                     "why_ETIMEDOUT %llu\nwhy_EPROTO %llu\nwhy_EINVAL %llu\nopen %" PRIu64
-	                     "\nrefused %" PRIu64 "\ntimeouts %" PRIu64 "\n",
+	                     "why_ETIMEDOUT %llu\nwhy_EPROTO %llu\nwhy_EINVAL %llu\n"
+	                     "why_ETOOBIG %llu\nopen %" PRIu64 "\nrefused %" PRIu64
+	                     "\ntimeouts %" PRIu64 "\n",
 	                     atomic_load(&opened), atomic_load(&closed), atomic_load(&ended),
 	                     atomic_load(&whys[0]), atomic_load(&whys[-TAKO_ECLOSED]),
 	                     atomic_load(&whys[-TAKO_ETIMEDOUT]), atomic_load(&whys[-TAKO_EPROTO]),
-	                     atomic_load(&whys[-TAKO_EINVAL]), s.connections_open,
-	                     s.connections_refused, s.timeouts);
+	                     atomic_load(&whys[-TAKO_EINVAL]), atomic_load(&whys[-TAKO_ETOOBIG]),
+	                     s.connections_open, s.connections_refused, s.timeouts);
 }
 
 struct args {
@@ -240,6 +241,8 @@ static bool parse(struct args *a, const char *arg)
 		a->raw.max_unsent_bytes = number(v);
 	else if ((v = value_of(arg, "user_bytes")))
 		a->raw.user_bytes = number(v);
+	else if ((v = value_of(arg, "records")))
+		a->raw.records = number(v);
 	else if ((v = value_of(arg, "alpn")))
 		a->raw.alpn = v;
 	else if (strcmp(arg, "end=on") == 0)

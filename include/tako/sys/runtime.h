@@ -217,8 +217,9 @@ struct tako_runtime {
 	bool (*waiting)(struct tako_sock *s);
 	/* Bytes that left the queue and did not reach the peer yet. */
 	size_t (*unacked)(struct tako_sock *s);
-	/* Drive the datagram socket `fd` (UDP, bound or connected, or Unix; non-blocking), which
-	 * the runtime closes after close().  Asks for GRO, the local address and ECN where the
+	/* Drive the datagram socket `fd` (UDP, bound or connected, or Unix, there also a connected
+	 * SOCK_SEQPACKET, whose end is an empty datagram, again and again until it is paused;
+	 * non-blocking), which the runtime closes after close().  Asks for GRO, the local address and ECN where the
 	 * kernel has them; what else the socket should do (IP_MTU_DISCOVER, buffer sizes) is the
 	 * caller's.  (Connect a Unix socket: the kernel does not say when a peer that is only named
 	 * has room again, so one that is full is tried over and over.)

@@ -84,7 +84,7 @@ static void try_shut(struct tako__conn *c)
 	if (tako__conn_unsent(c) || c->sock.head)
 		return;
 	r->shut = true;
-	c->sock.loop->rt->shut(&c->sock);
+	tako__conn_shut(c);
 }
 
 void tako__raw_settle(struct tako__conn *c)
@@ -132,7 +132,7 @@ static void raw_drain(struct tako__conn *c)
 		cfg->on_drain(r, cfg->arg);
 	else if (tako__raw_x_any(c))
 		; /* … and closes when they are over */
-	else if (!(c->sock.flags & TAKO_SOCK_PAUSED) && c->sock.loop->rt->waiting(&c->sock))
+	else if (!(c->sock.flags & TAKO_SOCK_PAUSED) && tako__conn_waiting(c))
 		r->closes = true; /* what has come already is heard first */
 	else
 		tako_raw_close(r);

@@ -4,13 +4,21 @@
  */
 #include "core/exchange.h"
 #include "core/proxied.h"
+#include "core/record.h"
 #include "transports/raw/raw_int.h"
+
+static int put(struct tako__conn *c, const tako_raw_config *cfg, tako_str data)
+{
+	return TAKO__LIKELY(!cfg->records) ? tako__conn_write(c, data.p, data.n)
+	                                   : tako__record_send(c, data);
+}
 
 int64_t tako_raw_send(tako_raw *r, tako_str data)
 {
 	struct tako__conn *c = tako__raw_conn(r);
 	const tako_raw_config *cfg = &c->listener->raw->cfg;
 	uint64_t unsent = tako__conn_unsent(c);
+	uint64_t more = data.n;
 
 	if (TAKO__UNLIKELY(c->flags & TAKO__CONN_CLOSING))
 		return TAKO_ECLOSED;
@@ -18,15 +26,20 @@ int64_t tako_raw_send(tako_raw *r, tako_str data)
 		return TAKO_ESTATE;
 	if (TAKO__UNLIKELY(!data.n))
 		return (int64_t)unsent;
-	if (TAKO__UNLIKELY(data.n > cfg->max_unsent_bytes ||
-	                   unsent > cfg->max_unsent_bytes - data.n))
+	if (TAKO__UNLIKELY(cfg->records)) {
+		if (data.n > TAKO__RECORD_BYTES_MAX)
+			return tako__fail(TAKO_ETOOBIG, "a record of %zu bytes: %d is the most",
+			                  data.n, TAKO__RECORD_BYTES_MAX);
+		more += TAKO__RECORD_OVERHEAD;
+	}
+	if (TAKO__UNLIKELY(more > cfg->max_unsent_bytes || unsent > cfg->max_unsent_bytes - more))
 		return TAKO_EBUSY;
-	if (TAKO__UNLIKELY(tako__conn_write(c, data.p, data.n) < 0)) {
+	if (TAKO__UNLIKELY(put(c, cfg, data) < 0)) {
 		r->why = TAKO_ENOMEM;
 		tako__conn_reset(c);
 		return TAKO_ENOMEM;
 	}
-	unsent += data.n;
+	unsent += more;
 	if (TAKO__UNLIKELY(unsent >= cfg->write_high_bytes))
 		r->high = true;
 	return (int64_t)unsent;

@@ -49,8 +49,11 @@ static int check(const tako_raw_config *c, const tako_transport *t)
 	if ((c->idle_timeout_ms > INT32_MAX && c->idle_timeout_ms != TAKO_OFF) ||
 	    c->lifetime_ms > INT32_MAX)
 		return tako__fail(TAKO_EINVAL, "raw: a timeout is over %d ms", INT32_MAX);
-	if (c->reserved)
-		return tako__fail(TAKO_EINVAL, "raw: reserved is not 0");
+	if (c->records > 1)
+		return tako__fail(TAKO_EINVAL, "raw: records is %u, not 0 or 1", c->records);
+	if (c->records && t != tako_raw_unix())
+		return tako__fail(TAKO_ENOTSUP, "records is set, but %s has a stream of bytes",
+		                  t->name);
 	if (c->alpn && !t->prepare)
 		return tako__fail(TAKO_ENOTSUP, "alpn is set, but %s is without TLS", t->name);
 	return c->alpn ? check_alpn(c->alpn) : 0;
@@ -89,6 +92,9 @@ int tako__raw_rule_new(struct tako__raw_rule **ret, const tako_transport *t, con
 	}
 	if (rc == 0)
 		rc = check_addr(t, addr);
+	if (rc == 0 && c.records && cfg->proxy_protocol)
+		rc = tako__fail(TAKO_ENOTSUP, "proxy_protocol is set, but its header begins a "
+		                              "stream, and there are records");
 	if (rc < 0)
 		return rc;
 	*ret = tako__zalloc(sizeof **ret);
@@ -97,6 +103,11 @@ int tako__raw_rule_new(struct tako__raw_rule **ret, const tako_transport *t, con
 	c.alpn = NULL; /* the caller's text */
 	(*ret)->cfg = c;
 	return 0;
+}
+
+bool tako__raw_records(const struct tako__raw_rule *rule)
+{
+	return rule && rule->cfg.records;
 }
 
 void tako__raw_rule_free(struct tako__raw_rule *rule)
