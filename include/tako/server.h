@@ -194,6 +194,11 @@ typedef struct tako_server_config {
 		resolve_cache_count; /* 0: 512 names, for each family, that are looked up or kept */
 	uint32_t resolve_cache_ms;   /* 0: 5000 that an answer is kept, one that there is none for
 				     * a second at most; TAKO_OFF: none is */
+	/* Who starts this process and who comes after it: see tako/inherit.h and docs/restart.md. */
+	uint32_t inherit; /* 1: a listener takes the sockets of its address that this process was
+			   * started with, if there are any, in place of new ones */
+	uint32_t notify; /* 1: the supervisor that NOTIFY_SOCKET names is told READY when the server
+			   * serves, STOPPING when it stops, and WATCHDOG while all loops turn */
 } tako_server_config;
 
 /* TAKO_SERVER_CONFIG(.worker_count = 4): named arguments, size filled in.
@@ -321,9 +326,11 @@ TAKO_API TAKO_CHECK int tako_server_new(tako_server **out, tako_router *router,
  * "[::]:80", ":80" (every IPv4 and IPv6 address), "localhost:80" (127.0.0.1), "name:80" (the
  * first address it has); port 0 lets the kernel choose.  But for HTTP/3 also "unix:/path" and, without
  * a file, "unix:@name" (unix(7), abstract; at most 107 bytes either), and "vsock:80" (from everywhere)
- * or "vsock:2:80" (vsock(7)).  A socket's file that nobody listens on any more is replaced; ours is
+ * or "vsock:2:80" (vsock(7)).  "systemd:NAME" and "fd:3" are sockets that this process was started with
+ * (tako/inherit.h).  A socket's file that nobody listens on any more is replaced; ours is
  * removed when the server stops or is freed.  May be called many times.  [setup]
- *   TAKO_EINVAL   malformed address, or cfg
+ *   TAKO_EINVAL   malformed address, or cfg; or an inherited descriptor is no socket for this transport
+ *   TAKO_ENOENT   nothing of that name was inherited
  *   TAKO_EEXIST   somebody listens on that Unix or vsock address, or what has the path is no socket
  *   TAKO_ESYS     socket, bind or listen: tako_last_error() says which and why
  *   TAKO_ESTATE   started already

@@ -6,8 +6,9 @@
  * middleware) -> http.h (request, response, bodies) -> server.h (config, run, stop)
  * -> tls.h (certificates) -> ws.h (WebSocket) -> sse.h (Server-Sent
  * Events) -> topic.h (publish and subscribe) -> grpc.h (gRPC and gRPC-Web) -> proxy.h (the PROXY
- * protocol) -> webtransport.h (sessions of streams and datagrams) -> raw.h (connections without
- * HTTP) -> client.h (requests to others).
+ * protocol) -> inherit.h (sockets from whoever started us) -> webtransport.h (sessions of streams and
+ * datagrams) -> raw.h (connections without HTTP) -> connect.h (connections that we make) -> client.h
+ * (requests to others).
  */
 #ifndef TAKO_TAKO_H
 #define TAKO_TAKO_H
@@ -17,6 +18,7 @@
 #include <tako/connect.h>
 #include <tako/grpc.h>
 #include <tako/http.h>
+#include <tako/inherit.h>
 #include <tako/proxy.h>
 #include <tako/raw.h>
 #include <tako/router.h>

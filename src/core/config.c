@@ -244,6 +244,8 @@ static int check(const tako_server_config *c)
 		{"accept_backoff_max_ms", c->accept_backoff_max_ms, c->accept_backoff_min_ms,
 	         600000, false},
 		{"accept_balance", c->accept_balance, 0, 0, true},
+		{"inherit", c->inherit, 0, 1, false},
+		{"notify", c->notify, 0, 1, false},
 		{"offload_thread_count", c->offload_thread_count, 1, 1024, false},
 		{"offload_queue_count", c->offload_queue_count, 1, 1u << 20, false},
 		{"access_log_fd", c->access_log_fd, 0, INT32_MAX, false},

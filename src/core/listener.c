@@ -191,15 +191,107 @@ static int bind_all(struct tako__address *a, unsigned count, const struct addrin
 	return 0;
 }
 
+/* ---- Inherited ------------------------------------------------------------------------- */
+
+static void set_inherited_options(int fd, int type)
+{
+	int family = 0;
+	socklen_t n = sizeof family;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &n) < 0 ||
+	    (family != AF_INET && family != AF_INET6))
+		return;
+	if (type == SOCK_DGRAM)
+		set_dgram_options(fd, family);
+	else
+		set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+}
+
+static struct tako__address *address_new(const struct tako_server *srv);
+
+/* One more for the sockets from the `at`th on. */
+static int adopt_rest(struct tako__address *a, const struct tako_server *srv,
+                      const struct tako__taken *got, unsigned at)
+{
+	struct tako__address *more = address_new(srv);
+
+	if (!more)
+		return tako__fail(TAKO_ENOMEM, "listener: out of memory");
+	more->extra = true;
+	more->inherited = true;
+	memcpy(more->text, a->text, sizeof more->text);
+	memcpy(more->name, a->name, sizeof more->name);
+	for (unsigned i = 0; i < srv->cfg.worker_count && at < got->count; i++)
+		more->fds[i] = got->fds[at++];
+	more->next = a->next;
+	a->next = more;
+	return at < got->count ? adopt_rest(a, srv, got, at) : 0;
+}
+
+/* Each of them is accepted from, however many workers there are: what has connected waits in the
+ * backlog of one of them.  Workers beyond their number share. */
+static int adopt(struct tako__address *a, const struct tako_server *srv,
+                 const struct tako__taken *got, int type, const tako_listen_config *cfg)
+{
+	unsigned count = srv->cfg.worker_count;
+	unsigned extra = (got->count - 1) / count;
+
+	a->inherited = true;
+	memcpy(a->text, got->text, sizeof a->text);
+	memcpy(a->name, got->name, sizeof a->name);
+	for (unsigned i = 0; i < count; i++)
+		a->fds[i] = i < got->count ? got->fds[i]
+		                           : fcntl(got->fds[i % got->count], F_DUPFD_CLOEXEC, 0);
+	for (unsigned i = 0; i < got->count; i++) {
+		set_inherited_options(got->fds[i], type);
+		if (type != SOCK_DGRAM && listen(got->fds[i], (int)cfg->backlog) < 0)
+			return tako__fail_errno("listen on %.60s", got->text);
+	}
+	if (a->fds[count - 1] < 0)
+		return tako__fail_errno("listen on %.60s", got->text);
+	if (srv->address_count + 1 + extra > TAKO__ADDRESSES_MAX)
+		return tako__fail(TAKO_ETOOBIG,
+		                  "%.60s: %u sockets are too many for this many workers", got->text,
+		                  got->count);
+	return extra ? adopt_rest(a, srv, got, count) : 0;
+}
+
+static int bind_named(struct tako__address *a, const struct tako_server *srv, const char *addr,
+                      int type, const tako_listen_config *cfg)
+{
+	struct tako__taken got;
+	int rc = tako__local_refuse(addr, cfg);
+
+	if (rc == 0)
+		rc = tako__inherit_named(&got, addr, type);
+	return rc == 0 ? adopt(a, srv, &got, type, cfg) : rc;
+}
+
+/* 1: whoever started us has left us this address; 0: we bind it ourselves. */
+static int find_inherited(struct tako__address *a, const struct tako_server *srv, const char *text,
+                          int type, const tako_listen_config *cfg)
+{
+	struct tako__taken got;
+	int rc = srv->cfg.inherit ? tako__inherit_bound(&got, text, type) : 0;
+
+	if (rc <= 0)
+		return rc;
+	rc = adopt(a, srv, &got, type, cfg);
+	return rc < 0 ? rc : 1;
+}
+
+/* ---- Addresses --------------------------------------------------------------------------- */
+
 static size_t address_bytes(const struct tako_server *srv)
 {
 	return sizeof(struct tako__address) + srv->cfg.worker_count * sizeof(int);
 }
 
 /* A socket for each worker. */
-static int bind_port(struct tako__address *a, unsigned count, const char *addr, int type,
-                     const tako_listen_config *cfg)
+static int bind_port(struct tako__address *a, const struct tako_server *srv, const char *addr,
+                     int type, const tako_listen_config *cfg)
 {
+	char text[TAKO__LOCAL_TEXT_BYTES];
 	struct addrinfo *ai;
 	int rc = tako__local_refuse(addr, cfg);
 
@@ -207,16 +299,19 @@ static int bind_port(struct tako__address *a, unsigned count, const char *addr, 
 		rc = resolve(addr, &ai);
 	if (rc < 0)
 		return rc;
-	rc = probe_taken(ai, type, addr);
+	tako__addr_format(ai->ai_addr, text, sizeof text);
+	rc = find_inherited(a, srv, text, type, cfg);
 	if (rc == 0)
-		rc = bind_all(a, count, ai, addr, type, (int)cfg->backlog);
+		rc = probe_taken(ai, type, addr);
+	if (rc == 0)
+		rc = bind_all(a, srv->cfg.worker_count, ai, addr, type, (int)cfg->backlog);
 	freeaddrinfo(ai);
-	return rc;
+	return rc < 0 ? rc : 0;
 }
 
 /* One socket, of which each worker has a descriptor: whoever is awake first accepts. */
-static int bind_local(struct tako__address *a, unsigned count, const char *addr, int type,
-                      const tako_listen_config *cfg)
+static int bind_local(struct tako__address *a, const struct tako_server *srv, const char *addr,
+                      int type, const tako_listen_config *cfg)
 {
 	struct sockaddr_storage bound;
 	socklen_t n = sizeof bound;
@@ -224,6 +319,9 @@ static int bind_local(struct tako__address *a, unsigned count, const char *addr,
 
 	if (type == SOCK_DGRAM)
 		return bad_addr(addr, "datagrams need a port");
+	fd = find_inherited(a, srv, addr, type, cfg);
+	if (fd != 0)
+		return fd < 0 ? fd : 0;
 	fd = tako__local_listen(&a->local, addr, type, cfg);
 	if (fd < 0)
 		return fd;
@@ -231,7 +329,7 @@ static int bind_local(struct tako__address *a, unsigned count, const char *addr,
 	if (getsockname(fd, (struct sockaddr *)&bound, &n) < 0)
 		return tako__fail_errno("listen on %.60s", addr);
 	tako__local_format((struct sockaddr *)&bound, n, a->text, sizeof a->text);
-	for (unsigned i = 1; i < count; i++) {
+	for (unsigned i = 1; i < srv->cfg.worker_count; i++) {
 		a->fds[i] = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 		if (a->fds[i] < 0)
 			return tako__fail_errno("listen on %.60s", addr);
@@ -239,24 +337,46 @@ static int bind_local(struct tako__address *a, unsigned count, const char *addr,
 	return 0;
 }
 
+static struct tako__address *address_new(const struct tako_server *srv)
+{
+	struct tako__address *a = tako__zalloc(address_bytes(srv));
+
+	for (unsigned i = 0; a && i < srv->cfg.worker_count; i++)
+		a->fds[i] = -1;
+	return a;
+}
+
 int tako__listen_bind(struct tako__address **out, struct tako_server *srv, const char *addr,
                       int type, const tako_listen_config *cfg)
 {
-	struct tako__address *a = tako__zalloc(address_bytes(srv));
-	unsigned count = srv->cfg.worker_count;
+	struct tako__address *a = address_new(srv);
 	int rc;
 
 	if (!a)
 		return tako__fail(TAKO_ENOMEM, "listener: out of memory");
-	for (unsigned i = 0; i < count; i++)
-		a->fds[i] = -1;
-	rc = tako__local_is(addr) ? bind_local(a, count, addr, type, cfg)
-	                          : bind_port(a, count, addr, type, cfg);
-	if (rc < 0)
-		tako__address_free(srv, a);
+	if (tako__inherit_is(addr))
+		rc = bind_named(a, srv, addr, type, cfg);
+	else if (tako__local_is(addr))
+		rc = bind_local(a, srv, addr, type, cfg);
 	else
+		rc = bind_port(a, srv, addr, type, cfg);
+	if (rc == 0) {
 		*out = a;
+		return 0;
+	}
+	for (struct tako__address *next; a; a = next) {
+		next = a->next;
+		tako__address_free(srv, a);
+	}
 	return rc;
+}
+
+static void release_settings(struct tako__address *a)
+{
+	if (a->shared)
+		a->transport->release(a->shared);
+	tako__proxy_rule_free(a->proxy);
+	tako__raw_rule_free(a->raw);
 }
 
 void tako__address_free(struct tako_server *srv, struct tako__address *a)
@@ -268,10 +388,9 @@ void tako__address_free(struct tako_server *srv, struct tako__address *a)
 		if (a->fds[i] >= 0)
 			close(a->fds[i]);
 	}
-	if (a->shared)
-		a->transport->release(a->shared);
-	tako__proxy_rule_free(a->proxy);
-	tako__raw_rule_free(a->raw);
+	/* An extra one has its settings from the one before it. */
+	if (!a->extra)
+		release_settings(a);
 	tako__free(a, address_bytes(srv));
 }
 
@@ -475,7 +594,8 @@ int tako__listener_open(struct tako__listener *ls, struct tako__worker *w, struc
 		                  "records need datagrams, which the runtime %s lacks",
 		                  w->loop->rt->name);
 	rc = a->transport->open ? a->transport->open(ls) : 0;
-	if (rc < 0)
+	/* Others may pass us what they accept there, also where we have no socket. */
+	if (rc < 0 || *ls->fd_slot < 0)
 		return rc;
 	rc = ls->transport->dgram ? start_dgrams(ls)
 	                          : w->loop->rt->listen(w->loop, &ls->sock, *ls->fd_slot);

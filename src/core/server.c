@@ -15,6 +15,7 @@
 #include "core/log.h"
 #include "core/offload.h"
 #include "core/gate.h"
+#include "core/notify.h"
 #include "core/proxied.h"
 #include "core/rawed.h"
 #include "core/resolve.h"
@@ -137,6 +138,8 @@ int tako_server_new(tako_server **out, tako_router *router, const tako_server_co
 		if (!srv->server_header)
 			rc = tako__fail(TAKO_ENOMEM, "server: out of memory");
 	}
+	if (rc == 0)
+		rc = tako__notify_prepare(srv);
 	if (rc == 0)
 		rc = choose_runtime(srv);
 	if (rc == 0)
@@ -262,6 +265,17 @@ static int set_options(struct tako_server *srv, const struct tako__address *a)
 	return rc;
 }
 
+/* The first one has the settings of all. */
+static void free_all(struct tako_server *srv, struct tako__address *first)
+{
+	while (first) {
+		struct tako__address *next = first->next;
+
+		tako__address_free(srv, first);
+		first = next;
+	}
+}
+
 /* RFC 7838 section 3.  Of more ports than there is room for the first ones are enough. */
 static void add_alt_svc(struct tako_server *srv, const char *protocol, const char *addr)
 {
@@ -288,7 +302,7 @@ int tako_server_listen(tako_server *srv, const tako_transport *t, const char *ad
 		                  "tako_server_listen: no server, transport or address");
 	if (srv->started)
 		return tako__fail(TAKO_ESTATE, "the server is started already");
-	if (srv->address_count == TAKO__LISTENERS_MAX)
+	if (srv->listener_count == TAKO__LISTENERS_MAX || srv->address_count == TAKO__ADDRESSES_MAX)
 		return tako__fail(TAKO_ETOOBIG, "more than %d listeners", TAKO__LISTENERS_MAX);
 	if (!t->proto && !t->udp)
 		return tako__fail(TAKO_ENOTSUP, "%s is not in this build", t->name);
@@ -317,31 +331,46 @@ int tako_server_listen(tako_server *srv, const tako_transport *t, const char *ad
 		tako__raw_rule_free(raw);
 		return rc;
 	}
-	a->transport = t;
-	a->shared = shared;
-	a->proxy = proxy;
-	a->raw = raw;
-	rc = set_options(srv, a);
+	for (struct tako__address *each = a; each; each = each->next) {
+		each->transport = t;
+		each->shared = shared;
+		each->proxy = proxy;
+		each->raw = raw;
+		if (rc == 0)
+			rc = set_options(srv, each);
+	}
 	if (rc < 0) {
-		tako__address_free(srv, a);
+		free_all(srv, a);
 		return rc;
 	}
-	srv->addresses[srv->address_count++] = a;
+	for (struct tako__address *each = a; each; each = each->next)
+		srv->addresses[srv->address_count++] = each;
+	srv->listener_count++;
 	if (t->alt_svc && srv->cfg.alt_svc != TAKO_OFF)
 		add_alt_svc(srv, t->alt_svc, a->text);
 	return 0;
 }
 
+const struct tako__address *tako__server_listener(const struct tako_server *srv, size_t index)
+{
+	for (unsigned i = 0; i < srv->address_count; i++) {
+		if (!srv->addresses[i]->extra && index-- == 0)
+			return srv->addresses[i];
+	}
+	return NULL;
+}
+
 int tako_server_local_addr(const tako_server *srv, size_t index, char *buf, size_t buf_bytes)
 {
+	const struct tako__address *a = tako__server_listener(srv, index);
 	size_t n;
 
-	if (index >= srv->address_count)
+	if (!a)
 		return tako__fail(TAKO_ENOENT, "there is no listener %zu", index);
-	n = strlen(srv->addresses[index]->text);
+	n = strlen(a->text);
 	if (n >= buf_bytes)
 		return tako__fail(TAKO_ETOOBIG, "the address needs %zu bytes", n + 1);
-	memcpy(buf, srv->addresses[index]->text, n + 1);
+	memcpy(buf, a->text, n + 1);
 	return (int)n;
 }
 
@@ -478,16 +507,26 @@ static int start_threads(struct tako_server *srv, struct tako__gate *gate, unsig
 	return rc;
 }
 
+/* All of its workers are there, and so nobody needs what they have not taken. */
+static void announce(struct tako_server *srv)
+{
+	if (srv->cfg.inherit)
+		tako__inherit_end();
+	tako__notify_started(srv);
+}
+
 static int run_here(struct tako_server *srv, struct tako__gate *gate)
 {
 	bool ok;
 
 	(void)start_threads(srv, gate, 1);
 	ok = tako__gate_pass(gate, tako__worker_open(&srv->workers[0]));
-	if (ok)
+	if (ok) {
+		announce(srv);
 		serve(&srv->workers[0]);
-	else
+	} else {
 		tako__worker_close(&srv->workers[0]);
+	}
 	return ok;
 }
 
@@ -528,6 +567,7 @@ int tako_server_start(tako_server *srv)
 		rc = tako__fail(gate.err, "%s", gate.text);
 	} else {
 		srv->threads = true;
+		announce(srv);
 	}
 	tako__gate_fini(&gate);
 	return rc;
@@ -571,6 +611,12 @@ static int keep_one_worker(struct tako_server *srv)
 		return 0;
 	if (!srv->default_workers)
 		return tako__fail(TAKO_EINVAL, "worker_count must be 1 to run inside another loop");
+	/* Each of these may have connections in its backlog. */
+	for (unsigned a = 0; a < srv->address_count; a++) {
+		if (srv->addresses[a]->inherited)
+			return tako__fail(TAKO_EINVAL, "worker_count must be 1 to run inside "
+			                               "another loop on inherited sockets");
+	}
 	for (unsigned i = 1; i < srv->worker_count; i++) {
 		for (unsigned a = 0; a < srv->address_count; a++) {
 			close(srv->addresses[a]->fds[i]);
@@ -602,6 +648,7 @@ int tako_server_fd(tako_server *srv)
 		return rc;
 	}
 	srv->stepping = true;
+	announce(srv);
 	return srv->rt->pollable(w->loop, tako__worker_next(w));
 }
 

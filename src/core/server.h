@@ -9,6 +9,7 @@
 
 #include <tako/server.h>
 
+#include "core/inherit.h"
 #include "core/local.h"
 #include "core/router.h"
 #include "core/worker.h"
@@ -18,7 +19,12 @@ struct tako__ip_table;
 struct tako__log;
 struct tako__resolver;
 
-enum { TAKO__WORKERS_MAX = 256, TAKO__LISTENERS_MAX = 64 };
+enum {
+	TAKO__WORKERS_MAX = 256,
+	TAKO__LISTENERS_MAX = 64,
+	TAKO__ADDRESSES_MAX =
+		512, /* those included whose sockets are more than there are workers */
+};
 
 /* What a listener over datagrams has instead of accepting. */
 struct tako__dgram_ops {
@@ -56,15 +62,20 @@ struct tako_transport {
 	void (*close)(struct tako__listener *ls);
 };
 
-/* One address: a descriptor per worker. */
+/* One address: a descriptor per worker.  Of a server that had more workers than this one the sockets that
+ * are left over are as many addresses more as it takes, `extra`, which own nothing but these. */
 struct tako__address {
+	struct tako__address *next; /* its first extra one; while it is being made */
+	bool extra;
+	bool inherited;
 	const struct tako_transport *transport;
 	void *shared;
 	struct tako__proxy_rule *proxy;
 	struct tako__raw_rule *raw;
 	struct tako__local_sock local;
 	char text[TAKO__LOCAL_TEXT_BYTES];
-	int fds[]; /* worker_count of them */
+	char name[TAKO__INHERIT_NAME_BYTES]; /* "": it is our own */
+	int fds[];                           /* worker_count of them; -1: none for this worker */
 };
 
 struct tako_server {
@@ -73,9 +84,10 @@ struct tako_server {
 	const tako_runtime *rt;
 	char rt_why[128];             /* chosen */
 	struct tako__worker *workers; /* worker_count of them */
-	struct tako__address *addresses[TAKO__LISTENERS_MAX];
+	struct tako__address *addresses[TAKO__ADDRESSES_MAX];
 	unsigned address_count;
-	unsigned worker_count; /* of them set up */
+	unsigned listener_count; /* of them not extra */
+	unsigned worker_count;   /* of them set up */
 	char *server_header;
 	char alt_svc[96]; /* "h3=\":443\"; ma=86400" for each port that has it */
 	size_t alt_svc_n;
@@ -83,6 +95,9 @@ struct tako_server {
 	struct tako__offload *offload;
 	struct tako__resolver *resolver;
 	struct tako__ip_table *ips;
+	uint64_t watchdog_ns; /* what the supervisor allows without a word; 0: any time */
+	_Atomic uint64_t watchdog_last_ns;
+	_Atomic bool told_stopping;
 	uint64_t tick_ns; /* how often transfers are looked at, for timeouts and rates */
 	_Atomic uint64_t next_conn_id;
 	_Atomic uint32_t conn_count;
@@ -111,6 +126,8 @@ int tako__config_import(tako_server_config *out, const tako_server_config *cfg);
 int tako__listen_bind(struct tako__address **out, struct tako_server *srv, const char *addr,
                       int type, const tako_listen_config *cfg);
 void tako__address_free(struct tako_server *srv, struct tako__address *a);
+/* The `index`th that its user has asked for; NULL: there are not so many. */
+const struct tako__address *tako__server_listener(const struct tako_server *srv, size_t index);
 
 /* A worker's end of it. */
 int tako__listener_open(struct tako__listener *ls, struct tako__worker *w, struct tako__address *a);

@@ -15,6 +15,7 @@
 #include "core/date.h"
 #include "core/dial.h"
 #include "core/log.h"
+#include "core/notify.h"
 #include "core/server.h"
 
 enum {
@@ -121,6 +122,7 @@ int tako__worker_open(struct tako__worker *w)
 	w->date_until_ns = 0;
 	tako__wheel_init(&w->wheel, w->loop->now_ns);
 	tako__timer_init(&w->drain_timer, on_drain_timer);
+	tako__notify_watch(w);
 	tako__ticker_init(&w->ticker, w->loop->now_ns, w->loop->now_ticks);
 	w->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	rc = open_listeners(w);
@@ -207,6 +209,7 @@ void tako__worker_close(struct tako__worker *w)
 {
 	if (!w->loop)
 		return;
+	tako__notify_unwatch(w);
 	for (unsigned i = 0; i < w->listener_count; i++)
 		tako__listener_close(&w->listeners[i]);
 	tako__dial_cut(w);
@@ -287,6 +290,7 @@ static void begin_drain(struct tako__worker *w)
 	uint32_t drain_ms = atomic_load(&w->srv->drain_ms);
 
 	w->state = TAKO__DRAINING;
+	tako__notify_stopping(w->srv);
 	tako__balance_end(w);
 	for (unsigned i = 0; i < w->listener_count; i++)
 		tako__listener_close(&w->listeners[i]);

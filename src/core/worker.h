@@ -116,6 +116,9 @@ struct tako__worker {
 	struct tako__worker_local *locals;
 	struct tako__log_ring *log;
 	struct tako__timer drain_timer;
+	struct tako__timer watchdog;
+	_Atomic uint64_t
+		beat_ns; /* when the loop was last seen to turn; UINT64_MAX: it has ended */
 	uint32_t stop_seen;
 	unsigned cut_count;      /* connections that the drain did not wait for */
 	bool cut;                /* the drain is over, what is left is being closed */

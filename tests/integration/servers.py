@@ -115,7 +115,8 @@ def program(name):
 class Server:
     """A running program that listens on self.addr."""
 
-    def __init__(self, argv, addr, nofile=None, ready_path="/healthz", cwd=None, env=None):
+    def __init__(self, argv, addr, nofile=None, ready_path="/healthz", cwd=None, env=None,
+                 pass_fds=()):
         self.addr = addr
         self.scheme = "https" if addr and "tls" in addr[2:] else "http"
         self.name = os.path.basename(argv[0])
@@ -125,7 +126,7 @@ class Server:
         limit = (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (nofile, nofile))) \
             if nofile else None
         self.proc = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=self._out,
-                                     stderr=self._err, preexec_fn=limit, cwd=cwd,
+                                     stderr=self._err, preexec_fn=limit, cwd=cwd, pass_fds=pass_fds,
                                      env={**os.environ, **(env or {})})
         self.pid = self.proc.pid
         try:

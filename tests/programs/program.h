@@ -110,6 +110,8 @@ static const struct program_knob program_knobs[] = {
 	KNOB(resolve_cache_count),
 	KNOB(resolve_cache_ms),
 	KNOB(accept_balance),
+	KNOB(inherit),
+	KNOB(notify),
 };
 #undef KNOB
 

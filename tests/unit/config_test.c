@@ -149,6 +149,8 @@ static const struct row rows[] = {
 	ROW(resolve_queue_count, U32, 256, 1, 1 << 16),
 	ROW(resolve_cache_count, U32, 512, 2, 1 << 16),
 	ROW(resolve_cache_ms, U32_OFF, 5000, 1, 86400000),
+	ROW(inherit, U32, 0, 0, 1),
+	ROW(notify, U32, 0, 0, 1),
 };
 
 enum { ROWS = sizeof rows / sizeof rows[0] };

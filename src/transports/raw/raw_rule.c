@@ -2,6 +2,7 @@
  *
  * The settings of a raw listener, and its transports but for TLS, which is transports/tls's.
  */
+#include "core/inherit.h"
 #include "core/local.h"
 #include "core/server.h"
 #include "transports/raw/raw_int.h"
@@ -62,6 +63,10 @@ static int check(const tako_raw_config *c, const tako_transport *t)
 static int check_addr(const tako_transport *t, const char *addr)
 {
 	bool is_unix = strncmp(addr, "unix:", 5) == 0;
+
+	/* What it is shows when it is looked at. */
+	if (tako__inherit_is(addr))
+		return 0;
 
 	if (t == tako_raw_unix() && !is_unix)
 		return tako__fail(TAKO_EINVAL,

@@ -220,12 +220,14 @@ int tako_server_udp_stats(const tako_server *srv, size_t index, tako_udp_stats *
 {
 	tako_udp_stats sum = {.size = sizeof sum};
 	const struct tako__udp_shared *s;
+	const struct tako__address *a;
 
 	if (!srv || !out || out->size < sizeof(size_t) || out->size > sizeof sum)
 		return tako__fail(TAKO_EINVAL, "tako_udp_stats: size is not set");
-	if (index >= srv->address_count || !srv->addresses[index]->transport->udp)
+	a = tako__server_listener(srv, index);
+	if (!a || !a->transport->udp)
 		return tako__fail(TAKO_ENOENT, "listener %zu is none of raw UDP", index);
-	s = srv->addresses[index]->shared;
+	s = a->shared;
 	for (unsigned i = 0; i < s->worker_count; i++)
 		add(&sum, &s->counts[i]);
 	sum.size = out->size;

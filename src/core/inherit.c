@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * See inherit.h and sd_listen_fds(3).  Nothing that was inherited is trusted to be what it is called: each
+ * is looked at before a listener gets it.  What the variables say is taken whole or not at all.
+ */
+#include "core/inherit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/base.h"
+#include "core/mem.h"
+
+struct entry {
+	const char *name; /* in `names` */
+	int fd;
+	bool taken;
+};
+
+static struct {
+	struct entry *v;
+	unsigned count;
+	char *names; /* LISTEN_FDNAMES, cut up */
+	size_t names_bytes;
+} table;
+
+/* ---- The environment ------------------------------------------------------------------------------ */
+
+static bool parse_number(const char *text, long max, long *ret)
+{
+	char *end;
+
+	errno = 0;
+	*ret = strtol(text, &end, 10);
+	return text[0] >= '0' && text[0] <= '9' && !*end && errno == 0 && *ret <= max;
+}
+
+/* How many are ours. */
+static int count_fds(const char *fds, const char *pid)
+{
+	long owner;
+	long n;
+
+	if (!fds || !pid)
+		return 0;
+	if (!parse_number(pid, INT32_MAX, &owner) || owner == 0)
+		return tako__fail(TAKO_EINVAL, "LISTEN_PID is \"%.32s\", which is no process", pid);
+	if (owner != getpid())
+		return 0;
+	if (!parse_number(fds, INT32_MAX, &n))
+		return tako__fail(TAKO_EINVAL, "LISTEN_FDS is \"%.32s\", which is no number", fds);
+	if (n > TAKO__INHERIT_MAX)
+		return tako__fail(TAKO_ETOOBIG, "LISTEN_FDS is %ld, more than %d", n,
+		                  TAKO__INHERIT_MAX);
+	return (int)n;
+}
+
+/* One for each, divided by colons; none at all is none. */
+static int cut_names(char *names, struct entry *v, unsigned count)
+{
+	unsigned n = 0;
+
+	for (char *at = names, *next; at; at = next) {
+		next = strchr(at, ':');
+		if (next)
+			*next++ = '\0';
+		if (strlen(at) >= TAKO__INHERIT_NAME_BYTES)
+			return tako__fail(TAKO_EINVAL, "LISTEN_FDNAMES: a name is longer than %d",
+			                  TAKO__INHERIT_NAME_BYTES - 1);
+		if (n < count)
+			v[n].name = at;
+		n++;
+	}
+	return n == count ? 0
+	                  : tako__fail(TAKO_EINVAL,
+	                               "LISTEN_FDNAMES has %u names for the %u of LISTEN_FDS", n,
+	                               count);
+}
+
+static void forget(void)
+{
+	tako__free(table.v, table.count * sizeof *table.v);
+	tako__free(table.names, table.names_bytes);
+	memset(&table, 0, sizeof table);
+}
+
+static int fill(unsigned count, const char *names)
+{
+	table.v = tako__zalloc(count * sizeof *table.v);
+	table.count = table.v ? count : 0;
+	if (names) {
+		table.names_bytes = strlen(names) + 1;
+		table.names = tako__strndup(names, table.names_bytes - 1);
+	}
+	if (!table.v || (names && !table.names))
+		return tako__fail(TAKO_ENOMEM, "inherited descriptors: out of memory");
+	for (unsigned i = 0; i < count; i++) {
+		table.v[i] = (struct entry){.name = "unknown", .fd = TAKO__INHERIT_FIRST + (int)i};
+		if (fcntl(table.v[i].fd, F_GETFD) < 0)
+			return tako__fail(TAKO_EINVAL, "LISTEN_FDS is %u, but %d is not open",
+			                  count, table.v[i].fd);
+	}
+	return names ? cut_names(table.names, table.v, count) : 0;
+}
+
+/* Whoever we start is not whom this was said to. */
+static void keep(void)
+{
+	for (unsigned i = 0; i < table.count; i++)
+		fcntl(table.v[i].fd, F_SETFD, FD_CLOEXEC);
+	unsetenv("LISTEN_FDS");
+	unsetenv("LISTEN_PID");
+	unsetenv("LISTEN_FDNAMES");
+}
+
+int tako_listen_fds(void)
+{
+	int count;
+	int rc;
+
+	if (table.count)
+		return (int)table.count;
+	count = count_fds(getenv("LISTEN_FDS"), getenv("LISTEN_PID"));
+	if (count <= 0)
+		return count;
+	rc = fill((unsigned)count, getenv("LISTEN_FDNAMES"));
+	if (rc < 0) {
+		forget();
+		return rc;
+	}
+	keep();
+	return count;
+}
+
+/* ---- For programs ------------------------------------------------------------------------------------ */
+
+const char *tako_listen_fd_name(size_t index)
+{
+	if (tako_listen_fds() <= 0 || index >= table.count || table.v[index].taken)
+		return NULL;
+	return table.v[index].name;
+}
+
+int tako_listen_fd(size_t index)
+{
+	if (!tako_listen_fd_name(index))
+		return tako__fail(TAKO_ENOENT, "no descriptor %zu was inherited, or it is taken",
+		                  index);
+	table.v[index].taken = true;
+	return table.v[index].fd;
+}
+
+void tako__inherit_end(void)
+{
+	for (unsigned i = 0; i < table.count; i++) {
+		if (!table.v[i].taken)
+			close(table.v[i].fd);
+	}
+	forget();
+}
+
+/* ---- What it is ------------------------------------------------------------------------------------------ */
+
+static int option(int fd, int name)
+{
+	int value = -1;
+	socklen_t n = sizeof value;
+
+	return getsockopt(fd, SOL_SOCKET, name, &value, &n) < 0 ? -1 : value;
+}
+
+static const char *type_name(int type)
+{
+	switch (type) {
+	case SOCK_STREAM:
+		return "a stream";
+	case SOCK_DGRAM:
+		return "datagrams";
+	case SOCK_SEQPACKET:
+		return "sequenced packets";
+	default:
+		return "something else";
+	}
+}
+
+/* Why a listener cannot have it; NULL: it can. */
+static const char *family_wrong(int fd, int type)
+{
+	int family = option(fd, SO_DOMAIN);
+
+	if (family == AF_INET || family == AF_INET6)
+		return NULL;
+	if (family != AF_UNIX && family != AF_VSOCK)
+		return "is of another family than IP, Unix and vsock";
+	return type == SOCK_DGRAM ? "is not UDP" : NULL;
+}
+
+static int check(int fd, int type)
+{
+	struct stat st;
+	const char *wrong;
+	int its;
+
+	if (fstat(fd, &st) < 0)
+		return tako__fail(TAKO_EINVAL, "inherited descriptor %d is not open", fd);
+	if (!S_ISSOCK(st.st_mode))
+		return tako__fail(TAKO_EINVAL, "inherited descriptor %d is no socket", fd);
+	its = option(fd, SO_TYPE);
+	if (its != type)
+		return tako__fail(TAKO_EINVAL, "inherited socket %d is for %s, needed is %s", fd,
+		                  type_name(its), type_name(type));
+	wrong = family_wrong(fd, type);
+	if (!wrong && type != SOCK_DGRAM && option(fd, SO_ACCEPTCONN) != 1)
+		wrong = "does not listen";
+	return wrong ? tako__fail(TAKO_EINVAL, "inherited socket %d %s", fd, wrong) : 0;
+}
+
+static bool address_of(int fd, char *text, size_t n)
+{
+	struct sockaddr_storage sa;
+	socklen_t sa_n = sizeof sa;
+
+	if (getsockname(fd, (struct sockaddr *)&sa, &sa_n) < 0)
+		return false;
+	tako__local_format((struct sockaddr *)&sa, sa_n, text, n);
+	return true;
+}
+
+/* ---- Taking --------------------------------------------------------------------------------------------------- */
+
+static void add(struct tako__taken *ret, int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	/* The flag is the socket's, not the descriptor's: others who have it see it as well. */
+	fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+	fcntl(fd, F_SETFD, FD_CLOEXEC);
+	ret->fds[ret->count++] = fd;
+}
+
+/* Everything that can be had of one address, whose text is in *ret; `name` NULL: whatever it is
+ * called. */
+static void collect(struct tako__taken *ret, const char *name, int type)
+{
+	char text[TAKO__LOCAL_TEXT_BYTES];
+
+	for (unsigned i = 0; i < table.count; i++) {
+		struct entry *e = &table.v[i];
+
+		if (e->taken || (name && strcmp(e->name, name) != 0) || check(e->fd, type) < 0 ||
+		    !address_of(e->fd, text, sizeof text) || strcmp(text, ret->text) != 0)
+			continue;
+		if (!ret->count)
+			snprintf(ret->name, sizeof ret->name, "%s", e->name);
+		e->taken = true;
+		add(ret, e->fd);
+	}
+}
+
+/* The first of that name that will do; where there are others, the last one's fault is told. */
+static int by_name(struct tako__taken *ret, const char *name, int type)
+{
+	int rc = tako__fail(TAKO_ENOENT, "no socket with the name \"%.64s\" was inherited", name);
+
+	for (unsigned i = 0; i < table.count; i++) {
+		struct entry *e = &table.v[i];
+
+		if (e->taken || strcmp(e->name, name) != 0)
+			continue;
+		rc = check(e->fd, type);
+		if (rc == 0 && address_of(e->fd, ret->text, sizeof ret->text)) {
+			collect(ret, name, type);
+			return 0;
+		}
+	}
+	return rc;
+}
+
+static struct entry *entry_of(int fd)
+{
+	for (unsigned i = 0; i < table.count; i++) {
+		if (table.v[i].fd == fd)
+			return &table.v[i];
+	}
+	return NULL;
+}
+
+/* Whether the variables speak of it or not. */
+static int by_number(struct tako__taken *ret, const char *addr, const char *number, int type)
+{
+	struct entry *e;
+	long fd;
+	int rc;
+
+	if (!parse_number(number, INT32_MAX, &fd))
+		return tako__fail(TAKO_EINVAL, "address \"%.60s\": not a descriptor's number",
+		                  addr);
+	e = entry_of((int)fd);
+	if (e && e->taken)
+		return tako__fail(TAKO_ENOENT, "address \"%.60s\": another listener has it", addr);
+	rc = check((int)fd, type);
+	if (rc < 0)
+		return rc;
+	if (!address_of((int)fd, ret->text, sizeof ret->text))
+		return tako__fail_errno("address \"%.60s\"", addr);
+	if (e)
+		e->taken = true;
+	snprintf(ret->name, sizeof ret->name, "fd-%ld", fd);
+	add(ret, (int)fd);
+	return 0;
+}
+
+static const char *behind(const char *addr, const char *scheme)
+{
+	size_t n = strlen(scheme);
+
+	return strncmp(addr, scheme, n) == 0 ? addr + n : NULL;
+}
+
+bool tako__inherit_is(const char *addr)
+{
+	return behind(addr, "fd:") || behind(addr, "systemd:");
+}
+
+int tako__inherit_named(struct tako__taken *ret, const char *addr, int type)
+{
+	const char *name = behind(addr, "systemd:");
+	int rc = tako_listen_fds();
+
+	memset(ret, 0, offsetof(struct tako__taken, fds));
+	if (rc < 0)
+		return rc;
+	if (!name)
+		return by_number(ret, addr, behind(addr, "fd:"), type);
+	if (!name[0])
+		return tako__fail(TAKO_EINVAL, "address \"%.60s\": a name is missing", addr);
+	return by_name(ret, name, type);
+}
+
+int tako__inherit_bound(struct tako__taken *ret, const char *text, int type)
+{
+	int rc = tako_listen_fds();
+
+	memset(ret, 0, offsetof(struct tako__taken, fds));
+	if (rc < 0)
+		return rc;
+	snprintf(ret->text, sizeof ret->text, "%s", text);
+	collect(ret, NULL, type);
+	return (int)ret->count;
+}

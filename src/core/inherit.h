@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Descriptors that were open before this process was, until listeners take them.  One table a process, as
+ * there is one environment.
+ */
+#ifndef TAKO_CORE_INHERIT_H
+#define TAKO_CORE_INHERIT_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include <tako/inherit.h>
+
+#include "core/local.h"
+
+enum {
+	TAKO__INHERIT_FIRST = 3, /* SD_LISTEN_FDS_START */
+	TAKO__INHERIT_MAX = 1024,
+	TAKO__INHERIT_NAME_BYTES = 256, /* 255 characters, as systemd has it */
+};
+
+/* What a listener has got: the sockets of one address, as each worker of its last owner had one. */
+struct tako__taken {
+	unsigned count;
+	char name[TAKO__INHERIT_NAME_BYTES];
+	char text[TAKO__LOCAL_TEXT_BYTES]; /* the address */
+	int fds[TAKO__INHERIT_MAX];
+};
+
+/* "fd:3" or "systemd:NAME"? */
+bool tako__inherit_is(const char *addr);
+
+/* Take what `addr` names, for transports with sockets of this type (SOCK_*): close-on-exec and
+ * non-blocking from now on.
+ *   TAKO_EINVAL   malformed, or it is no such socket: the sentence says what is wrong with it
+ *   TAKO_ENOENT   there is none */
+int tako__inherit_named(struct tako__taken *ret, const char *addr, int type);
+/* Take the sockets that are bound to the address `text` (tako__local_format()).  Returns how many there
+ * are, 0 or more; errors of tako_listen_fds(). */
+int tako__inherit_bound(struct tako__taken *ret, const char *text, int type);
+
+/* Close what nobody took, and forget the rest. */
+void tako__inherit_end(void);
+
+#endif /* TAKO_CORE_INHERIT_H */
