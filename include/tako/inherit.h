@@ -36,6 +36,45 @@ TAKO_API const char *tako_listen_fd_name(size_t index);
  * it.  [setup] */
 TAKO_API TAKO_CHECK int tako_listen_fd(size_t index);
 
+/* ---- Who comes after us ---------------------------------------------------------- */
+
+typedef struct tako_restart_config {
+	size_t size;
+	char *const
+		*argv;    /* main()'s, or another command: what the new process is called with, NULL
+			    * at its end.  Without a slash argv[0] is looked for along PATH */
+	const char *path; /* NULL: argv[0]; else the program's file */
+	uint32_t ready_timeout_ms; /* 0: 30000 until the new process serves; then it is ended */
+	uint32_t
+		last_call_ms; /* 0: 2000: how long connections of HTTP/1 without a request may still
+				* send one; its response says "Connection: close" */
+} tako_restart_config;
+#define TAKO_RESTART_CONFIG(...)                                                                   \
+	(&(tako_restart_config){.size = sizeof(tako_restart_config), __VA_ARGS__})
+
+/* Start the program anew, with the listening sockets of this server; when the new process serves, stop
+ * this server as tako_server_stop() does, except that sockets stay open and files of Unix sockets
+ * where they are.  Until then both accept, so that no connection is refused or lost.  If the new
+ * process does not come to serve, nothing has changed: this server goes on.
+ *
+ * The new process needs nothing but tako_server_config.inherit: it gets the sockets by the protocol of
+ * tako_listen_fds(), finds each by its address or name, and tells us when its first server has
+ * started.  Connections over QUIC are closed when it has: their datagrams now come to it.
+ * With .notify the supervisor is told RELOADING, and the new process's number when that serves.
+ *
+ * Waits for the new process: not from a handler or callback, nor while another thread changes the
+ * environment.  Signals that a handler has are the new process's default ones, and none is
+ * blocked; of descriptors it has 0 to 2, the sockets from 3 on, and what is not
+ * close-on-exec beyond them.  [any]
+ * Returns its process id, or
+ *   TAKO_EINVAL    no server, no argv, or no such program
+ *   TAKO_ESTATE    not serving, or stopped meanwhile
+ *   TAKO_EBUSY     another thread restarts it already
+ *   TAKO_ECLOSED   the new process ended: tako_last_error() says how
+ *   TAKO_ETIMEDOUT it did not serve in time
+ *   TAKO_ENOTSUP, TAKO_ENOMEM, TAKO_ESYS */
+TAKO_API TAKO_CHECK int tako_server_restart(tako_server *srv, const tako_restart_config *cfg);
+
 /* ---- What our supervisor is told ----------------------------------------------- */
 
 /* Send lines as "STATUS=12 users" or "READY=1\nSTATUS=up" to the supervisor that NOTIFY_SOCKET in the

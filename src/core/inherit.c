@@ -29,6 +29,9 @@ static struct {
 	size_t names_bytes;
 } table;
 
+/* Where a server that hands its sockets to us waits to be told that we serve; 0: there is none. */
+static int ready_fd;
+
 /* ---- The environment ------------------------------------------------------------------------------ */
 
 static bool parse_number(const char *text, long max, long *ret)
@@ -108,11 +111,25 @@ static int fill(unsigned count, const char *names)
 	return names ? cut_names(table.names, table.v, count) : 0;
 }
 
+static void find_ready(void)
+{
+	const char *text = getenv(TAKO__INHERIT_READY);
+	long fd;
+
+	if (!text)
+		return;
+	if (parse_number(text, INT32_MAX, &fd) && fd > 2 &&
+	    fcntl((int)fd, F_SETFD, FD_CLOEXEC) == 0)
+		ready_fd = (int)fd;
+	unsetenv(TAKO__INHERIT_READY);
+}
+
 /* Whoever we start is not whom this was said to. */
 static void keep(void)
 {
 	for (unsigned i = 0; i < table.count; i++)
 		fcntl(table.v[i].fd, F_SETFD, FD_CLOEXEC);
+	find_ready();
 	unsetenv("LISTEN_FDS");
 	unsetenv("LISTEN_PID");
 	unsetenv("LISTEN_FDNAMES");
@@ -162,6 +179,13 @@ void tako__inherit_end(void)
 			close(table.v[i].fd);
 	}
 	forget();
+	if (!ready_fd)
+		return;
+	/* Should nobody wait any more, there is nobody who would have to know. */
+	while (write(ready_fd, "\n", 1) < 0 && errno == EINTR)
+		;
+	close(ready_fd);
+	ready_fd = 0;
 }
 
 /* ---- What it is ------------------------------------------------------------------------------------------ */
@@ -256,7 +280,7 @@ static void collect(struct tako__taken *ret, const char *name, int type)
 		    !address_of(e->fd, text, sizeof text) || strcmp(text, ret->text) != 0)
 			continue;
 		if (!ret->count)
-			snprintf(ret->name, sizeof ret->name, "%s", e->name);
+			memcpy(ret->name, e->name, strlen(e->name) + 1);
 		e->taken = true;
 		add(ret, e->fd);
 	}
@@ -290,6 +314,16 @@ static struct entry *entry_of(int fd)
 	return NULL;
 }
 
+/* Whoever comes after a server that listens on "fd:5" has it elsewhere, but under this name. */
+static bool has_name(const char *name)
+{
+	for (unsigned i = 0; i < table.count; i++) {
+		if (!table.v[i].taken && strcmp(table.v[i].name, name) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* Whether the variables speak of it or not. */
 static int by_number(struct tako__taken *ret, const char *addr, const char *number, int type)
 {
@@ -300,6 +334,9 @@ static int by_number(struct tako__taken *ret, const char *addr, const char *numb
 	if (!parse_number(number, INT32_MAX, &fd))
 		return tako__fail(TAKO_EINVAL, "address \"%.60s\": not a descriptor's number",
 		                  addr);
+	snprintf(ret->name, sizeof ret->name, "fd-%ld", fd);
+	if (has_name(ret->name))
+		return by_name(ret, ret->name, type);
 	e = entry_of((int)fd);
 	if (e && e->taken)
 		return tako__fail(TAKO_ENOENT, "address \"%.60s\": another listener has it", addr);
@@ -310,7 +347,6 @@ static int by_number(struct tako__taken *ret, const char *addr, const char *numb
 		return tako__fail_errno("address \"%.60s\"", addr);
 	if (e)
 		e->taken = true;
-	snprintf(ret->name, sizeof ret->name, "fd-%ld", fd);
 	add(ret, (int)fd);
 	return 0;
 }

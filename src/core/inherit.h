@@ -39,7 +39,12 @@ int tako__inherit_named(struct tako__taken *ret, const char *addr, int type);
  * are, 0 or more; errors of tako_listen_fds(). */
 int tako__inherit_bound(struct tako__taken *ret, const char *text, int type);
 
-/* Close what nobody took, and forget the rest. */
+/* Close what nobody took, forget the rest, and tell the process that left it to us that we serve. */
 void tako__inherit_end(void);
+
+/* The name of sockets that a server has bound itself and hands on: with their files, if they have any. */
+#define TAKO__INHERIT_OWN "tako-own"
+/* In the environment, the descriptor of a pipe on which that process waits for a line. */
+#define TAKO__INHERIT_READY "TAKO_READY_FD"
 
 #endif /* TAKO_CORE_INHERIT_H */

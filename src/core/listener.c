@@ -239,6 +239,8 @@ static int adopt(struct tako__address *a, const struct tako_server *srv,
 	a->inherited = true;
 	memcpy(a->text, got->text, sizeof a->text);
 	memcpy(a->name, got->name, sizeof a->name);
+	if (strcmp(a->name, TAKO__INHERIT_OWN) == 0)
+		tako__local_adopt(&a->local, a->text);
 	for (unsigned i = 0; i < count; i++)
 		a->fds[i] = i < got->count ? got->fds[i]
 		                           : fcntl(got->fds[i % got->count], F_DUPFD_CLOEXEC, 0);
@@ -284,7 +286,7 @@ static int find_inherited(struct tako__address *a, const struct tako_server *srv
 
 static size_t address_bytes(const struct tako_server *srv)
 {
-	return sizeof(struct tako__address) + srv->cfg.worker_count * sizeof(int);
+	return sizeof(struct tako__address) + 2 * srv->cfg.worker_count * sizeof(int);
 }
 
 /* A socket for each worker. */
@@ -341,7 +343,7 @@ static struct tako__address *address_new(const struct tako_server *srv)
 {
 	struct tako__address *a = tako__zalloc(address_bytes(srv));
 
-	for (unsigned i = 0; a && i < srv->cfg.worker_count; i++)
+	for (unsigned i = 0; a && i < 2 * srv->cfg.worker_count; i++)
 		a->fds[i] = -1;
 	return a;
 }
@@ -525,11 +527,15 @@ static void on_accept_error(struct tako_sock *s, int errno_value)
 static void on_listener_closed(struct tako_sock *s)
 {
 	struct tako__listener *ls = listener_of(s);
+	struct tako_server *srv = ls->worker->srv;
 
 	ls->open = false;
+	pthread_mutex_lock(&srv->fds_lock);
 	if (*ls->fd_slot >= 0)
 		close(*ls->fd_slot);
 	*ls->fd_slot = -1;
+	ls->fd_slot[srv->cfg.worker_count] = -1;
+	pthread_mutex_unlock(&srv->fds_lock);
 }
 
 static const struct tako_sock_cb listener_callbacks = {
@@ -567,6 +573,7 @@ static int start_dgrams(struct tako__listener *ls)
 	rc = loop->rt->start_dgram(loop, &ls->sock, *ls->fd_slot);
 	if (rc < 0)
 		return rc;
+	ls->fd_slot[ls->worker->srv->cfg.worker_count] = *ls->fd_slot;
 	*ls->fd_slot = -1;
 	if (ls->transport->dgram->started)
 		ls->transport->dgram->started(ls);

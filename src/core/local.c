@@ -378,6 +378,27 @@ int tako__local_listen(struct tako__local_sock *ret, const char *addr, int type,
 
 /* ---- The end ----------------------------------------------------------------------------------------- */
 
+void tako__local_adopt(struct tako__local_sock *l, const char *addr)
+{
+	const char *path = behind(addr, "unix:");
+	struct stat st;
+
+	if (!path)
+		return;
+	if (path[0] == '/' && strlen(path) < sizeof l->path && lstat(path, &st) == 0 &&
+	    S_ISSOCK(st.st_mode)) {
+		l->dev = st.st_dev;
+		l->ino = st.st_ino;
+		memcpy(l->path, path, strlen(path) + 1);
+	}
+	atomic_store(&l->listens, true);
+}
+
+void tako__local_disown(struct tako__local_sock *l)
+{
+	atomic_store(&l->listens, false);
+}
+
 void tako__local_end(struct tako__local_sock *l, int fd)
 {
 	struct stat st;

@@ -39,6 +39,12 @@ int tako__local_listen(struct tako__local_sock *ret, const char *addr, int type,
 /* Refuse cfg's settings of Unix sockets on an address that is none: TAKO_ENOTSUP. */
 int tako__local_refuse(const char *addr, const tako_listen_config *cfg);
 
+/* A listening socket at this address (tako__local_format()'s) is ours from now on, its file included: whoever
+ * made it has handed it to us. */
+void tako__local_adopt(struct tako__local_sock *l, const char *addr);
+/* … and whoever we have handed it to looks after it. */
+void tako__local_disown(struct tako__local_sock *l);
+
 /* From now on nobody can connect: the path is removed, if what is there is still ours.  Whoever is in
  * the backlog of `fd` can be accepted yet.  Does it once, whoever calls; NULL is fine. */
 void tako__local_end(struct tako__local_sock *l, int fd);

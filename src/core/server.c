@@ -128,6 +128,7 @@ int tako_server_new(tako_server **out, tako_router *router, const tako_server_co
 	srv = tako__zalloc(sizeof *srv);
 	if (!srv)
 		return tako__fail(TAKO_ENOMEM, "server: out of memory");
+	pthread_mutex_init(&srv->fds_lock, NULL);
 	rc = tako__config_import(&srv->cfg, cfg);
 	srv->default_workers = !cfg || !cfg->worker_count;
 	if (rc == 0) {
@@ -183,6 +184,7 @@ void tako_server_free(tako_server *srv)
 	tako__table_free(srv->routes);
 	if (srv->server_header)
 		tako__free(srv->server_header, strlen(srv->server_header) + 1);
+	pthread_mutex_destroy(&srv->fds_lock);
 	tako__free(srv, sizeof *srv);
 }
 

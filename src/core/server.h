@@ -75,7 +75,9 @@ struct tako__address {
 	struct tako__local_sock local;
 	char text[TAKO__LOCAL_TEXT_BYTES];
 	char name[TAKO__INHERIT_NAME_BYTES]; /* "": it is our own */
-	int fds[];                           /* worker_count of them; -1: none for this worker */
+	/* worker_count of them; -1: none for this worker.  Then as many of datagram sockets that its
+	 * loop has: the loop's to close. */
+	int fds[];
 };
 
 struct tako_server {
@@ -98,7 +100,11 @@ struct tako_server {
 	uint64_t watchdog_ns; /* what the supervisor allows without a word; 0: any time */
 	_Atomic uint64_t watchdog_last_ns;
 	_Atomic bool told_stopping;
-	uint64_t tick_ns; /* how often transfers are looked at, for timeouts and rates */
+	_Atomic bool handed_over; /* another process has our listeners, and goes on in our place */
+	_Atomic bool restarting;
+	_Atomic uint32_t last_call_ms;
+	pthread_mutex_t fds_lock; /* closing a listener's descriptor, and handing it on */
+	uint64_t tick_ns;         /* how often transfers are looked at, for timeouts and rates */
 	_Atomic uint64_t next_conn_id;
 	_Atomic uint32_t conn_count;
 	_Atomic uint32_t dial_count;      /* connections that we have made or are making */

@@ -119,6 +119,7 @@ int tako__worker_open(struct tako__worker *w)
 	w->cut_count = 0;
 	w->no_dials = false;
 	w->stop_seen = 0;
+	w->last_call_ns = 0;
 	w->date_until_ns = 0;
 	tako__wheel_init(&w->wheel, w->loop->now_ns);
 	tako__timer_init(&w->drain_timer, on_drain_timer);
@@ -289,8 +290,14 @@ static void begin_drain(struct tako__worker *w)
 {
 	uint32_t drain_ms = atomic_load(&w->srv->drain_ms);
 
+	bool handed_over = atomic_load(&w->srv->handed_over);
+
 	w->state = TAKO__DRAINING;
-	tako__notify_stopping(w->srv);
+	if (handed_over)
+		w->last_call_ns = tako__now_ns(w) +
+		                  (uint64_t)atomic_load(&w->srv->last_call_ms) * 1000000;
+	else
+		tako__notify_stopping(w->srv);
 	tako__balance_end(w);
 	for (unsigned i = 0; i < w->listener_count; i++)
 		tako__listener_close(&w->listeners[i]);
@@ -299,7 +306,12 @@ static void begin_drain(struct tako__worker *w)
 		struct tako__conn *c = TAKO__CONTAINER(at, struct tako__conn, link);
 
 		/* The descriptor of one that closes may be another's already. */
-		if (!(c->flags & TAKO__CONN_CLOSING))
+		if (c->flags & TAKO__CONN_CLOSING)
+			continue;
+		/* What comes for those without a descriptor of their own is another process's to read. */
+		if (handed_over && (c->flags & TAKO__CONN_CARRIED))
+			tako__conn_close(c);
+		else
 			c->proto->drain(c);
 	}
 	if (drain_ms != TAKO_OFF)

@@ -119,6 +119,8 @@ struct tako__worker {
 	struct tako__timer watchdog;
 	_Atomic uint64_t
 		beat_ns; /* when the loop was last seen to turn; UINT64_MAX: it has ended */
+	uint64_t
+		last_call_ns; /* until then a draining connection may ask once more; 0: it may not */
 	uint32_t stop_seen;
 	unsigned cut_count;      /* connections that the drain did not wait for */
 	bool cut;                /* the drain is over, what is left is being closed */

@@ -30,6 +30,7 @@ PROLOGUE = """#define _GNU_SOURCE
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,6 +47,7 @@ KNOB_STRUCTS = {
     "tls.h": ["tako_cert_config"],
     "raw.h": ["tako_raw_config"],
     "client.h": ["tako_client_config", "tako_fetch_config"],
+    "inherit.h": ["tako_restart_config"],
     "ws.h": ["tako_ws_config", "tako_ws_deflate"],
     "topic.h": ["tako_topic_config"],
     "webtransport.h": ["tako_wt_config"],

@@ -87,6 +87,17 @@ static void count_pause(struct tako__h1 *h, bool owes, uint64_t now)
 	}
 }
 
+/* How long a connection without a request may wait for one. */
+static uint64_t idle_deadline(const struct tako__conn *c, uint64_t now)
+{
+	const tako_server_config *cfg = &c->worker->srv->cfg;
+	uint64_t idle = now + tako__ms_ns(c->request_count ? cfg->keepalive_timeout_ms
+	                                                   : cfg->header_timeout_ms);
+	uint64_t last = c->worker->last_call_ns;
+
+	return (c->flags & TAKO__CONN_DRAINING) && last < idle ? last : idle;
+}
+
 /* Reading has a deadline when the peer owes us something. */
 static uint64_t read_deadline(struct tako__conn *c, uint64_t now)
 {
@@ -99,8 +110,7 @@ static uint64_t read_deadline(struct tako__conn *c, uint64_t now)
 	if (!h->x && h->stash_n)
 		return UINT64_MAX; /* the peer must read first: see check_write() */
 	if (!h->x)
-		return now + tako__ms_ns(c->request_count ? cfg->keepalive_timeout_ms
-		                                          : cfg->header_timeout_ms);
+		return idle_deadline(c, now);
 	owes = owes_body(c);
 	count_pause(h, owes, now);
 	return owes ? now + c->worker->srv->tick_ns : UINT64_MAX;
@@ -212,6 +222,16 @@ static void deliver_end(struct tako__h1 *h)
 		tako__exchange_data(x, NULL, 0, true);
 }
 
+/* Nobody has to be answered any more.  Where another process goes on in our place, a client that is about
+ * to send its next request has no reason to expect that it fails: see tako_server_restart(). */
+static bool may_end(const struct tako__conn *c)
+{
+	const struct tako__h1 *h = tako__h1_of((struct tako__conn *)c);
+
+	return (c->flags & TAKO__CONN_DRAINING) && !h->stash_n &&
+	       tako__now_ns(c->worker) >= c->worker->last_call_ns;
+}
+
 /* Whatever happened, go on from the state it left. */
 static void go_on(struct tako__conn *c)
 {
@@ -229,8 +249,7 @@ static void go_on(struct tako__conn *c)
 		arm(c);
 		return;
 	}
-	if (!h->x &&
-	    ((h->eof && !held_up(c)) || ((c->flags & TAKO__CONN_DRAINING) && !h->stash_n))) {
+	if (!h->x && ((h->eof && !held_up(c)) || may_end(c))) {
 		/* Once we are gone, a client that says more is answered by a reset, which takes
 		 * our last answer with it where that is still on its way. */
 		tako__conn_finish(c, !h->eof && (tako__conn_unsent(c) ||
