@@ -44,6 +44,7 @@ typedef struct tako_access {
 	int32_t version;             /* 10, 11, 20, 30 */
 	int32_t error;               /* 0, or the TAKO_E* that cut the exchange */
 	uint32_t connection_request; /* 1: the first on its connection */
+	const char *client; /* as tako_client.node, where forwarded_log says so; else NULL */
 } tako_access;
 
 /* Called on the loop for every exchange, parser-level errors included; must not
@@ -266,6 +267,14 @@ typedef struct tako_listen_config {
 	const struct tako_raw_config *raw;
 	/* What is done with datagrams (tako/raw.h); for tako_raw_udp(), and for no other. */
 	const struct tako_udp_config *udp;
+	/* HTTP's: whom tako_req_client() believes about the client (tako/forwarded.h), and in which field. */
+	const char *forwarded_trusted; /* proxies, listed as in proxy_trusted; to be set where
+					* `forwarded` is */
+	const char *forwarded_name;    /* TAKO_FORWARDED_NAMED's: "X-Real-IP", "CF-Connecting-IP" */
+	uint32_t forwarded;            /* TAKO_FORWARDED_*: nobody is believed, or in what */
+	uint32_t forwarded_max_hops;   /* 0: 16 proxies in a row; at most 100 */
+	uint32_t forwarded_log;        /* 1: the access log names that client; 0: who connected */
+	uint32_t reserved;
 } tako_listen_config;
 #define TAKO_LISTEN_CONFIG(...)                                                                    \
 	(&(tako_listen_config){.size = sizeof(tako_listen_config), __VA_ARGS__})

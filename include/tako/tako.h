@@ -6,9 +6,9 @@
  * middleware) -> http.h (request, response, bodies) -> server.h (config, run, stop)
  * -> tls.h (certificates) -> ws.h (WebSocket) -> sse.h (Server-Sent
  * Events) -> topic.h (publish and subscribe) -> grpc.h (gRPC and gRPC-Web) -> proxy.h (the PROXY
- * protocol) -> inherit.h (sockets from whoever started us) -> webtransport.h (sessions of streams and
- * datagrams) -> raw.h (connections without HTTP) -> connect.h (connections that we make) -> client.h
- * (requests to others).
+ * protocol) -> forwarded.h (who the client is) -> inherit.h (sockets from whoever started us) ->
+ * webtransport.h (sessions of streams and datagrams) -> raw.h (connections without HTTP) -> connect.h
+ * (connections that we make) -> client.h (requests to others).
  */
 #ifndef TAKO_TAKO_H
 #define TAKO_TAKO_H
@@ -16,6 +16,7 @@
 #include <tako/base.h>
 #include <tako/client.h>
 #include <tako/connect.h>
+#include <tako/forwarded.h>
 #include <tako/grpc.h>
 #include <tako/http.h>
 #include <tako/inherit.h>

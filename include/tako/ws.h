@@ -10,6 +10,7 @@
 #define TAKO_WS_H
 
 #include <tako/base.h>
+#include <tako/forwarded.h>
 #include <tako/http.h>
 
 TAKO_BEGIN
@@ -142,6 +143,9 @@ TAKO_API tako_str tako_ws_subprotocol(const tako_ws *ws);
 /* As tako_req_conn_info() of the request it came from.  TAKO_EINVAL: size not set;
  * TAKO_ENOMEM; TAKO_ECLOSED.  [loop] */
 TAKO_API int tako_ws_conn_info(tako_ws *ws, tako_conn_info *out);
+
+/* As tako_req_client() of that request.  [loop] */
+TAKO_API int tako_ws_client(tako_ws *ws, tako_client *out);
 
 /* Bytes that were sent and that the transport has not taken yet.  [loop] */
 TAKO_API uint64_t tako_ws_unsent(const tako_ws *ws);

@@ -2,10 +2,12 @@
  *
  * What the access log and the user's access callback are told of an exchange that is over.
  */
+#include <tako/forwarded.h>
 #include <time.h>
 
 #include "core/conn.h"
 #include "core/exchange.h"
+#include "core/forwarded.h"
 #include "core/log.h"
 #include "core/server.h"
 #include "core/worker.h"
@@ -36,6 +38,7 @@ void tako__exchange_log(struct tako__exchange *x, uint64_t duration_ns)
 {
 	const tako_server_config *cfg = &x->worker->srv->cfg;
 	const tako_req *req = tako__req(x);
+	const tako_client *client = tako__exchange_client_logged(x);
 	char peer[PEER_BYTES];
 	tako_access a = {
 		.size = sizeof(a),
@@ -56,6 +59,8 @@ void tako__exchange_log(struct tako__exchange *x, uint64_t duration_ns)
 	};
 
 	fill_conn(&a, x->conn, peer);
+	if (client)
+		a.client = client->node;
 	if (cfg->access_fn)
 		cfg->access_fn(&a, cfg->access_arg);
 	if (x->worker->log)

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "core/forwarded.h"
 #include "core/local.h"
 #include "core/proxied.h"
 #include "core/rawed.h"
@@ -379,6 +380,7 @@ static void release_settings(struct tako__address *a)
 		a->transport->release(a->shared);
 	tako__proxy_rule_free(a->proxy);
 	tako__raw_rule_free(a->raw);
+	tako__forward_rule_free(a->forward);
 }
 
 void tako__address_free(struct tako_server *srv, struct tako__address *a)
@@ -592,6 +594,7 @@ int tako__listener_open(struct tako__listener *ls, struct tako__worker *w, struc
 	ls->shared = a->shared;
 	ls->proxy = a->proxy;
 	ls->raw = a->raw;
+	ls->forward = a->forward;
 	ls->local = &a->local;
 	ls->fd_slot = &a->fds[w->index];
 	tako__timer_init(&ls->backoff, on_backoff);

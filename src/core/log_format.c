@@ -22,13 +22,13 @@ enum {
 	AGENT_MAX = 1024,
 	REFERER_MAX = 2048,
 	ID_MAX = 512,
-	PEER_MAX = 128,
+	PEER_MAX = 128, /* and as much of the client */
 	/* Names, punctuation, date and the eight numbers. */
 	FIXED_MAX = 640,
 };
 
 static_assert(METHOD_MAX + PATH_MAX_BYTES + PATTERN_MAX + HOST_MAX + AGENT_MAX + REFERER_MAX +
-                              ID_MAX + PEER_MAX + FIXED_MAX <=
+                              ID_MAX + 2 * PEER_MAX + FIXED_MAX <=
                       TAKO__LOG_LINE_MAX,
               "a line holds its longest fields");
 
@@ -174,7 +174,7 @@ static char *put_count(char *to, uint64_t v)
 /* host ident user [date] "request" status bytes "referer" "user agent" microseconds */
 static char *put_text_line(char *to, const tako_access *a, const struct tako__log_date *d)
 {
-	to = put_text(to, host_of(a->peer), PEER_MAX);
+	to = put_text(to, host_of(a->client ? a->client : a->peer), PEER_MAX);
 	to = PUT(to, " - - [");
 	to = put(to, d->clf, sizeof(d->clf));
 	to = PUT(to, "] \"");
@@ -230,6 +230,8 @@ static char *put_json_line(char *to, const tako_access *a, const struct tako__lo
 {
 	to = put_time(to, d, (unsigned)(a->wall_time_ms % 1000));
 	to = PUT_STR(to, "peer", tako_str_z(a->peer), PEER_MAX);
+	if (a->client)
+		to = PUT_STR(to, "client", tako_str_z(a->client), PEER_MAX);
 	to = PUT_STR(to, "method", a->method, METHOD_MAX);
 	to = PUT_STR(to, "path", a->path, PATH_MAX_BYTES);
 	to = PUT_STR(to, "pattern", a->pattern, PATTERN_MAX);

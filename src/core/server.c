@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/forwarded.h"
 #include "core/log.h"
 #include "core/offload.h"
 #include "core/gate.h"
@@ -295,6 +296,7 @@ int tako_server_listen(tako_server *srv, const tako_transport *t, const char *ad
 	tako_listen_config c = {0};
 	struct tako__proxy_rule *proxy = NULL;
 	struct tako__raw_rule *raw = NULL;
+	struct tako__forward_rule *forward = NULL;
 	struct tako__address *a;
 	void *shared = NULL;
 	int rc;
@@ -318,6 +320,8 @@ int tako_server_listen(tako_server *srv, const tako_transport *t, const char *ad
 		rc = tako__proxy_rule_new(&proxy, &c);
 	if (rc == 0)
 		rc = tako__raw_rule_new(&raw, t, addr, &c);
+	if (rc == 0)
+		rc = tako__forward_rule_new(&forward, t, &c);
 	if (rc == 0 && t->prepare)
 		rc = t->prepare(&shared, srv, &c);
 	if (rc == 0)
@@ -331,6 +335,7 @@ int tako_server_listen(tako_server *srv, const tako_transport *t, const char *ad
 			t->release(shared);
 		tako__proxy_rule_free(proxy);
 		tako__raw_rule_free(raw);
+		tako__forward_rule_free(forward);
 		return rc;
 	}
 	for (struct tako__address *each = a; each; each = each->next) {
@@ -338,6 +343,7 @@ int tako_server_listen(tako_server *srv, const tako_transport *t, const char *ad
 		each->shared = shared;
 		each->proxy = proxy;
 		each->raw = raw;
+		each->forward = forward;
 		if (rc == 0)
 			rc = set_options(srv, each);
 	}

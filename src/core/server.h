@@ -72,6 +72,7 @@ struct tako__address {
 	void *shared;
 	struct tako__proxy_rule *proxy;
 	struct tako__raw_rule *raw;
+	struct tako__forward_rule *forward;
 	struct tako__local_sock local;
 	char text[TAKO__LOCAL_TEXT_BYTES];
 	char name[TAKO__INHERIT_NAME_BYTES]; /* "": it is our own */

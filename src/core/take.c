@@ -4,7 +4,9 @@
  * section 7.8) and later versions an extended CONNECT (RFC 8441, RFC 9220).  Decides whether it
  * may; how it is said on the wire is the protocol's.
  */
+#include "core/conn.h"
 #include "core/exchange.h"
+#include "core/forwarded.h"
 #include "core/res.h"
 #include "core/server.h"
 #include "core/value.h"
@@ -113,9 +115,13 @@ void tako__exchange_shed(struct tako__exchange *x)
 {
 	void *old = (void *)(uintptr_t)x->fields;
 	struct kept k;
+	const struct tako_client *client;
 	void *to;
 
 	if (!x->own_bytes)
+		return;
+	/* Afterwards there are no fields to find it in.  Without memory it is as large as it was, then. */
+	if (x->conn && x->conn->listener->forward && tako__exchange_client(&client, x) < 0)
 		return;
 	find_kept(x, &k);
 	to = tako__arena_own(&x->arena, kept_bytes(&k));

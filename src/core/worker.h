@@ -33,10 +33,11 @@ struct tako__listener {
 	struct tako_sock sock;
 	struct tako__worker *worker;
 	const struct tako_transport *transport;
-	void *shared;                         /* the transport's, for this address */
-	void *state;                          /* … on this worker */
-	const struct tako__proxy_rule *proxy; /* NULL: connections begin with their protocol */
-	struct tako__raw_rule *raw;           /* NULL: they are HTTP's */
+	void *shared;                             /* the transport's, for this address */
+	void *state;                              /* … on this worker */
+	const struct tako__proxy_rule *proxy;     /* NULL: connections begin with their protocol */
+	struct tako__raw_rule *raw;               /* NULL: they are HTTP's */
+	const struct tako__forward_rule *forward; /* NULL: the client is who connected */
 	struct tako__local_sock *local; /* … and of the address's socket, if it is not TCP's */
 	int *fd_slot;                   /* where the address keeps our descriptor */
 	struct tako__timer backoff;

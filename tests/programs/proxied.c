@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * A server behind load balancers, for tests/integration/test_proxy.py, and on addresses that are not the
- * Internet's, for test_unix.py:
+ * A server behind load balancers, for tests/integration/test_proxy.py and test_forwarded.py, and on
+ * addresses that are not the Internet's, for test_unix.py:
  *
- *   proxied listen=ADDR [transport=http|http1|h2c|tls] [cert_file=F key_file=F] [proxy_protocol=N]
- *           [proxy_trusted=LIST] [unix_owner=U] [unix_group=G] [unix_mode=OCTAL] [FIELD=VALUE]...
+ *   proxied listen=ADDR [transport=http|http1|h2c|tls|h3] [cert_file=F key_file=F] [proxy_protocol=N]
+ *           [proxy_trusted=LIST] [forwarded=N] [forwarded_trusted=LIST] [forwarded_name=FIELD]
+ *           [forwarded_log=N] [unix_owner=U] [unix_group=G] [unix_mode=OCTAL] [FIELD=VALUE]...
  *
- * /info tells what a handler sees of its connection, /later the same after a while.
+ * /info tells what a handler sees of its connection, /later the same after a while; /client who it takes for
+ * its client, and what it would tell of it to a server behind.
  */
 #include "program.h"
 
@@ -92,6 +94,34 @@ static int later(tako_req *req, tako_res *res, void *arg)
 	return tako_res_after(res, 20, answer, req);
 }
 
+static const char *forward(tako_req *req, uint32_t field, char *buf, size_t room)
+{
+	int n = tako_req_forward(req, field, NULL, buf, room - 1);
+
+	buf[n < 0 ? 0 : n] = '\0';
+	return n < 0 ? program_code(n) : buf;
+}
+
+static int client(tako_req *req, tako_res *res, void *arg)
+{
+	tako_client c = {.size = sizeof(c)};
+	char told[4][512];
+	int rc = tako_req_client(req, &c);
+
+	(void)arg;
+	if (rc < 0)
+		return rc;
+	return tako_res_text(res, 200,
+	                     "addr %s\nnode %s\nport %u\nscheme %s\nhost %.*s\nby %.*s\n"
+	                     "hops %u\nwhy %u\nforwarded %s\nx-for %s\nx-proto %s\nx-host %s\n",
+	                     c.addr, c.node, c.port, c.scheme, TAKO_FMT(c.host), TAKO_FMT(c.by),
+	                     c.hop_count, c.why,
+	                     forward(req, TAKO_FORWARD_STANDARD, told[0], sizeof(told[0])),
+	                     forward(req, TAKO_FORWARD_FOR, told[1], sizeof(told[1])),
+	                     forward(req, TAKO_FORWARD_PROTO, told[2], sizeof(told[2])),
+	                     forward(req, TAKO_FORWARD_HOST, told[3], sizeof(told[3])));
+}
+
 static int hello(tako_req *req, tako_res *res, void *arg)
 {
 	(void)req, (void)arg;
@@ -127,14 +157,35 @@ struct args {
 	const char *addr;
 };
 
+static bool parse_forwarded(struct args *a, const char *arg)
+{
+	const char *v;
+
+	if ((v = value_of(arg, "forwarded")))
+		a->listen.forwarded = (uint32_t)strtoul(v, NULL, 10);
+	else if ((v = value_of(arg, "forwarded_trusted")))
+		a->listen.forwarded_trusted = v;
+	else if ((v = value_of(arg, "forwarded_name")))
+		a->listen.forwarded_name = v;
+	else if ((v = value_of(arg, "forwarded_log")))
+		a->listen.forwarded_log = (uint32_t)strtoul(v, NULL, 10);
+	else
+		return false;
+	return true;
+}
+
 static bool parse(struct args *a, const char *arg)
 {
 	const char *v;
 
+	if (parse_forwarded(a, arg))
+		return true;
 	if ((v = value_of(arg, "listen")))
 		a->addr = v;
 	else if (strcmp(arg, "transport=tls") == 0)
 		a->transport = tako_tls();
+	else if (strcmp(arg, "transport=h3") == 0)
+		a->transport = tako_h3();
 	else if (program_transport(&a->transport, arg))
 		return true;
 	else if ((v = value_of(arg, "cert_file")))
@@ -163,6 +214,7 @@ static int run(const struct args *a)
 	tako_get(r, "/hello", hello, NULL);
 	tako_get(r, "/info", info, NULL);
 	tako_get(r, "/later", later, NULL);
+	tako_get(r, "/client", client, NULL);
 	tako_get(r, "/stats", stats, NULL);
 	int rc = program_server_new(&server, r, &a->cfg);
 	tako_router_free(r);

@@ -62,6 +62,12 @@ static void test_text(void **state)
 	expect(&a, TAKO_LOG_TEXT,
 	       "2001:db8::1 - - [29/Feb/2000:00:00:00 +0000] \"GET /users/7 HTTP/2.0\" 200 - "
 	       "\"https://example.org/\" \"curl/8.0\" 0");
+	/* Who connected is not the client. */
+	a.client = "[2001:db8::2]";
+	expect(&a, TAKO_LOG_TEXT,
+	       "2001:db8::2 - - [29/Feb/2000:00:00:00 +0000] \"GET /users/7 HTTP/2.0\" 200 - "
+	       "\"https://example.org/\" \"curl/8.0\" 0");
+	a.client = NULL;
 	a.peer = "unix:";
 	a.version = 0;
 	expect(&a, TAKO_LOG_TEXT,
@@ -98,6 +104,7 @@ static void test_json(void **state)
 	       "\"referer\":\"https://example.org/\",\"request_id\":\"abc-1\"}");
 	a = (tako_access){
 		.size = sizeof(a),
+		.client = "_x",
 		.method = {"", 0}, /* empty is not absent */
 		.peer = "[::1]:1",
 		.wall_time_ms = UINT64_C(1735689599999),
@@ -109,7 +116,8 @@ static void test_json(void **state)
 		.connection_request = UINT32_MAX,
 	};
 	expect(&a, TAKO_LOG_JSON,
-	       "{\"time\":\"2024-12-31T23:59:59.999Z\",\"peer\":\"[::1]:1\",\"method\":\"\","
+	       "{\"time\":\"2024-12-31T23:59:59.999Z\",\"peer\":\"[::1]:1\",\"client\":\"_x\","
+	       "\"method\":\"\","
 	       "\"path\":null,\"pattern\":null,\"host\":null,\"version\":2147483647,"
 	       "\"status\":-2147483648,\"error\":0,\"received_bytes\":18446744073709551615,"
 	       "\"sent_bytes\":18446744073709551615,\"duration_ns\":18446744073709551615,"

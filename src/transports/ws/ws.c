@@ -282,6 +282,11 @@ int tako_ws_conn_info(tako_ws *ws, tako_conn_info *out)
 	return tako_req_conn_info(tako__req(ws->x), out);
 }
 
+int tako_ws_client(tako_ws *ws, tako_client *out)
+{
+	return tako_req_client(tako__req(ws->x), out);
+}
+
 struct tako__worker *tako__ws_worker(const tako_ws *ws)
 {
 	return ws->local->worker;

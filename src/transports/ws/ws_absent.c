@@ -45,6 +45,12 @@ int tako_ws_conn_info(tako_ws *ws, tako_conn_info *out)
 	return refuse();
 }
 
+int tako_ws_client(tako_ws *ws, tako_client *out)
+{
+	(void)ws, (void)out;
+	return refuse();
+}
+
 uint64_t tako_ws_unsent(const tako_ws *ws)
 {
 	(void)ws;
