@@ -9,8 +9,10 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <tako/tako.h>
 
 #include "core/base.h"
@@ -58,6 +60,22 @@ static void on_close(tako_raw *c, int why, void *arg)
 	seen.why = why;
 }
 
+/* More than any system's buffers take, and then the end of our side, in one way or another. */
+enum { MUCH = 16 << 20 };
+
+static int say_much(tako_raw *c, tako_str data, void *arg)
+{
+	static char block[MUCH];
+
+	(void)arg;
+	assert_true(tako_raw_send(c, (tako_str){block, MUCH}) == MUCH);
+	if (data.p[0] == 'c')
+		tako_raw_close(c);
+	else if (data.p[0] == 'e')
+		tako_raw_end(c);
+	return 0;
+}
+
 static const tako_raw_config config = {.size = sizeof(config),
                                        .on_open = on_open,
                                        .on_data = on_data,
@@ -65,7 +83,7 @@ static const tako_raw_config config = {.size = sizeof(config),
                                        .user_bytes = 1000};
 
 /* 0, or the error of what failed; nothing is left then. */
-static int start(struct stepped *s)
+static int start_with(struct stepped *s, const tako_raw_config *raw)
 {
 	tako_router *r = tako_router_new();
 	char addr[64];
@@ -74,11 +92,12 @@ static int start(struct stepped *s)
 	memset(s, 0, sizeof(*s));
 	memset(&seen, 0, sizeof seen);
 	rc = tako_server_new(&s->srv, r,
-	                     TAKO_SERVER_CONFIG(.worker_count = 1, .drain_timeout_ms = 1000));
+	                     TAKO_SERVER_CONFIG(.worker_count = 1, .drain_timeout_ms = 1000,
+	                                        .body_timeout_ms = 80));
 	tako_router_free(r);
 	if (rc == 0)
 		rc = tako_server_listen(s->srv, tako_raw_tcp(), "127.0.0.1:0",
-		                        TAKO_LISTEN_CONFIG(.raw = &config));
+		                        TAKO_LISTEN_CONFIG(.raw = raw));
 	if (rc == 0)
 		rc = tako_server_fd(s->srv);
 	if (rc < 0) {
@@ -88,6 +107,11 @@ static int start(struct stepped *s)
 	tako_server_local_addr(s->srv, 0, addr, sizeof(addr));
 	s->port = (uint16_t)strtoul(strrchr(addr, ':') + 1, NULL, 10);
 	return 0;
+}
+
+static int start(struct stepped *s)
+{
+	return start_with(s, &config);
 }
 
 static void hear(struct stepped *s, struct peer *p, size_t n)
@@ -197,6 +221,60 @@ static void test_last_words(void **state)
 }
 
 /* One that is newer than the library, and one that never was. */
+/* How much comes until the end; SIZE_MAX: it is a reset. */
+static size_t drain(struct stepped *s, int fd)
+{
+	static char buf[1 << 18];
+	size_t all = 0;
+
+	for (int i = 0; i < 20000; i++) {
+		ssize_t n = recv(fd, buf, sizeof buf, MSG_DONTWAIT);
+
+		if (n == 0)
+			return all;
+		if (n < 0 && errno != EAGAIN)
+			return SIZE_MAX;
+		all += n > 0 ? (size_t)n : 0;
+		stepped_turn(s, n < 0);
+	}
+	return all;
+}
+
+/* What is unsent when both sides have ended, or the program has closed, is sent all the same, however long
+ * the peer takes to read it, and whichever marks it passes: they are for who waits for on_writable(). */
+static void test_unsent_at_the_end(void **state)
+{
+	static const tako_raw_config much = {.size = sizeof(much),
+	                                     .on_open = on_open,
+	                                     .on_data = say_much,
+	                                     .on_close = on_close,
+	                                     .write_high_bytes = MUCH,
+	                                     .write_low_bytes = MUCH - 1};
+	static const char ways[] = "bec";
+	static struct peer p;
+	struct stepped s;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(ways) - 1; i++) {
+		assert_int_equal(start_with(&s, &much), 0);
+		peer_open(&p, &s);
+		peer_send(&p, &s, &ways[i], 1);
+		assert_int_equal(shutdown(p.fd, SHUT_WR), 0);
+		/* Looked at several times meanwhile. */
+		for (int k = 0; k < 120; k++)
+			stepped_turn(&s, 1);
+		assert_int_equal(seen.closed, 0);
+		assert_int_equal(drain(&s, p.fd), MUCH);
+		for (int k = 0; k < 2000 && !seen.closed; k++)
+			stepped_turn(&s, 1);
+		peer_close(&p);
+		stepped_stop(&s);
+		assert_int_equal(seen.closed, 1);
+		assert_int_equal(seen.why, 0);
+	}
+	assert_int_equal(failalloc_live(), 0);
+}
+
 static void test_sizes(void **state)
 {
 	struct {
@@ -228,9 +306,8 @@ static void test_sizes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_no_memory),
-		cmocka_unit_test(test_from_elsewhere),
-		cmocka_unit_test(test_last_words),
+		cmocka_unit_test(test_no_memory),  cmocka_unit_test(test_from_elsewhere),
+		cmocka_unit_test(test_last_words), cmocka_unit_test(test_unsent_at_the_end),
 		cmocka_unit_test(test_sizes),
 	};
 

@@ -67,7 +67,9 @@ static void watch(struct tako__conn *c)
 
 static void fail(struct tako__conn *c, int why)
 {
-	tako__raw_of(c)->why = why;
+	/* The first reason is the one that counts: layers may have more to tell of one that is closing. */
+	if (!(c->flags & TAKO__CONN_CLOSING))
+		tako__raw_of(c)->why = why;
 	tako__conn_reset(c);
 }
 
@@ -206,13 +208,19 @@ static void raw_recv(struct tako__conn *c, char *p, ssize_t res)
 	tako__raw_settle(c);
 }
 
+/* Is on_writable() due?  Whose side has ended has nothing more to write. */
+static bool is_due(const struct tako__conn *c, const struct tako_raw *r)
+{
+	return r->high && !r->ended && !is_over(c) &&
+	       tako__conn_unsent(c) <= cfg_of(c)->write_low_bytes;
+}
+
 static void raw_written(struct tako__conn *c)
 {
 	const tako_raw_config *cfg = cfg_of(c);
 	struct tako_raw *r = tako__raw_of(c);
 
-	if (TAKO__UNLIKELY(r->high) && !is_over(c) && !r->ended &&
-	    tako__conn_unsent(c) <= cfg->write_low_bytes) {
+	if (TAKO__UNLIKELY(r->high) && is_due(c, r)) {
 		r->high = false;
 		if (cfg->on_writable)
 			cfg->on_writable(r, cfg->arg);
@@ -234,16 +242,11 @@ static bool too_late(struct tako__conn *c, uint64_t now)
 	       now >= idle_since(c) + tako__ms_ns(cfg->idle_timeout_ms);
 }
 
-/* What has left is told by raw_written(), what was lost is not: a socket that is paused, as of a user who
- * waits for on_writable(), does not say that it has failed. */
-static bool has_lost(const struct tako__conn *c, const struct tako_raw *r)
-{
-	return r->high && tako__conn_unsent(c) <= cfg_of(c)->write_low_bytes;
-}
-
 static void raw_tick(struct tako__conn *c)
 {
-	if (has_lost(c, tako__raw_of(c))) {
+	/* What has left was told by raw_written(), what was lost is not: a socket that is paused, as of a
+	 * user who waits for on_writable(), does not say that it has failed. */
+	if (is_due(c, tako__raw_of(c))) {
 		fail(c, TAKO_ECLOSED);
 		return;
 	}
