@@ -103,8 +103,9 @@ files() {
 # What of the integration tests: "all"; "some", that is what a runtime has a part in, and threads: the rest
 # is the same on one of them, in one thread; or of that "few", without what a layer does on any runtime.
 part() {
-    local few=(runtime lifecycle restarts balance exchange http1 limits static h2 h2_exchange upgrade ws_life
-        ws_ends events topics redis observability examples soak proxy forwarded unix inherit handover raw client udp transport quic h3 h3_exchange h3_http1)
+    local few=(runtime lifecycle connect restarts balance exchange http1 limits static h2 h2_exchange upgrade ws_life
+        ws_ends events topics redis observability examples soak proxy forwarded unix inherit handover raw client udp
+        transport quic h3 h3_exchange h3_http1)
     case $1 in
         few) files "${few[@]}" ;;
         some) files "${few[@]}" tls tls_early h3_early tls_audit grpc ;;

@@ -41,7 +41,8 @@ typedef struct tako_raw_config {
 	/* The server stops: come to an end within drain_timeout_ms.  NULL: as if it called
 	 * tako_raw_close(), after on_data() has had what was there to read. */
 	void (*on_drain)(tako_raw *c, void *arg);
-	/* It is over, and freed when this returns: once for each on_open().  `why`: 0, both sides have
+	/* It is over, and freed when this returns: once for each on_open(); and with `c` NULL where a connection
+	 * of tako/connect.h could not be made.  `why`: 0, both sides have
 	 * ended in order; TAKO_ECLOSED, the peer or the server cut it; TAKO_ETIMEDOUT; or what a callback
 	 * has returned. */
 	void (*on_close)(tako_raw *c, int why, void *arg);

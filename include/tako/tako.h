@@ -8,7 +8,7 @@
  * Events) -> topic.h (publish and subscribe) -> grpc.h (gRPC and gRPC-Web) -> proxy.h (the PROXY
  * protocol) -> forwarded.h (who the client is) -> inherit.h (sockets from whoever started us) ->
  * webtransport.h (sessions of streams and datagrams) -> raw.h (connections without HTTP) -> connect.h
- * (connections that we make) -> client.h (requests to others).
+ * (connections to others) -> client.h (requests to others).
  */
 #ifndef TAKO_TAKO_H
 #define TAKO_TAKO_H

@@ -124,7 +124,7 @@ static void dial_free(struct tako__dial *d)
 	tako__timer_clear(&w->wheel, &d->step);
 	stop_asking(d);
 	tako__list_remove(&d->link);
-	tako_tls_client_free(d->tls);
+	tako__secured_unref(d->tls);
 	tako__free(d, sizeof *d);
 }
 
@@ -336,7 +336,7 @@ static void begin_tls(struct tako__dial *d, struct tako__conn *c)
 	close_tries(d);
 	stop_asking(d);
 	tako__timer_clear(&d->worker->wheel, &d->step);
-	rc = tako__tls_client_begin(c, d->tls, &peer);
+	rc = tako__secured_by(d->tls)->begin(c, d->tls, &peer);
 	if (rc < 0)
 		tako__dial_failed(c, rc, false);
 }
@@ -501,7 +501,7 @@ static int check_tls(const struct tako__target *t, const struct tako__dial_optio
 		return tako__fail(TAKO_EINVAL, name[0] ? "connect: server_name is too long"
 		                                       : "connect: TLS needs a server_name, as the "
 		                                         "target has none");
-	return tako__tls_client_check(o->tls, o->alpn);
+	return o->alpn ? tako__secured_by(o->tls)->check_alpn(o->alpn) : 0;
 }
 
 static int check(const struct tako__worker *w, const struct tako__target *t,
@@ -536,7 +536,7 @@ static struct tako__dial *dial_new(struct tako__worker *w, const struct tako__ta
 		return NULL;
 	d->worker = w;
 	d->target = *t;
-	d->tls = tako_tls_client_ref(o->tls);
+	d->tls = tako__secured_ref(o->tls);
 	if (d->tls)
 		memcpy(d->name, name_to_meet(t, o), strlen(name_to_meet(t, o)) + 1);
 	if (o->alpn)

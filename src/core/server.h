@@ -108,6 +108,7 @@ struct tako_server {
 	uint64_t tick_ns;         /* how often transfers are looked at, for timeouts and rates */
 	_Atomic uint64_t next_conn_id;
 	_Atomic uint32_t conn_count;
+	_Atomic uint32_t next_caller;
 	_Atomic uint32_t dial_count;      /* connections that we have made or are making */
 	_Atomic uint32_t waiting_workers; /* those with a listener over the limit */
 	_Atomic uint32_t stop_calls;

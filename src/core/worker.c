@@ -30,6 +30,8 @@ enum {
 	CLOSE_TURN_NS = 1000000,
 };
 
+#define NO_CALLERS (UINT32_C(1) << 31)
+
 /* ---- Init -------------------------------------------------------------------------------- */
 
 int tako__worker_init(struct tako__worker *w, struct tako_server *srv, unsigned index)
@@ -40,6 +42,7 @@ int tako__worker_init(struct tako__worker *w, struct tako_server *srv, unsigned 
 	w->srv = srv;
 	w->index = index;
 	w->spare_fd = -1;
+	atomic_store(&w->callers, NO_CALLERS);
 	w->unmatched = tako__table_endpoint(srv->routes, 0);
 	tako__list_init(&w->conn_list);
 	tako__list_init(&w->dials);
@@ -128,6 +131,7 @@ int tako__worker_open(struct tako__worker *w)
 	w->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	rc = open_listeners(w);
 	atomic_store(&w->wake_loop, w->loop);
+	atomic_store(&w->callers, 0);
 	return rc;
 }
 
@@ -164,6 +168,11 @@ static void reap_all(struct tako__worker *w)
 	}
 }
 
+static uint32_t callers_of(const struct tako__worker *w)
+{
+	return atomic_load(&w->callers) & ~NO_CALLERS;
+}
+
 /* Connections that others passed to a worker whose loop broke: on their way is on their way, and
  * whoever sends one is about to have done so. */
 static void take_arrivals(struct tako__worker *w)
@@ -171,7 +180,9 @@ static void take_arrivals(struct tako__worker *w)
 	const struct timespec pause = {.tv_nsec = CLOSE_TURN_NS};
 
 	tako__balance_end(w);
-	for (unsigned i = 0; i < CLOSE_TURNS_MAX && tako__balance_arriving(w); i++) {
+	atomic_fetch_or(&w->callers, NO_CALLERS);
+	for (unsigned i = 0; i < CLOSE_TURNS_MAX && (tako__balance_arriving(w) || callers_of(w));
+	     i++) {
 		if (!tako__mailbox_drain(&w->mailbox))
 			nanosleep(&pause, NULL);
 	}
@@ -248,6 +259,36 @@ void tako__worker_post(struct tako__worker *w, struct tako__mail *m)
 {
 	if (tako__mailbox_post(&w->mailbox, m))
 		tako__worker_wake(w);
+}
+
+/* Not counted up and down again where it is refused, as in announce() of balance.c. */
+static bool announce_call(struct tako__worker *w)
+{
+	uint32_t n = atomic_load(&w->callers);
+
+	do {
+		if (n & NO_CALLERS)
+			return false;
+	} while (!atomic_compare_exchange_weak(&w->callers, &n, n + 1));
+	return true;
+}
+
+struct tako__worker *tako__worker_call(struct tako_server *srv)
+{
+	uint32_t first = atomic_fetch_add_explicit(&srv->next_caller, 1, memory_order_relaxed);
+
+	for (unsigned i = 0; i < srv->worker_count; i++) {
+		struct tako__worker *w = &srv->workers[(first + i) % srv->worker_count];
+
+		if (announce_call(w))
+			return w;
+	}
+	return NULL;
+}
+
+void tako__worker_called(struct tako__worker *w)
+{
+	atomic_fetch_sub(&w->callers, 1);
 }
 
 /* ---- Drain ---------------------------------------------------------------------------------------- */
@@ -341,7 +382,7 @@ static bool is_over(const struct tako__worker *w)
 			return false;
 	}
 	if (w->conn_count || w->mail_left || tako__balance_arriving(w) ||
-	    !tako__list_empty(&w->dials))
+	    !tako__list_empty(&w->dials) || callers_of(w))
 		return false;
 	return w->abandoned || (!w->exchange_count && !w->offload_count);
 }

@@ -133,6 +133,8 @@ struct tako__worker {
 	int spare_fd;            /* given up to accept and close one when there are no others */
 	_Atomic(struct tako_loop *) wake_loop; /* loop, for other threads; NULL outside its life */
 	_Atomic unsigned waking;               /* threads that may have read it and not rung yet */
+	/* Mails of tako__worker_call() that are on their way; the top bit: no more of them. */
+	_Atomic uint32_t callers;
 	pthread_t thread;
 	bool has_thread;
 };
@@ -153,6 +155,11 @@ int tako__worker_turn(struct tako__worker *w, uint64_t deadline_ns);
 uint64_t tako__worker_next(struct tako__worker *w);
 /* Send mail and wake the worker if need be.  [any] */
 void tako__worker_post(struct tako__worker *w, struct tako__mail *m);
+/* A worker of the server that reads one mail of somebody who is on none of its threads, and does not end before
+ * it has, which tako__worker_called() tells; they take turns.  NULL: none runs.  [any] */
+struct tako__worker *tako__worker_call(struct tako_server *srv);
+/* From that mail. */
+void tako__worker_called(struct tako__worker *w);
 /* Account for the exchanges that ended since the last call: their responses are on their way
  * out now.  One reading of the clock for all that a few deliveries answered. */
 void tako__worker_time(struct tako__worker *w);

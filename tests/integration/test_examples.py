@@ -25,7 +25,7 @@ def test_example(name, tmp_path):
     argv = [servers.program(f"examples/{name}"), f"127.0.0.1:{port}"]
     if name == "multi_server":
         argv.append(f"127.0.0.1:{servers.free_port()}")
-    if name == "scgi":
+    if name in ("scgi", "tunnel"):
         argv.append(f"127.0.0.1:{servers.free_port()}")
     if name == "udp_echo":
         argv.append("127.0.0.1:0")

@@ -10,7 +10,7 @@
 
 static const tako_raw_config *cfg_of(const struct tako__conn *c)
 {
-	return &c->listener->raw->cfg;
+	return tako__raw_cfg(c);
 }
 
 static bool is_over(const struct tako__conn *c)
@@ -110,7 +110,7 @@ void tako__raw_settle(struct tako__conn *c)
 
 static bool enter(struct tako__conn *c)
 {
-	struct tako__raw_rule *rule = c->listener->raw;
+	struct tako__raw_rule *rule = tako__raw_of(c)->rule;
 	uint32_t max = rule->cfg.max_connections;
 	uint32_t before = atomic_fetch_add(&rule->count, 1);
 
@@ -141,7 +141,7 @@ static void raw_drain(struct tako__conn *c)
 	tako__raw_settle(c);
 }
 
-static int raw_open(struct tako__conn *c)
+static int open_by_rule(struct tako__conn *c)
 {
 	const tako_raw_config *cfg = cfg_of(c);
 	struct tako_raw *r = tako__raw_of(c);
@@ -167,6 +167,26 @@ static int raw_open(struct tako__conn *c)
 	if (c->flags & TAKO__CONN_DRAINING)
 		raw_drain(c);
 	return 0;
+}
+
+/* Whose rule is not its listener's has it in a moment. */
+static int raw_open(struct tako__conn *c)
+{
+	if (!c->listener)
+		return 0;
+	tako__raw_of(c)->rule = c->listener->raw;
+	return open_by_rule(c);
+}
+
+int tako__raw_adopt(struct tako__conn *c, struct tako__raw_rule *rule, bool *ret_opened)
+{
+	int rc = tako__conn_become(c, &tako__raw_ops);
+
+	tako__raw_of(c)->rule = rule;
+	if (rc == 0)
+		rc = open_by_rule(c);
+	*ret_opened = tako__raw_of(c)->opened;
+	return rc;
 }
 
 static void hear_end(struct tako__conn *c)
@@ -280,7 +300,9 @@ static void raw_fini(struct tako__conn *c)
 		tako__free(r->facts, sizeof *r->facts);
 	}
 	if (r->counted)
-		atomic_fetch_sub(&c->listener->raw->count, 1);
+		atomic_fetch_sub(&r->rule->count, 1);
+	if (!c->listener)
+		tako__raw_rule_free(r->rule);
 }
 
 const struct tako__proto_ops tako__raw_ops = {

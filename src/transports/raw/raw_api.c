@@ -16,7 +16,7 @@ static int put(struct tako__conn *c, const tako_raw_config *cfg, tako_str data)
 int64_t tako_raw_send(tako_raw *r, tako_str data)
 {
 	struct tako__conn *c = tako__raw_conn(r);
-	const tako_raw_config *cfg = &c->listener->raw->cfg;
+	const tako_raw_config *cfg = tako__raw_cfg(c);
 	uint64_t unsent = tako__conn_unsent(c);
 	uint64_t more = data.n;
 

@@ -76,7 +76,7 @@ static void look_later(tako_exchange *e)
 
 static bool has_room(const tako_exchange *e)
 {
-	return tako__conn_unsent(e->c) < e->c->listener->raw->cfg.write_high_bytes;
+	return tako__conn_unsent(e->c) < tako__raw_cfg(e->c)->write_high_bytes;
 }
 
 /* A protocol that cannot say what it has to leaves its peer not knowing where it is. */
@@ -657,7 +657,7 @@ static void look_at_all(struct tako__raw_exchanges *all)
 /* What ends a connection whose user says nothing else, once everything is answered. */
 static void put_off_no_more(struct tako__conn *c)
 {
-	const tako_raw_config *cfg = &c->listener->raw->cfg;
+	const tako_raw_config *cfg = tako__raw_cfg(c);
 	struct tako_raw *r = tako__raw_of(c);
 
 	if ((c->flags & TAKO__CONN_DRAINING) && !cfg->on_drain)

@@ -17,7 +17,7 @@
 
 struct tako__raw_exchanges;
 
-/* One address's settings, every default filled in. */
+/* One address's settings, or of one connection that we make, every default filled in. */
 struct tako__raw_rule {
 	tako_raw_config cfg;
 	_Atomic uint32_t count; /* of its connections, on all workers */
@@ -25,6 +25,7 @@ struct tako__raw_rule {
 
 /* The state of a connection: with it an idle one has nothing that others have not. */
 struct tako_raw {
+	struct tako__raw_rule *rule; /* its listener's; its own if there is none */
 	void *user;
 	struct tako__arena *facts;             /* what conn_info() told; NULL: nothing yet */
 	struct tako__raw_exchanges *exchanges; /* NULL: there were none */
@@ -52,7 +53,20 @@ static inline struct tako__conn *tako__raw_conn(const tako_raw *r)
 	return TAKO__CONTAINER((uintptr_t)r, struct tako__conn, proto_state);
 }
 
+static inline const tako_raw_config *tako__raw_cfg(const struct tako__conn *c)
+{
+	return &tako__raw_of((struct tako__conn *)(uintptr_t)c)->rule->cfg;
+}
+
 extern const struct tako__proto_ops tako__raw_ops;
+
+/* The settings of one, checked and with the defaults.  TAKO_EINVAL, TAKO_ENOTSUP, TAKO_ENOMEM. */
+int tako__raw_rule_import(struct tako__raw_rule **ret, const tako_raw_config *cfg, bool has_alpn,
+                          const char *who);
+
+/* Make one of a connection that we have made, which becomes that with this; `rule` is its own from then on,
+ * and freed with it.  A negative code closes it: on_open() was called if *ret_opened. */
+int tako__raw_adopt(struct tako__conn *c, struct tako__raw_rule *rule, bool *ret_opened);
 
 /* Something was asked for: see to it, now or when the callback that we are in has returned. */
 void tako__raw_settle(struct tako__conn *c);

@@ -35,7 +35,7 @@ static int check_alpn(const char *alpn)
 	return 0;
 }
 
-static int check(const tako_raw_config *c, const tako_transport *t)
+static int check(const tako_raw_config *c, bool has_alpn, const char *who)
 {
 	if (!c->on_data)
 		return tako__fail(TAKO_EINVAL, "raw: on_data is not set");
@@ -52,11 +52,8 @@ static int check(const tako_raw_config *c, const tako_transport *t)
 		return tako__fail(TAKO_EINVAL, "raw: a timeout is over %d ms", INT32_MAX);
 	if (c->records > 1)
 		return tako__fail(TAKO_EINVAL, "raw: records is %u, not 0 or 1", c->records);
-	if (c->records && t != tako_raw_unix())
-		return tako__fail(TAKO_ENOTSUP, "records is set, but %s has a stream of bytes",
-		                  t->name);
-	if (c->alpn && !t->prepare)
-		return tako__fail(TAKO_ENOTSUP, "alpn is set, but %s is without TLS", t->name);
+	if (c->alpn && !has_alpn)
+		return tako__fail(TAKO_ENOTSUP, "alpn is set, but %s", who);
 	return c->alpn ? check_alpn(c->alpn) : 0;
 }
 
@@ -77,10 +74,43 @@ static int check_addr(const tako_transport *t, const char *addr)
 	return 0;
 }
 
+int tako__raw_rule_import(struct tako__raw_rule **ret, const tako_raw_config *cfg, bool has_alpn,
+                          const char *who)
+{
+	tako_raw_config c = {.size = sizeof c};
+	int rc = tako__import(&c, sizeof c, cfg, sizeof c, "tako_raw_config");
+
+	if (rc == 0) {
+		fill_defaults(&c);
+		rc = check(&c, has_alpn, who);
+	}
+	if (rc < 0)
+		return rc;
+	*ret = tako__zalloc(sizeof **ret);
+	if (!*ret)
+		return tako__fail(TAKO_ENOMEM, "raw: out of memory");
+	c.alpn = NULL; /* the caller's text */
+	(*ret)->cfg = c;
+	return 0;
+}
+
+static int check_records(const struct tako__raw_rule *rule, const tako_transport *t,
+                         const tako_listen_config *cfg)
+{
+	if (!rule->cfg.records)
+		return 0;
+	if (t != tako_raw_unix())
+		return tako__fail(TAKO_ENOTSUP, "records is set, but %s has a stream of bytes",
+		                  t->name);
+	if (cfg->proxy_protocol)
+		return tako__fail(TAKO_ENOTSUP, "proxy_protocol is set, but its header begins a "
+		                                "stream, and there are records");
+	return 0;
+}
+
 int tako__raw_rule_new(struct tako__raw_rule **ret, const tako_transport *t, const char *addr,
                        const tako_listen_config *cfg)
 {
-	tako_raw_config c = {.size = sizeof c};
 	int rc;
 
 	*ret = NULL;
@@ -90,24 +120,17 @@ int tako__raw_rule_new(struct tako__raw_rule **ret, const tako_transport *t, con
 		                : 0;
 	if (!cfg->raw)
 		return tako__fail(TAKO_EINVAL, "%s needs tako_listen_config.raw", t->name);
-	rc = tako__import(&c, sizeof c, cfg->raw, sizeof c, "tako_raw_config");
-	if (rc == 0) {
-		fill_defaults(&c);
-		rc = check(&c, t);
-	}
+	rc = check_addr(t, addr);
 	if (rc == 0)
-		rc = check_addr(t, addr);
-	if (rc == 0 && c.records && cfg->proxy_protocol)
-		rc = tako__fail(TAKO_ENOTSUP, "proxy_protocol is set, but its header begins a "
-		                              "stream, and there are records");
-	if (rc < 0)
-		return rc;
-	*ret = tako__zalloc(sizeof **ret);
-	if (!*ret)
-		return tako__fail(TAKO_ENOMEM, "listener: out of memory");
-	c.alpn = NULL; /* the caller's text */
-	(*ret)->cfg = c;
-	return 0;
+		rc = tako__raw_rule_import(ret, cfg->raw, t->prepare != NULL,
+		                           "this transport is without TLS");
+	if (rc == 0)
+		rc = check_records(*ret, t, cfg);
+	if (rc < 0) {
+		tako__raw_rule_free(*ret);
+		*ret = NULL;
+	}
+	return rc;
 }
 
 bool tako__raw_records(const struct tako__raw_rule *rule)

@@ -6,7 +6,6 @@
 #include <tako/connect.h>
 #include <tako/raw.h>
 
-#include "core/secured.h"
 #include "core/server.h"
 
 const tako_transport *tako_tls(void)
@@ -123,17 +122,4 @@ tako_tls_client *tako_tls_client_ref(tako_tls_client *tls)
 void tako_tls_client_free(tako_tls_client *tls)
 {
 	(void)tls;
-}
-
-int tako__tls_client_check(const struct tako_tls_client *tls, const char *alpn)
-{
-	(void)tls, (void)alpn;
-	return refuse();
-}
-
-int tako__tls_client_begin(struct tako__conn *c, struct tako_tls_client *tls,
-                           const struct tako__tls_peer *peer)
-{
-	(void)c, (void)tls, (void)peer;
-	return refuse();
 }

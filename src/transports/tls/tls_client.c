@@ -8,7 +8,6 @@
 
 #include <string.h>
 
-#include "core/secured.h"
 #include "transports/tls/tls_ctx.h"
 #include "transports/tls/tls_load.h"
 
@@ -165,6 +164,13 @@ static void client_free(struct tako_tls_client *tls)
 	tako__tls_lib_leave();
 }
 
+static const struct tako__secured_ops secured_ops = {
+	.check_alpn = check_alpn,
+	.begin = tako__tls_dial_begin,
+	.ref = tako_tls_client_ref,
+	.unref = tako_tls_client_free,
+};
+
 static int client_make(struct tako_tls_client **out, const tako_tls_client_config *c)
 {
 	struct tako_tls_client *tls = tako__zalloc(sizeof *tls);
@@ -172,6 +178,7 @@ static int client_make(struct tako_tls_client **out, const tako_tls_client_confi
 
 	if (!tls)
 		return tako__fail(TAKO_ENOMEM, "TLS client: out of memory");
+	tls->secured.ops = &secured_ops;
 	atomic_store(&tls->refs, 1);
 	pthread_mutex_init(&tls->lock, NULL);
 	tako__list_init(&tls->sessions.all);
@@ -231,10 +238,4 @@ void tako_tls_client_free(tako_tls_client *tls)
 {
 	if (tls && atomic_fetch_sub_explicit(&tls->refs, 1, memory_order_acq_rel) == 1)
 		client_free(tls);
-}
-
-int tako__tls_client_check(const struct tako_tls_client *tls, const char *alpn)
-{
-	(void)tls;
-	return alpn ? check_alpn(alpn) : 0;
 }

@@ -12,6 +12,7 @@
 #include <tako/connect.h>
 
 #include "core/list.h"
+#include "core/secured.h"
 #include "transports/tls/tls_layer.h"
 
 /* As text, with the port: whose session it is.  A host, a port, what was offered. */
@@ -25,6 +26,7 @@ struct tako__tls_sessions {
 };
 
 struct tako_tls_client {
+	struct tako__secured secured; /* first: what core sees of it */
 	_Atomic uint32_t refs;
 	uint32_t min_version;
 	bool insecure;
@@ -57,7 +59,13 @@ void tako__tls_sessions_put(struct tako__tls_sessions *s, const char *key,
                             WOLFSSL_SESSION *session);
 void tako__tls_sessions_fini(struct tako__tls_sessions *s);
 
-/* ---- tls_dial.c: for the layer ------------------------------------------------------------------------ */
+/* ---- tls_dial.c: for core -------------------------------------------------------------------------------- */
+
+/* As tako__secured_ops.begin. */
+int tako__tls_dial_begin(struct tako__conn *c, struct tako_tls_client *tls,
+                         const struct tako__tls_peer *peer);
+
+/* ---- … and for the layer ------------------------------------------------------------------------ */
 
 /* Go on with the handshake. */
 void tako__tls_dial_shake(struct tako__tls_layer *t);

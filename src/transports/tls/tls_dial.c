@@ -9,7 +9,6 @@
 
 #include "core/conn.h"
 #include "core/dial.h"
-#include "core/secured.h"
 #include "transports/tls/tls_client.h"
 #include "transports/tls/tls_name.h"
 
@@ -253,8 +252,8 @@ static struct tako__tls_dialled *dialled_new(struct tako_tls_client *tls,
 	return d;
 }
 
-int tako__tls_client_begin(struct tako__conn *c, struct tako_tls_client *tls,
-                           const struct tako__tls_peer *peer)
+int tako__tls_dial_begin(struct tako__conn *c, struct tako_tls_client *tls,
+                         const struct tako__tls_peer *peer)
 {
 	const char *alpn = peer->alpn ? peer->alpn : tls->alpn;
 	struct tako__tls_layer *t = tako__zalloc(sizeof *t);
