@@ -298,7 +298,8 @@ static void accept_some(struct tako_sock *ls)
 
 /* ---- Connecting ----------------------------------------------------------------------------------- */
 
-/* By call and a poll, not by the ring's own request: that may wait in a thread of the kernel's where a Unix socket's backlog is full. */
+/* By call and a poll, not by the ring's own request: that may wait in a thread of the kernel's where a Unix
+ * socket's backlog is full. */
 static bool is_connected(struct tako__ring *r, struct tako_sock *s)
 {
 	int err = (int)s->rt[TAKO__RING_OUTCOME] - 1;
