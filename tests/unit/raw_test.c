@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -85,6 +86,7 @@ static const tako_raw_config config = {.size = sizeof(config),
 /* 0, or the error of what failed; nothing is left then. */
 static int start_with(struct stepped *s, const tako_raw_config *raw)
 {
+	uint32_t proxy = raw->on_end ? TAKO_PROXY_REQUIRED : TAKO_PROXY_OFF;
 	tako_router *r = tako_router_new();
 	char addr[64];
 	int rc;
@@ -97,7 +99,7 @@ static int start_with(struct stepped *s, const tako_raw_config *raw)
 	tako_router_free(r);
 	if (rc == 0)
 		rc = tako_server_listen(s->srv, tako_raw_tcp(), "127.0.0.1:0",
-		                        TAKO_LISTEN_CONFIG(.raw = raw));
+		                        TAKO_LISTEN_CONFIG(.raw = raw, .proxy_protocol = proxy));
 	if (rc == 0)
 		rc = tako_server_fd(s->srv);
 	if (rc < 0) {
@@ -221,6 +223,96 @@ static void test_last_words(void **state)
 }
 
 /* One that is newer than the library, and one that never was. */
+/* ---- Paused from the beginning ----------------------------------------------------------------------- */
+
+static char heard[64];
+static bool again; /* pause anew at each piece */
+
+static int pause_at_open(tako_raw *c, void *arg)
+{
+	heard[0] = '\0';
+	tako_raw_pause(c);
+	return on_open(c, arg);
+}
+
+static int note(tako_raw *c, tako_str data, void *arg)
+{
+	size_t n = strlen(heard);
+
+	(void)arg;
+	snprintf(heard + n, sizeof heard - n, "%.*s|", TAKO_FMT(data));
+	if (again)
+		tako_raw_pause(c);
+	return 0;
+}
+
+static int note_end(tako_raw *c, void *arg)
+{
+	note(c, TAKO_STR("end"), arg);
+	tako_raw_end(c);
+	return 0;
+}
+
+static const tako_raw_config paused = {.size = sizeof(paused),
+                                       .on_open = pause_at_open,
+                                       .on_data = note,
+                                       .on_end = note_end,
+                                       .on_close = on_close};
+
+static void turns(struct stepped *s)
+{
+	for (int i = 0; i < 5; i++)
+		stepped_turn(s, 1);
+}
+
+/* A pause in on_open() holds what came in one packet with the PROXY header, and what comes later is behind
+ * it; so does one in on_data(). */
+static void test_paused_behind_a_header(void **state)
+{
+	static const char head[] = "PROXY TCP4 192.0.2.1 198.51.100.2 1 2\r\nfirst";
+	static struct peer p;
+	struct stepped s;
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		again = i == 1;
+		assert_int_equal(start_with(&s, &paused), 0);
+		peer_open(&p, &s);
+		peer_send(&p, &s, head, sizeof(head) - 1);
+		turns(&s);
+		assert_int_equal(seen.opened, 1);
+		assert_string_equal(heard, "");
+		peer_send(&p, &s, "second", 6);
+		assert_int_equal(shutdown(p.fd, SHUT_WR), 0);
+		turns(&s);
+		assert_string_equal(heard, "");
+		tako_raw_resume(seen.last);
+		turns(&s);
+		assert_string_equal(heard, again ? "first|" : "first|second|end|");
+		for (int k = 0; k < 3 && !seen.closed; k++) {
+			tako_raw_resume(seen.last);
+			turns(&s);
+		}
+		assert_string_equal(heard, "first|second|end|");
+		assert_int_equal(seen.closed, 1);
+		assert_int_equal(seen.why, 0);
+		peer_close(&p);
+		stepped_stop(&s);
+	}
+	/* One that goes with bytes held gives them back. */
+	assert_int_equal(start_with(&s, &paused), 0);
+	peer_open(&p, &s);
+	peer_send(&p, &s, head, sizeof(head) - 1);
+	turns(&s);
+	tako_raw_abort(seen.last);
+	turns(&s);
+	assert_int_equal(seen.closed, 1);
+	assert_string_equal(heard, "");
+	peer_close(&p);
+	stepped_stop(&s);
+	assert_int_equal(failalloc_live(), 0);
+}
+
 /* How much comes until the end; SIZE_MAX: it is a reset. */
 static size_t drain(struct stepped *s, int fd)
 {
@@ -306,8 +398,11 @@ static void test_sizes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_no_memory),  cmocka_unit_test(test_from_elsewhere),
-		cmocka_unit_test(test_last_words), cmocka_unit_test(test_unsent_at_the_end),
+		cmocka_unit_test(test_no_memory),
+		cmocka_unit_test(test_from_elsewhere),
+		cmocka_unit_test(test_last_words),
+		cmocka_unit_test(test_unsent_at_the_end),
+		cmocka_unit_test(test_paused_behind_a_header),
 		cmocka_unit_test(test_sizes),
 	};
 

@@ -204,20 +204,87 @@ static void hear_end(struct tako__conn *c)
 		fail(c, rc);
 }
 
-static void raw_recv(struct tako__conn *c, char *p, ssize_t res)
+static void hear(struct tako__conn *c, const char *p, size_t n)
 {
 	const tako_raw_config *cfg = cfg_of(c);
+	int rc = cfg->on_data(tako__raw_of(c), (tako_str){p, n}, cfg->arg);
+
+	if (TAKO__UNLIKELY(rc < 0))
+		fail(c, rc);
+}
+
+static bool is_paused(const struct tako__conn *c)
+{
+	return c->sock.flags & TAKO_SOCK_PAUSED;
+}
+
+/* ---- In spite of a pause ------------------------------------------------------------------------------- */
+
+static size_t held_bytes(const struct tako__raw_held *h)
+{
+	return sizeof *h + h->n;
+}
+
+static void drop_held(struct tako_raw *r)
+{
+	if (r->held)
+		tako__free(r->held, held_bytes(r->held));
+	r->held = NULL;
+}
+
+static void hold(struct tako__conn *c, const char *p, size_t n)
+{
+	struct tako_raw *r = tako__raw_of(c);
+	size_t before = r->held ? r->held->n : 0;
+	struct tako__raw_held *h = tako__alloc(sizeof *h + before + n);
+
+	if (!h) {
+		fail(c, TAKO_ENOMEM);
+		return;
+	}
+	if (before)
+		memcpy(h->data, r->held->data, before);
+	memcpy(h->data + before, p, n);
+	h->n = before + n;
+	drop_held(r);
+	r->held = h;
+}
+
+/* Before anything else that comes. */
+static void hear_held(struct tako__conn *c)
+{
+	struct tako_raw *r = tako__raw_of(c);
+	struct tako__raw_held *h = r->held;
+
+	if (h && !is_paused(c) && !is_over(c)) {
+		r->held = NULL;
+		hear(c, h->data, h->n);
+		tako__free(h, held_bytes(h));
+	}
+	if (r->held_end && !is_paused(c) && !is_over(c)) {
+		r->held_end = false;
+		hear_end(c);
+	}
+}
+
+/* ---- What comes ------------------------------------------------------------------------------------------ */
+
+static void raw_recv(struct tako__conn *c, char *p, ssize_t res)
+{
 	struct tako_raw *r = tako__raw_of(c);
 
+	if (TAKO__UNLIKELY(tako__raw_holds(r)))
+		hear_held(c);
 	if (TAKO__LIKELY(res > 0)) {
-		int rc;
-
 		if (is_over(c))
 			return;
 		r->heard_ns = tako__now_ns(c->worker);
-		rc = cfg->on_data(r, (tako_str){p, (size_t)res}, cfg->arg);
-		if (TAKO__UNLIKELY(rc < 0))
-			fail(c, rc);
+		if (TAKO__UNLIKELY(is_paused(c)))
+			hold(c, p, (size_t)res);
+		else
+			hear(c, p, (size_t)res);
+	} else if (res == 0 && is_paused(c)) {
+		r->held_end = true;
 	} else if (res < 0) {
 		fail(c, (int)res);
 	} else if (!r->heard_end && !is_over(c)) {
@@ -240,6 +307,8 @@ static void raw_written(struct tako__conn *c)
 	const tako_raw_config *cfg = cfg_of(c);
 	struct tako_raw *r = tako__raw_of(c);
 
+	if (TAKO__UNLIKELY(tako__raw_holds(r)))
+		hear_held(c);
 	if (TAKO__UNLIKELY(r->high) && is_due(c, r)) {
 		r->high = false;
 		if (cfg->on_writable)
@@ -293,6 +362,7 @@ static void raw_fini(struct tako__conn *c)
 	tako__raw_x_fini(c);
 	if (r->opened && cfg->on_close)
 		cfg->on_close(r, why(c, r), cfg->arg);
+	drop_held(r);
 	if (r->user)
 		tako__free(r->user, cfg->user_bytes);
 	if (r->facts) {

@@ -97,8 +97,11 @@ void tako_raw_resume(tako_raw *r)
 {
 	struct tako__conn *c = tako__raw_conn(r);
 
-	if (!(c->flags & TAKO__CONN_CLOSING))
-		tako__conn_resume(c);
+	if (c->flags & TAKO__CONN_CLOSING)
+		return;
+	tako__conn_resume(c);
+	if (TAKO__UNLIKELY(tako__raw_holds(r)))
+		look_soon(c);
 }
 
 void *tako_raw_user(const tako_raw *r)

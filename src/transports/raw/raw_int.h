@@ -23,18 +23,27 @@ struct tako__raw_rule {
 	_Atomic uint32_t count; /* of its connections, on all workers */
 };
 
+/* Bytes that were in somebody's hands already when the user paused: those behind a PROXY header, if on_open()
+ * did.  The runtime is told of the pause, so that there are never more than it had received by then. */
+struct tako__raw_held {
+	size_t n;
+	char data[];
+};
+
 /* The state of a connection: with it an idle one has nothing that others have not. */
 struct tako_raw {
 	struct tako__raw_rule *rule; /* its listener's; its own if there is none */
 	void *user;
 	struct tako__arena *facts;             /* what conn_info() told; NULL: nothing yet */
 	struct tako__raw_exchanges *exchanges; /* NULL: there were none */
+	struct tako__raw_held *held;           /* what came in spite of a pause; NULL: nothing */
 	uint64_t opened_ns;
 	uint64_t heard_ns; /* when the last bytes came */
 	int32_t why;       /* for on_close() */
 	bool counted;      /* in the rule's */
 	bool opened;       /* on_open() was called, so on_close() will be */
 	bool heard_end;    /* the peer sends no more */
+	bool held_end;     /* … behind what is held */
 	bool ended;        /* nor do we, behind what is queued */
 	bool shut;         /* … and the peer has been told */
 	bool closes;       /* the server stops: when what has come is heard */
@@ -46,6 +55,11 @@ _Static_assert(sizeof(struct tako_raw) <= TAKO__PROTO_STATE_BYTES, "fits where i
 static inline struct tako_raw *tako__raw_of(struct tako__conn *c)
 {
 	return (struct tako_raw *)(void *)c->proto_state;
+}
+
+static inline bool tako__raw_holds(const struct tako_raw *r)
+{
+	return r->held || r->held_end;
 }
 
 static inline struct tako__conn *tako__raw_conn(const tako_raw *r)
