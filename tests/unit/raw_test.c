@@ -13,7 +13,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <arpa/inet.h>
 #include <sys/socket.h>
+#include <unistd.h>
 #include <tako/tako.h>
 
 #include "core/base.h"
@@ -114,6 +116,12 @@ static int start_with(struct stepped *s, const tako_raw_config *raw)
 static int start(struct stepped *s)
 {
 	return start_with(s, &config);
+}
+
+static void turns(struct stepped *s)
+{
+	for (int i = 0; i < 5; i++)
+		stepped_turn(s, 1);
 }
 
 static void hear(struct stepped *s, struct peer *p, size_t n)
@@ -223,6 +231,57 @@ static void test_last_words(void **state)
 }
 
 /* One that is newer than the library, and one that never was. */
+/* ---- Idle -------------------------------------------------------------------------------------------- */
+
+enum { IDLE = 400, IDLE_MAX_BYTES = 512 };
+
+static int echo(tako_raw *c, tako_str data, void *arg)
+{
+	(void)arg;
+	return tako_raw_send(c, data) < 0;
+}
+
+static int connect_and_echo(struct stepped *s)
+{
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(s->port)};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	char byte = 'x';
+
+	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
+	assert_int_equal(send(fd, &byte, 1, 0), 1);
+	for (int i = 0; i < 2000 && recv(fd, &byte, 1, MSG_DONTWAIT) != 1; i++)
+		stepped_turn(s, 1);
+	assert_int_equal(byte, 'x');
+	return fd;
+}
+
+/* What an idle connection takes that has spoken: no buffer, and no more than the bar. */
+static void test_idle_memory(void **state)
+{
+	static const tako_raw_config idle = {.size = sizeof(idle), .on_data = echo};
+	struct stepped s;
+	int fds[IDLE];
+	size_t before;
+	size_t each;
+
+	(void)state;
+	assert_int_equal(start_with(&s, &idle), 0);
+	/* What is there once, and what the first one has left behind. */
+	close(connect_and_echo(&s));
+	turns(&s);
+	before = failalloc_live_bytes();
+	for (int i = 0; i < IDLE; i++)
+		fds[i] = connect_and_echo(&s);
+	each = (failalloc_live_bytes() - before) / IDLE;
+	print_message("          %zu bytes a connection\n", each);
+	assert_true(each > 0 && each <= IDLE_MAX_BYTES);
+	for (int i = 0; i < IDLE; i++)
+		close(fds[i]);
+	stepped_stop(&s);
+	assert_int_equal(failalloc_live(), 0);
+}
+
 /* ---- Paused from the beginning ----------------------------------------------------------------------- */
 
 static char heard[64];
@@ -258,12 +317,6 @@ static const tako_raw_config paused = {.size = sizeof(paused),
                                        .on_data = note,
                                        .on_end = note_end,
                                        .on_close = on_close};
-
-static void turns(struct stepped *s)
-{
-	for (int i = 0; i < 5; i++)
-		stepped_turn(s, 1);
-}
 
 /* A pause in on_open() holds what came in one packet with the PROXY header, and what comes later is behind
  * it; so does one in on_data(). */
@@ -403,6 +456,7 @@ int main(void)
 		cmocka_unit_test(test_last_words),
 		cmocka_unit_test(test_unsent_at_the_end),
 		cmocka_unit_test(test_paused_behind_a_header),
+		cmocka_unit_test(test_idle_memory),
 		cmocka_unit_test(test_sizes),
 	};
 
