@@ -455,6 +455,13 @@ typedef struct tako_stats {
 	uint64_t outgoing_connections; /* made since the start */
 	uint64_t outgoing_open;        /* now */
 	uint64_t outgoing_errors;      /* that did not come to be */
+	/* Raw datagrams of all listeners; of each: tako_server_udp_stats(). */
+	uint64_t udp_received; /* told to their user */
+	uint64_t udp_sent;     /* taken by the kernel */
+	uint64_t udp_dropped;  /* not sent: the queue was full, or cut */
+	uint64_t udp_failed;   /* not sent: refused by the kernel */
+	uint64_t udp_lost;     /* dropped by the kernel before they were received */
+	uint64_t udp_peers;    /* now */
 } tako_stats;
 
 /* Fill `out`, whose size field the caller has set.  Sums over the workers, each figure

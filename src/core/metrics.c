@@ -191,6 +191,18 @@ static const struct figure figures[] = {
 	 offsetof(tako_stats, quic_packets_lost)},
 	{"tako_quic_migrations_total", "counter", "QUIC connections that changed their address.",
 	 offsetof(tako_stats, quic_migrations)},
+	{"tako_udp_received_total", "counter", "Raw datagrams received.",
+	 offsetof(tako_stats, udp_received)},
+	{"tako_udp_sent_total", "counter", "Raw datagrams sent.",
+	 offsetof(tako_stats, udp_sent)},
+	{"tako_udp_dropped_total", "counter", "Raw datagrams that the queue had no room for.",
+	 offsetof(tako_stats, udp_dropped)},
+	{"tako_udp_failed_total", "counter", "Raw datagrams that the kernel refused to send.",
+	 offsetof(tako_stats, udp_failed)},
+	{"tako_udp_lost_total", "counter", "Raw datagrams that the kernel dropped before they were read.",
+	 offsetof(tako_stats, udp_lost)},
+	{"tako_udp_peers", "gauge", "Peers of raw datagrams now.",
+	 offsetof(tako_stats, udp_peers)},
 };
 /* clang-format on */
 

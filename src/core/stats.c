@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#include <tako/raw.h>
+
 #include "core/log.h"
 #include "core/server.h"
 #include "core/worker.h"
@@ -91,6 +93,23 @@ static void add_worker(tako_stats *sum, const struct tako__stats *s)
 	add_quic(sum, &s->quic);
 }
 
+static void add_udp(tako_stats *sum, const tako_server *srv)
+{
+	tako_udp_stats u = {.size = sizeof(u)};
+
+	for (unsigned i = 0; i < srv->address_count; i++) {
+		if (!srv->addresses[i]->transport->udp || tako_server_udp_stats(srv, i, &u) < 0)
+			continue;
+		sum->udp_received += u.received;
+		sum->udp_sent += u.sent;
+		sum->udp_dropped += u.dropped;
+		sum->udp_failed += u.failed;
+		sum->udp_lost += u.lost;
+		sum->udp_peers += u.peers_opened > u.peers_closed ? u.peers_opened - u.peers_closed
+		                                                  : 0;
+	}
+}
+
 int tako_server_stats(const tako_server *srv, tako_stats *out)
 {
 	tako_stats sum = {.size = sizeof(sum)};
@@ -101,6 +120,7 @@ int tako_server_stats(const tako_server *srv, tako_stats *out)
 	sum.runtime_why = srv->rt_why;
 	for (unsigned i = 0; i < srv->worker_count; i++)
 		add_worker(&sum, &srv->workers[i].stats);
+	add_udp(&sum, srv);
 	sum.log_dropped = tako__log_dropped(srv->log);
 	sum.size = out->size;
 	memcpy(out, &sum, out->size);

@@ -220,7 +220,7 @@ def test_a_full_queue_drops_and_counts(kind):
 def test_a_train_that_has_no_room_is_dropped_whole():
     with Udp("send_queue_bytes=4096") as s, s.client() as c:
         c.send(b"t 40 100")
-        s.becomes(received=1, sent=0, dropped=40, refused=40)
+        s.becomes(received=1, sent=0, dropped=40, refused=40, all_dropped=40)
         c.send(b"t 24 100")
         assert receive(c, 24) == [b"b" * 100] * 24
         s.becomes(sent=24, dropped=40)
@@ -328,7 +328,10 @@ def test_peers():
         for n in range(1, 4):
             for c in clients:
                 assert ask(c, b"p") == b"%d" % n
-        s.becomes(opened=20, told_open=20, closed=0)
+        s.becomes(opened=20, told_open=20, closed=0, peers=20, all_received=60, all_sent=60)
+        with Wire(s.plain) as w:
+            page = w.get("/metrics", "Connection: close").body.decode()
+        assert "\ntako_udp_received_total 60\n" in page and "\ntako_udp_peers 20\n" in page
         clients[0].send(b"c")
         assert clients[0].recv(100) == b"bye"
         assert ask(clients[0], b"p") == b"1"
@@ -489,6 +492,7 @@ def test_every_worker_joins():
     """Then each is told."""
     group = "239.195.7.5"
     with Udp(f"join={group}%lo", listen="0.0.0.0:0", workers=3) as s, sender() as c:
+        s.becomes(started=3)
         c.sendto(b"x", (group, s.port))
         assert [c.recv(100) for _ in range(3)] == [b"x"] * 3
         s.becomes(received=3, others=2)

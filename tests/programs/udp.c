@@ -249,9 +249,9 @@ static void on_datagram(tako_udp *u, const tako_udp_in *in, void *arg)
 static void on_start(tako_udp *u, void *arg)
 {
 	(void)arg;
-	atomic_fetch_add(&started, tako_udp_unsent(u) == 0);
 	if (join && tako_udp_join(u, join) < 0)
 		fprintf(stderr, "join: %s\n", tako_last_error());
+	atomic_fetch_add(&started, tako_udp_unsent(u) == 0);
 }
 
 static void on_stop(tako_udp *u, void *arg)
@@ -279,12 +279,14 @@ static int print_stats(char *text, size_t n)
 	                "\nstarted %llu\nstopped %llu\nwritable %llu\nrefused %llu\nothers %llu\n"
 	                "received_bytes %" PRIu64 "\nsent_bytes %" PRIu64 "\nopened %" PRIu64
 	                "\nclosed %" PRIu64 "\npeers_refused %" PRIu64 "\ntold_open %llu\n"
-	                "told_closed %llu\ntimed_out %llu\n",
+	                "told_closed %llu\ntimed_out %llu\nall_received %" PRIu64
+	                "\nall_sent %" PRIu64 "\nall_dropped %" PRIu64 "\npeers %" PRIu64 "\n",
 	                u.received, u.sent, u.dropped, u.failed, u.lost, u.errors,
 	                atomic_load(&started), atomic_load(&stopped), atomic_load(&writable),
 	                atomic_load(&refused), atomic_load(&others), s.received_bytes, s.sent_bytes,
 	                u.peers_opened, u.peers_closed, u.peers_refused, atomic_load(&peers_opened),
-	                atomic_load(&peers_closed), atomic_load(&peers_timed_out));
+	                atomic_load(&peers_closed), atomic_load(&peers_timed_out), s.udp_received,
+	                s.udp_sent, s.udp_dropped, s.udp_peers);
 }
 
 static int stats(tako_req *req, tako_res *res, void *arg)
@@ -400,6 +402,7 @@ static int run(const struct args *a)
 	int rc;
 
 	tako_get(r, "/stats", stats, NULL);
+	tako_get(r, "/metrics", tako_metrics, NULL);
 	rc = program_server_new(&server, r, &a->cfg);
 	tako_router_free(r);
 	if (rc < 0)

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "core/base.h"
+#include "core/server.h"
 #include "unit/failalloc.h"
 #include "unit/stepped.h"
 
@@ -235,6 +236,39 @@ static void test_last_words(void **state)
 	assert_int_equal(failalloc_live(), 0);
 }
 
+/* What the kernel does not take is waited for once; at the end of the drain it is dropped. */
+static void test_a_cut_drain(void **state)
+{
+	struct tako__listener *ls;
+	struct stepped s;
+	int fd;
+
+	(void)state;
+	assert_int_equal(start(&s, &config), 0);
+	fd = client(&s);
+	assert_int_equal(send(fd, "hello", 5, 0), 5);
+	assert_int_equal(hear(&s, fd, 5, 1), 1);
+	seen.last_words = 3;
+	ls = &s.srv->workers[0].listeners[0];
+	ls->transport->dgram->stop(ls);
+	assert_int_equal(seen.stopped, 1);
+	assert_int_equal(tako_udp_unsent(seen.last), 9);
+	assert_false(ls->sock.flags & TAKO_SOCK_CLOSING);
+	ls->transport->dgram->stop(ls);
+	assert_true(ls->sock.flags & TAKO_SOCK_CLOSING);
+	assert_int_equal(
+		tako_udp_send(seen.last, (void *)&seen.peer, sizeof seen.peer, TAKO_STR("x"), 0),
+		TAKO_ECLOSED);
+	for (int i = 0; i < 200 && ls->open; i++)
+		stepped_turn(&s, 1);
+	assert_int_equal(figures(&s).dropped, 3);
+	assert_int_equal(figures(&s).sent, 1);
+	stepped_stop(&s);
+	assert_int_equal(seen.stopped, 1);
+	close(fd);
+	assert_int_equal(failalloc_live(), 0);
+}
+
 /* From outside of its callbacks, on its thread: as from another listener's. */
 static void test_from_elsewhere(void **state)
 {
@@ -257,6 +291,7 @@ static void test_from_elsewhere(void **state)
 	assert_int_equal(hear(&s, fd, 3, 3), 3);
 	assert_int_equal(tako_udp_unsent(seen.last), 0);
 	/* No addresses. */
+	assert_int_equal(tako_udp_send(seen.last, NULL, 0, TAKO_STR("x"), 0), TAKO_EINVAL);
 	assert_int_equal(tako_udp_send(seen.last, (void *)&seen.peer, 1, TAKO_STR("x"), 0),
 	                 TAKO_EINVAL);
 	assert_int_equal(tako_udp_send(seen.last, (void *)&seen.peer, 200, TAKO_STR("x"), 0),
@@ -311,9 +346,9 @@ static void test_sizes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_no_memory),  cmocka_unit_test(test_no_memory_for_peers),
-		cmocka_unit_test(test_last_words), cmocka_unit_test(test_from_elsewhere),
-		cmocka_unit_test(test_sizes),
+		cmocka_unit_test(test_no_memory),      cmocka_unit_test(test_no_memory_for_peers),
+		cmocka_unit_test(test_last_words),     cmocka_unit_test(test_a_cut_drain),
+		cmocka_unit_test(test_from_elsewhere), cmocka_unit_test(test_sizes),
 	};
 
 	if (failalloc_install() < 0)

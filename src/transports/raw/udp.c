@@ -245,7 +245,7 @@ static void map(union tako_dgram_addr *ret, const struct sockaddr *to)
 
 static bool is_whole(const struct sockaddr *to, uint32_t n)
 {
-	return n <= sizeof(union tako_dgram_addr) && n >= sizeof to->sa_family &&
+	return to && n <= sizeof(union tako_dgram_addr) && n >= sizeof to->sa_family &&
 	       n >= (to->sa_family == AF_INET ? sizeof(struct sockaddr_in)
 	                                      : sizeof(struct sockaddr_in6));
 }
