@@ -143,7 +143,7 @@ static tako_udp_stats figures(const struct stepped *s)
 	return f;
 }
 
-enum { CLIENTS = 70 }; /* more than a new table has places for */
+enum { CLIENTS = 20 }; /* more than a new table has places for */
 
 static tako_udp_stats ask(struct stepped *s, unsigned count)
 {

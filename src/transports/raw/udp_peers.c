@@ -8,7 +8,7 @@
 #include "core/keyed.h"
 #include "transports/raw/udp_int.h"
 
-enum { FIRST_SLOTS = 64 };
+enum { FIRST_SLOTS = 16 };
 
 /* ---- The table ------------------------------------------------------------------------------------------ */
 
