@@ -75,6 +75,30 @@ typedef struct tako_restart_config {
  *   TAKO_ENOTSUP, TAKO_ENOMEM, TAKO_ESYS */
 TAKO_API TAKO_CHECK int tako_server_restart(tako_server *srv, const tako_restart_config *cfg);
 
+/* ---- … and is no child of ours ---------------------------------------------------------- */
+
+/* Hand the server's sockets to a process that somebody else starts, over a Unix socket: listens at
+ * `addr`, "unix:/path" (mode 0600) or "unix:@name", until a process of this user has fetched them by
+ * tako_inherit_from() and serves; then stops this server, as tako_server_restart() does.  Others
+ * are turned away, and one that fetches them and does not come to serve within cfg->ready_timeout_ms
+ * changes nothing: it waits for the next one.  `cfg` may be NULL; argv and path are of no use.
+ *
+ * Waits as long as the server runs: for a thread of its own.  0: the other one serves, and this
+ * server drains.  [any]
+ *   TAKO_ESTATE   the server was stopped, or does not serve
+ *   TAKO_EINVAL, TAKO_EEXIST, TAKO_ESYS   the address, as for tako_server_listen() */
+TAKO_API TAKO_CHECK int tako_server_hand_over(tako_server *srv, const char *addr,
+                                              const tako_restart_config *cfg);
+
+/* Fetch the sockets of the server that waits at `addr`; servers with tako_server_config.inherit then find
+ * them, as those of tako_listen_fds(), and tell it when the first one has started.  Waits for five
+ * seconds at most.  Returns how many there are.  [setup]
+ *   TAKO_ENOENT   nobody waits there: listen as ever
+ *   TAKO_ESTATE   this process has inherited others already
+ *   TAKO_EPROTO   whoever is there is another user's process, or says something else
+ *   TAKO_EINVAL, TAKO_ETOOBIG, TAKO_ENOMEM, TAKO_ESYS */
+TAKO_API TAKO_CHECK int tako_inherit_from(const char *addr);
+
 /* ---- What our supervisor is told ----------------------------------------------- */
 
 /* Send lines as "STATUS=12 users" or "READY=1\nSTATUS=up" to the supervisor that NOTIFY_SOCKET in the

@@ -24,8 +24,14 @@ struct tako__parcel {
 int tako__parcel_pack(struct tako__parcel *ret, struct tako_server *srv, int above);
 void tako__parcel_free(struct tako__parcel *p);
 
+/* Send it over a SOCK_SEQPACKET of family AF_UNIX, in messages of bounded size.  TAKO_ESYS. */
+int tako__parcel_send(const struct tako__parcel *p, int fd);
+
 /* The most that there may be in one. */
 unsigned tako__parcel_max(const struct tako_server *srv);
+
+/* Defaults filled in, `cfg` may be NULL. */
+int tako__restart_import(tako_restart_config *ret, const tako_restart_config *cfg);
 
 /* Somebody else accepts now: end, and leave to him what is his. */
 void tako__hand_over(struct tako_server *srv, uint32_t last_call_ms);

@@ -16,21 +16,29 @@
 #include "core/base.h"
 #include "core/mem.h"
 
+enum { RECEIVE_S = 5 };
+
 struct entry {
-	const char *name; /* in `names` */
 	int fd;
 	bool taken;
+	char name[TAKO__INHERIT_NAME_BYTES];
 };
 
 static struct {
 	struct entry *v;
 	unsigned count;
-	char *names; /* LISTEN_FDNAMES, cut up */
-	size_t names_bytes;
 } table;
 
 /* Where a server that hands its sockets to us waits to be told that we serve; 0: there is none. */
 static int ready_fd;
+
+static int option(int fd, int name)
+{
+	int value = -1;
+	socklen_t n = sizeof value;
+
+	return getsockopt(fd, SOL_SOCKET, name, &value, &n) < 0 ? -1 : value;
+}
 
 /* ---- The environment ------------------------------------------------------------------------------ */
 
@@ -63,52 +71,73 @@ static int count_fds(const char *fds, const char *pid)
 	return (int)n;
 }
 
-/* One for each, divided by colons; none at all is none. */
-static int cut_names(char *names, struct entry *v, unsigned count)
+/* One for each, divided by colons; NULL: they have none. */
+static int cut_names(struct entry *v, unsigned count, const char *names)
 {
 	unsigned n = 0;
 
-	for (char *at = names, *next; at; at = next) {
-		next = strchr(at, ':');
-		if (next)
-			*next++ = '\0';
-		if (strlen(at) >= TAKO__INHERIT_NAME_BYTES)
+	for (const char *at = names; at; n++) {
+		size_t len = strcspn(at, ":");
+
+		if (len >= TAKO__INHERIT_NAME_BYTES)
 			return tako__fail(TAKO_EINVAL, "LISTEN_FDNAMES: a name is longer than %d",
 			                  TAKO__INHERIT_NAME_BYTES - 1);
-		if (n < count)
-			v[n].name = at;
-		n++;
+		if (n < count) {
+			memcpy(v[n].name, at, len);
+			v[n].name[len] = '\0';
+		}
+		at = at[len] ? at + len + 1 : NULL;
 	}
-	return n == count ? 0
-	                  : tako__fail(TAKO_EINVAL,
-	                               "LISTEN_FDNAMES has %u names for the %u of LISTEN_FDS", n,
-	                               count);
+	return !names || n == count
+	               ? 0
+	               : tako__fail(TAKO_EINVAL, "LISTEN_FDNAMES has %u names for %u descriptors",
+	                            n, count);
 }
 
 static void forget(void)
 {
 	tako__free(table.v, table.count * sizeof *table.v);
-	tako__free(table.names, table.names_bytes);
-	memset(&table, 0, sizeof table);
+	table.v = NULL;
+	table.count = 0;
 }
 
-static int fill(unsigned count, const char *names)
+/* `count` more.  Nothing is changed on failure. */
+static int append(const int *fds, unsigned count, const char *names)
 {
-	table.v = tako__zalloc(count * sizeof *table.v);
-	table.count = table.v ? count : 0;
-	if (names) {
-		table.names_bytes = strlen(names) + 1;
-		table.names = tako__strndup(names, table.names_bytes - 1);
-	}
-	if (!table.v || (names && !table.names))
+	unsigned n = table.count + count;
+	struct entry *v = n > TAKO__INHERIT_MAX ? NULL : tako__zalloc(n * sizeof *v);
+	int rc;
+
+	if (n > TAKO__INHERIT_MAX)
+		return tako__fail(TAKO_ETOOBIG, "more than %d descriptors", TAKO__INHERIT_MAX);
+	if (!v)
 		return tako__fail(TAKO_ENOMEM, "inherited descriptors: out of memory");
-	for (unsigned i = 0; i < count; i++) {
-		table.v[i] = (struct entry){.name = "unknown", .fd = TAKO__INHERIT_FIRST + (int)i};
-		if (fcntl(table.v[i].fd, F_GETFD) < 0)
-			return tako__fail(TAKO_EINVAL, "LISTEN_FDS is %u, but %d is not open",
-			                  count, table.v[i].fd);
+	for (unsigned i = 0; i < count; i++)
+		v[table.count + i] = (struct entry){.fd = fds[i], .name = "unknown"};
+	rc = cut_names(v + table.count, count, names);
+	if (rc < 0) {
+		tako__free(v, n * sizeof *v);
+		return rc;
 	}
-	return names ? cut_names(table.names, table.v, count) : 0;
+	if (table.count)
+		memcpy(v, table.v, table.count * sizeof *v);
+	forget();
+	table.v = v;
+	table.count = n;
+	return 0;
+}
+
+static int append_first(unsigned count, const char *names)
+{
+	int fds[TAKO__INHERIT_MAX];
+
+	for (unsigned i = 0; i < count; i++) {
+		fds[i] = TAKO__INHERIT_FIRST + (int)i;
+		if (fcntl(fds[i], F_GETFD) < 0)
+			return tako__fail(TAKO_EINVAL, "LISTEN_FDS is %u, but %d is not open",
+			                  count, fds[i]);
+	}
+	return append(fds, count, names);
 }
 
 static void find_ready(void)
@@ -145,13 +174,125 @@ int tako_listen_fds(void)
 	count = count_fds(getenv("LISTEN_FDS"), getenv("LISTEN_PID"));
 	if (count <= 0)
 		return count;
-	rc = fill((unsigned)count, getenv("LISTEN_FDNAMES"));
-	if (rc < 0) {
-		forget();
+	rc = append_first((unsigned)count, getenv("LISTEN_FDNAMES"));
+	if (rc < 0)
 		return rc;
-	}
 	keep();
 	return count;
+}
+
+/* ---- From another process ----------------------------------------------------------------------------- */
+
+static int connect_to(const char *addr)
+{
+	const struct timeval patience = {.tv_sec = RECEIVE_S};
+	struct sockaddr_un un = {.sun_family = AF_UNIX};
+	const char *name = strncmp(addr, "unix:", 5) == 0 ? addr + 5 : "";
+	size_t n = strlen(name);
+	socklen_t sa_n;
+	int fd;
+
+	if ((name[0] != '/' && name[0] != '@') || n < 2 || n >= sizeof un.sun_path)
+		return tako__fail(TAKO_EINVAL, "address \"%.60s\": not unix:/path or unix:@name",
+		                  addr);
+	memcpy(un.sun_path, name, n);
+	sa_n = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n + (name[0] == '/'));
+	if (name[0] == '@')
+		un.sun_path[0] = '\0';
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return tako__fail_errno("socket for %.60s", addr);
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+	if (connect(fd, (struct sockaddr *)&un, sa_n) == 0)
+		return fd;
+	n = errno == ENOENT || errno == ECONNREFUSED;
+	sa_n = (socklen_t)tako__fail_errno("%.60s", addr);
+	close(fd);
+	return n ? tako__fail(TAKO_ENOENT, "nobody waits at %.60s", addr) : TAKO_ESYS;
+}
+
+/* Whoever gives us a socket decides who our peers are. */
+static int check_giver(int fd)
+{
+	struct ucred who;
+	socklen_t n = sizeof who;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &n) < 0 || n != sizeof who ||
+	    who.uid != geteuid())
+		return tako__fail(TAKO_EPROTO, "who hands over is another user's process");
+	return 0;
+}
+
+/* The descriptors of a message; how many, or -1: too many, or none where there should be some. */
+static int take_fds(struct msghdr *msg, int *fds)
+{
+	struct cmsghdr *head = CMSG_FIRSTHDR(msg);
+	size_t n = 0;
+
+	if (head && head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_RIGHTS) {
+		n = (head->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+		memcpy(fds, CMSG_DATA(head), n * sizeof(int));
+	}
+	return (int)n;
+}
+
+/* One message: descriptors behind those that there are.  1: it was the last. */
+static int receive_piece(int from)
+{
+	char text[TAKO__PARCEL_BYTES + 1];
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(TAKO__PARCEL_FDS * sizeof(int))];
+	} control;
+	struct iovec iov = {.iov_base = text, .iov_len = sizeof text - 1};
+	struct msghdr msg = {.msg_iov = &iov,
+	                     .msg_iovlen = 1,
+	                     .msg_control = control.bytes,
+	                     .msg_controllen = sizeof control.bytes};
+	int fds[TAKO__PARCEL_FDS];
+	ssize_t n = recvmsg(from, &msg, MSG_CMSG_CLOEXEC);
+	int count = n < 0 ? 0 : take_fds(&msg, fds);
+	int rc = 0;
+
+	if (n < 0)
+		return tako__fail_errno("receiving sockets");
+	text[n] = '\0';
+	if (n == 1 && text[0] == TAKO__PARCEL_END && !count)
+		return 1;
+	if (n < 2 || text[0] != TAKO__PARCEL_PIECE || !count ||
+	    (msg.msg_flags & (MSG_CTRUNC | MSG_TRUNC)))
+		rc = tako__fail(TAKO_EPROTO, "who hands over says what is not understood");
+	if (rc == 0)
+		rc = append(fds, (unsigned)count, text + 1);
+	for (int i = 0; rc < 0 && i < count; i++)
+		close(fds[i]);
+	return rc;
+}
+
+int tako_inherit_from(const char *addr)
+{
+	int fd;
+	int rc;
+
+	if (!addr)
+		return tako__fail(TAKO_EINVAL, "tako_inherit_from: no address");
+	rc = tako_listen_fds();
+	if (rc != 0)
+		return rc < 0 ? rc : tako__fail(TAKO_ESTATE, "sockets were inherited already");
+	fd = connect_to(addr);
+	if (fd < 0)
+		return fd;
+	rc = check_giver(fd);
+	while (rc == 0)
+		rc = receive_piece(fd);
+	if (rc > 0) {
+		ready_fd = fd;
+		return (int)table.count;
+	}
+	tako__inherit_end();
+	close(fd);
+	return rc;
 }
 
 /* ---- For programs ------------------------------------------------------------------------------------ */
@@ -172,6 +313,20 @@ int tako_listen_fd(size_t index)
 	return table.v[index].fd;
 }
 
+/* Should nobody wait any more, there is nobody who would have to know.  A server that we have asked for its
+ * sockets closes the connection when it has let go of the address that we asked it at, which may be
+ * ours to listen on next. */
+static void tell_ready(int fd)
+{
+	bool is_socket = option(fd, SO_TYPE) == SOCK_SEQPACKET;
+	char none;
+
+	if (is_socket)
+		(void)(send(fd, "\n", 1, MSG_NOSIGNAL) == 1 && recv(fd, &none, 1, 0));
+	while (!is_socket && write(fd, "\n", 1) < 0 && errno == EINTR)
+		;
+}
+
 void tako__inherit_end(void)
 {
 	for (unsigned i = 0; i < table.count; i++) {
@@ -181,22 +336,12 @@ void tako__inherit_end(void)
 	forget();
 	if (!ready_fd)
 		return;
-	/* Should nobody wait any more, there is nobody who would have to know. */
-	while (write(ready_fd, "\n", 1) < 0 && errno == EINTR)
-		;
+	tell_ready(ready_fd);
 	close(ready_fd);
 	ready_fd = 0;
 }
 
 /* ---- What it is ------------------------------------------------------------------------------------------ */
-
-static int option(int fd, int name)
-{
-	int value = -1;
-	socklen_t n = sizeof value;
-
-	return getsockopt(fd, SOL_SOCKET, name, &value, &n) < 0 ? -1 : value;
-}
 
 static const char *type_name(int type)
 {

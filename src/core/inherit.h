@@ -39,6 +39,15 @@ int tako__inherit_named(struct tako__taken *ret, const char *addr, int type);
  * are, 0 or more; errors of tako_listen_fds(). */
 int tako__inherit_bound(struct tako__taken *ret, const char *text, int type);
 
+/* What a server that hands its sockets over says: a message has a letter, the names of its descriptors,
+ * divided by colons, and the descriptors themselves. */
+enum {
+	TAKO__PARCEL_PIECE = 'S',
+	TAKO__PARCEL_END = 'E',
+	TAKO__PARCEL_FDS = 32, /* in a message */
+	TAKO__PARCEL_BYTES = 1 + TAKO__PARCEL_FDS * TAKO__INHERIT_NAME_BYTES,
+};
+
 /* Close what nobody took, forget the rest, and tell the process that left it to us that we serve. */
 void tako__inherit_end(void);
 

@@ -379,15 +379,13 @@ static int run(struct child *c, struct tako_server *srv, const tako_restart_conf
 	return end_child(c, rc) == TAKO_ECLOSED ? TAKO_ECLOSED : tako__fail(rc, "%s", why);
 }
 
-static int import(tako_restart_config *ret, const tako_restart_config *cfg)
+int tako__restart_import(tako_restart_config *ret, const tako_restart_config *cfg)
 {
 	int rc = tako__import(ret, sizeof *ret, cfg, offsetof(tako_restart_config, path),
 	                      "tako_restart_config");
 
 	if (rc < 0)
 		return rc;
-	if (!ret->argv || !ret->argv[0])
-		return tako__fail(TAKO_EINVAL, "tako_server_restart: argv is missing");
 	if (!ret->ready_timeout_ms)
 		ret->ready_timeout_ms = 30000;
 	if (!ret->last_call_ms)
@@ -437,7 +435,9 @@ int tako_server_restart(tako_server *srv, const tako_restart_config *cfg)
 
 	if (!srv || !cfg)
 		return tako__fail(TAKO_EINVAL, "tako_server_restart: no server or config");
-	rc = import(&own, cfg);
+	rc = tako__restart_import(&own, cfg);
+	if (rc == 0 && (!own.argv || !own.argv[0]))
+		rc = tako__fail(TAKO_EINVAL, "tako_server_restart: argv is missing");
 	if (rc < 0)
 		return rc;
 	if (!srv->threads || srv->joined || atomic_load(&srv->stop_calls))

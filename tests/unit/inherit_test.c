@@ -119,9 +119,9 @@ static void test_environment(void **state)
 		{"4294967297", own_pid, NULL, TAKO_EINVAL, "LISTEN_FDS"},
 		{"1025", own_pid, NULL, TAKO_ETOOBIG, "more than 1024"},
 		{"1024", own_pid, NULL, TAKO_EINVAL, "not open"},
-		{"2", own_pid, "a", TAKO_EINVAL, "1 names for the 2"},
-		{"2", own_pid, "", TAKO_EINVAL, "1 names for the 2"},
-		{"2", own_pid, "a:b:c", TAKO_EINVAL, "3 names for the 2"},
+		{"2", own_pid, "a", TAKO_EINVAL, "1 names for 2"},
+		{"2", own_pid, "", TAKO_EINVAL, "1 names for 2"},
+		{"2", own_pid, "a:b:c", TAKO_EINVAL, "3 names for 2"},
 		{"1", own_pid, long_name, TAKO_EINVAL, "longer than 255"},
 	};
 
