@@ -25,7 +25,7 @@ enum {
 	TAKO_FORWARDED_NAMED = 3 /* forwarded_name, which must be there once, with one address */
 };
 
-/* tako_client.why: what ended the walk. */
+/* tako_client_info.why: what ended the walk. */
 enum {
 	TAKO_CLIENT_FOUND = 0,   /* `addr` is not trusted to speak for others: it is the client */
 	TAKO_CLIENT_NO_MORE = 1, /* `addr` is trusted, and has named nobody */
@@ -35,7 +35,7 @@ enum {
 };
 
 /* The client of a request, as far as it is believed.  Borrowed, as long as the exchange lives. */
-typedef struct tako_client {
+typedef struct tako_client_info {
 	size_t size;
 	const char *
 		addr; /* "192.0.2.1", "2001:db8::1"; "unknown" or "_x" where it is hidden; "unix:" and
@@ -52,7 +52,7 @@ typedef struct tako_client {
 	uint32_t hop_count; /* proxies that were believed; 0: `addr` is whoever connected */
 	uint32_t why;       /* TAKO_CLIENT_* */
 	uint32_t reserved;
-} tako_client;
+} tako_client_info;
 
 /* Fill `out`, whose size field the caller has set.  A decision by `addr` should look at `why`, too: all but
  * TAKO_CLIENT_FOUND and _HIDDEN mean that `addr` is one of your own proxies.
@@ -60,7 +60,7 @@ typedef struct tako_client {
  *   TAKO_ECLOSED  the connection is gone, and nobody has asked before
  *   TAKO_ENOMEM
  * [loop] */
-TAKO_API int tako_req_client(tako_req *req, tako_client *out);
+TAKO_API int tako_req_client(tako_req *req, tako_client_info *out);
 
 /* A field that tako_req_forward() makes. */
 enum {

@@ -44,7 +44,7 @@ typedef struct tako_access {
 	int32_t version;             /* 10, 11, 20, 30 */
 	int32_t error;               /* 0, or the TAKO_E* that cut the exchange */
 	uint32_t connection_request; /* 1: the first on its connection */
-	const char *client; /* as tako_client.node, where forwarded_log says so; else NULL */
+	const char *client; /* as tako_client_info.node, where forwarded_log says so; else NULL */
 } tako_access;
 
 /* Called on the loop for every exchange, parser-level errors included; must not

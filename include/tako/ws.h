@@ -145,7 +145,7 @@ TAKO_API tako_str tako_ws_subprotocol(const tako_ws *ws);
 TAKO_API int tako_ws_conn_info(tako_ws *ws, tako_conn_info *out);
 
 /* As tako_req_client() of that request.  [loop] */
-TAKO_API int tako_ws_client(tako_ws *ws, tako_client *out);
+TAKO_API int tako_ws_client(tako_ws *ws, tako_client_info *out);
 
 /* Bytes that were sent and that the transport has not taken yet.  [loop] */
 TAKO_API uint64_t tako_ws_unsent(const tako_ws *ws);

@@ -38,7 +38,7 @@ void tako__exchange_log(struct tako__exchange *x, uint64_t duration_ns)
 {
 	const tako_server_config *cfg = &x->worker->srv->cfg;
 	const tako_req *req = tako__req(x);
-	const tako_client *client = tako__exchange_client_logged(x);
+	const tako_client_info *client = tako__exchange_client_logged(x);
 	char peer[PEER_BYTES];
 	tako_access a = {
 		.size = sizeof(a),

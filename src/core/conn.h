@@ -58,7 +58,7 @@ enum {
 /* We made it, and it has a place in the server's count of such. */
 #define TAKO__CONN_PLACED 65536u
 /* What is sent on it stays apart: see record.h. */
-#define TAKO__CONN_RECORDS 131072u
+#define TAKO__CONN_RECORDS 262144u
 
 enum { TAKO__PROTO_STATE_BYTES = 96 };
 

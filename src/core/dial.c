@@ -64,14 +64,13 @@ struct tako__dial {
 };
 
 /* The state of a connection that is being made. */
-struct
-try {
+struct attempt {
 	struct tako__dial *dial; /* NULL: given up, and being closed */
 };
 
-static struct try *try_of(struct tako__conn *c)
+static struct attempt *try_of(struct tako__conn *c)
 {
-	return (struct try *)(void *)c->proto_state;
+	return (struct attempt *)(void *)c->proto_state;
 }
 
 /* ---- Ends ----------------------------------------------------------------------------------------- */

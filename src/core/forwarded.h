@@ -11,7 +11,7 @@
 
 struct tako__cidrs;
 struct tako__exchange;
-struct tako_client;
+struct tako_client_info;
 
 /* ---- The grammar ------------------------------------------------------------------------- */
 
@@ -82,9 +82,9 @@ void tako__forward_rule_free(struct tako__forward_rule *rule);
 
 /* The exchange's client; found once, then remembered.  TAKO_ECLOSED: the connection is gone, and nobody has
  * asked before; TAKO_ENOMEM. */
-int tako__exchange_client(const struct tako_client **ret, struct tako__exchange *x);
+int tako__exchange_client(const struct tako_client_info **ret, struct tako__exchange *x);
 /* The client for the access log; NULL unless the listener wants it to be named there. */
-const struct tako_client *tako__exchange_client_logged(struct tako__exchange *x);
+const struct tako_client_info *tako__exchange_client_logged(struct tako__exchange *x);
 /* "https" or "http", of the exchange's connection, which must be there. */
 const char *tako__exchange_scheme(struct tako__exchange *x);
 

@@ -37,7 +37,7 @@ static int check_name(const tako_listen_config *cfg)
 
 static int check(const tako_transport *t, const tako_listen_config *cfg)
 {
-	if (t->raw || t == tako_quic_raw())
+	if (t->udp || (t->sessions && !t->alt_svc))
 		return tako__fail(TAKO_ENOTSUP, "forwarded is set, but %s has no requests",
 		                  t->name);
 	if (cfg->forwarded > TAKO_FORWARDED_NAMED)
@@ -300,7 +300,7 @@ static int walk(struct tako__exchange *x, struct found *f)
 /* ---- What is kept of it ------------------------------------------------------------------------------ */
 
 /* "192.0.2.1:80" without the port, and without the brackets that are there for its sake. */
-static void set_addr(struct tako__arena *arena, tako_client *c, const struct sockaddr *sa)
+static void set_addr(struct tako__arena *arena, tako_client_info *c, const struct sockaddr *sa)
 {
 	char node[ADDR_BYTES];
 	size_t n = tako__addr_format(sa, node, sizeof node);
@@ -340,10 +340,10 @@ static char *lower(struct tako__arena *arena, tako_str s)
 	return to;
 }
 
-static tako_client *keep(struct tako__exchange *x, const struct found *f)
+static tako_client_info *keep(struct tako__exchange *x, const struct found *f)
 {
 	struct tako__arena *arena = &x->arena;
-	tako_client *c = tako__arena_zalloc(arena, sizeof *c);
+	tako_client_info *c = tako__arena_zalloc(arena, sizeof *c);
 
 	if (!c)
 		return NULL;
@@ -363,7 +363,7 @@ static tako_client *keep(struct tako__exchange *x, const struct found *f)
 	return c->addr && c->node && c->scheme ? c : NULL;
 }
 
-static tako_client *find(struct tako__exchange *x)
+static tako_client_info *find(struct tako__exchange *x)
 {
 	struct found f;
 
@@ -377,9 +377,9 @@ static tako_client *find(struct tako__exchange *x)
 /* What the client is remembered by. */
 static const char key;
 
-int tako__exchange_client(const tako_client **ret, struct tako__exchange *x)
+int tako__exchange_client(const tako_client_info **ret, struct tako__exchange *x)
 {
-	tako_client *c = tako_req_get(tako__req(x), &key);
+	tako_client_info *c = tako_req_get(tako__req(x), &key);
 
 	if (!c && !x->conn)
 		return tako__fail(TAKO_ECLOSED, "client: the connection is gone");
@@ -392,10 +392,10 @@ int tako__exchange_client(const tako_client **ret, struct tako__exchange *x)
 	return 0;
 }
 
-const tako_client *tako__exchange_client_logged(struct tako__exchange *x)
+const tako_client_info *tako__exchange_client_logged(struct tako__exchange *x)
 {
 	const struct tako__forward_rule *rule = x->conn ? x->conn->listener->forward : NULL;
-	const tako_client *c = NULL;
+	const tako_client_info *c = NULL;
 
 	/* Of a connection that is gone only what was asked for before is known. */
 	if (!x->conn)
@@ -405,13 +405,13 @@ const tako_client *tako__exchange_client_logged(struct tako__exchange *x)
 	return c;
 }
 
-int tako_req_client(tako_req *req, tako_client *out)
+int tako_req_client(tako_req *req, tako_client_info *out)
 {
-	const tako_client *c;
+	const tako_client_info *c;
 	int rc;
 
 	if (!out || out->size < sizeof(size_t) || out->size > sizeof *out)
-		return tako__fail(TAKO_EINVAL, "tako_client: size is not set");
+		return tako__fail(TAKO_EINVAL, "tako_client_info: size is not set");
 	rc = tako__exchange_client(&c, tako__x(req));
 	if (rc < 0)
 		return rc;

@@ -165,7 +165,7 @@ static int check(const tako_forward_config *cfg, uint32_t field)
 static int write_field(struct writer *w, struct tako__exchange *x, uint32_t field,
                        const tako_forward_config *cfg)
 {
-	const tako_client *client;
+	const tako_client_info *client;
 	int rc;
 
 	if (field == TAKO_FORWARD_STANDARD) {

@@ -115,7 +115,7 @@ void tako__exchange_shed(struct tako__exchange *x)
 {
 	void *old = (void *)(uintptr_t)x->fields;
 	struct kept k;
-	const struct tako_client *client;
+	const struct tako_client_info *client;
 	void *to;
 
 	if (!x->own_bytes)

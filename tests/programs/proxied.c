@@ -104,7 +104,7 @@ static const char *forward(tako_req *req, uint32_t field, char *buf, size_t room
 
 static int client(tako_req *req, tako_res *res, void *arg)
 {
-	tako_client c = {.size = sizeof(c)};
+	tako_client_info c = {.size = sizeof(c)};
 	char told[4][512];
 	int rc = tako_req_client(req, &c);
 

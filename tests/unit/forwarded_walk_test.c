@@ -39,8 +39,8 @@ static const char *without_ports(const char *text)
 static int client(tako_req *req, tako_res *res, void *arg)
 {
 	static const char *const why[] = {"found", "no-more", "hidden", "malformed", "too-many"};
-	tako_client c = {.size = sizeof c};
-	tako_client again = {.size = sizeof again};
+	tako_client_info c = {.size = sizeof c};
+	tako_client_info again = {.size = sizeof again};
 	int rc = tako_req_client(req, &c);
 
 	(void)arg;

@@ -282,7 +282,7 @@ int tako_ws_conn_info(tako_ws *ws, tako_conn_info *out)
 	return tako_req_conn_info(tako__req(ws->x), out);
 }
 
-int tako_ws_client(tako_ws *ws, tako_client *out)
+int tako_ws_client(tako_ws *ws, tako_client_info *out)
 {
 	return tako_req_client(tako__req(ws->x), out);
 }

@@ -45,7 +45,7 @@ int tako_ws_conn_info(tako_ws *ws, tako_conn_info *out)
 	return refuse();
 }
 
-int tako_ws_client(tako_ws *ws, tako_client *out)
+int tako_ws_client(tako_ws *ws, tako_client_info *out)
 {
 	(void)ws, (void)out;
 	return refuse();
