@@ -27,6 +27,7 @@
 #define TAKO_CLIENT_H
 
 #include <tako/base.h>
+#include <tako/connect.h>
 #include <tako/http.h>
 #include <tako/server.h>
 
@@ -64,6 +65,9 @@ typedef struct tako_client_config {
 	 * that had carried one before has ended without a byte of a response.  0: 2; TAKO_OFF: never. */
 	uint32_t max_retry_count;
 	uint32_t reserved; /* must be 0 */
+	/* For https: whom to believe (tako/connect.h).  Gets another reference; its alpn is not asked, as HTTP/1.1
+	 * is offered.  NULL: https is refused. */
+	tako_tls_client *tls;
 } tako_client_config;
 #define TAKO_CLIENT_CONFIG(...)                                                                    \
 	(&(tako_client_config){.size = sizeof(tako_client_config), __VA_ARGS__})
@@ -91,7 +95,7 @@ typedef struct tako_fetch_field {
 typedef struct tako_fetch_config {
 	size_t size;
 	const char *method; /* NULL: "GET", or "POST" with a body; not CONNECT */
-	const char *url;    /* "http://host:port/path?query"; a fragment is left out */
+	const char *url;    /* "https://host:port/path?query", or http; a fragment is left out */
 	/* Where to connect instead of to the URL's host: "192.0.2.1:80", "[::1]:80", "unix:/path",
 	 * "unix:@name".  NULL: there. */
 	const char *connect;
@@ -117,6 +121,7 @@ typedef struct tako_fetch_config {
 	 * is freed when it returns.  What it returns becomes of its exchange as what a handler returns, and
 	 * of nothing without one.  `err`: 0, the response is complete; or
 	 *   TAKO_ESYS, TAKO_ENOENT  no connection: refused, no such host
+	 *   TAKO_ETLS       … whose certificate is believed
 	 *   TAKO_ECLOSED    the peer has closed before the response was complete; the fetch was
 	 *                   cancelled; the server has stopped
 	 *   TAKO_ETIMEDOUT  one of the timeouts
@@ -138,7 +143,7 @@ typedef struct tako_fetch_config {
  * peer has left (tako_res_closed()); on its worker.  *ret (NULL: not wanted) is set on success only.  Every
  * error means that on_end() is not called.  [loop]
  *   TAKO_EINVAL   a URL, method, field or setting that is not allowed: tako_last_error() says which
- *   TAKO_ENOTSUP  https: not in this version; CONNECT; a setting that this library does not know
+ *   TAKO_ENOTSUP  https without tako_client_config.tls; CONNECT; a setting that this library does not know
  *   TAKO_EBUSY    max_queue_count fetches wait already, or max_outgoing_connections are made
  *   TAKO_ESTATE   the exchange is over
  *   TAKO_ECLOSED  the server has stopped

@@ -59,6 +59,8 @@ enum {
 #define TAKO__CONN_PLACED 65536u
 /* What is sent on it stays apart: see record.h. */
 #define TAKO__CONN_RECORDS 262144u
+/* The peer has said by its layers that it ends; cut off, it could not have. */
+#define TAKO__CONN_SAID_END 131072u
 
 enum { TAKO__PROTO_STATE_BYTES = 96 };
 

@@ -66,7 +66,9 @@ async def cut(r):
         await asyncio.sleep(0.002)
         await r.send(whole[int(n):])
         return kind != "to-end"
-    if how == "stall":
+    if how == "abort":
+        r.writer.transport.abort()
+    elif how == "stall":
         await r.reader.read(1)
     elif how == "reset":
         r.reset()
@@ -77,7 +79,8 @@ class Flaky:
     """handlers: {name: async def handler(request)}, called for paths /name and /name/…; one returns whether the
     connection goes on."""
 
-    def __init__(self, **handlers):
+    def __init__(self, context=None, **handlers):
+        self.context = context
         self.handlers = {"cut": cut, **handlers}
         self.requests = collections.Counter()  # by path
         self.connections = 0
@@ -90,7 +93,8 @@ class Flaky:
 
     def _run(self):
         asyncio.set_event_loop(self.loop)
-        self.server = self.loop.run_until_complete(asyncio.start_server(self._serve, "127.0.0.1", 0, backlog=1000))
+        self.server = self.loop.run_until_complete(asyncio.start_server(self._serve, "127.0.0.1", 0, backlog=1000,
+                                                                             ssl=self.context))
         self.addr = self.server.sockets[0].getsockname()
         self._ready.set()
         self.loop.run_forever()
@@ -112,7 +116,7 @@ class Flaky:
 
     @property
     def url(self):
-        return f"http://127.0.0.1:{self.addr[1]}"
+        return f"http{'s' if self.context else ''}://127.0.0.1:{self.addr[1]}"
 
     async def _request(self, reader, writer, number):
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
@@ -132,7 +136,7 @@ class Flaky:
                 r = await self._request(reader, writer, number)
                 self.requests[r.target] += 1
                 goes_on = await self.handlers[re.split("[/?]", r.target)[1]](r)
-        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         finally:
             self.open -= 1

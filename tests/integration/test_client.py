@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import socket
+import ssl
 import subprocess
 import time
 import urllib.parse
@@ -22,8 +23,8 @@ STALL_MS = 150 * PATIENCE
 
 
 class Client(servers.Server):
-    def __init__(self, runtime, **settings):
-        args = [f"client_{k}={v}" for k, v in settings.items()]
+    def __init__(self, runtime, *args, **settings):
+        args += tuple(f"client_{k}={v}" for k, v in settings.items())
         super().__init__([servers.program("tests/programs/client"), *args], None, ready_path=None,
                          env={"TAKO_RUNTIME": runtime})
         try:
@@ -521,7 +522,7 @@ def test_given_up(usual, params, err, why):
     ({"url": "ftp://a/"}, "EINVAL", "http://"),
     ({"url": "http://a/b c"}, "EINVAL", "escaped"),
     ({"url": "http://a/\r\nX: y"}, "EINVAL", "escaped"),
-    ({"url": "https://127.0.0.1/"}, "ENOTSUP", "https"),
+    ({"url": "https://127.0.0.1/"}, "ENOTSUP", "https, and tls"),
     ({"method": "CONNECT"}, "ENOTSUP", "CONNECT"),
     ({"method": "G ET"}, "EINVAL", "method"),
     ({"method": ""}, "EINVAL", "method"),
@@ -616,6 +617,59 @@ def test_who_asked_has_left(usual):
         s.close()
         eventually(lambda: done)
         assert usual.ask(usual.own + "/hello")["err"] == "OK"
+
+
+# ---- TLS --------------------------------------------------------------------------------------------------------------------
+
+def tls_server(alpn=("http/1.1",)):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*servers.shared_certificate())
+    if alpn:
+        context.set_alpn_protocols(list(alpn))
+    return context
+
+
+@pytest.fixture(name="secure", scope="module")
+def fixture_secure(runtime):
+    with Client(runtime, f"ca={servers.shared_certificate()[0]}", max_idle_per_origin=2) as c:
+        yield c
+
+
+def test_https(secure):
+    with flaky.Flaky(tls_server(), echo=echo, ok=ok) as f:
+        assert f.url.startswith("https://")
+        for _ in range(6):
+            assert secure.ask(f.url + "/ok")["body"] == b"ok"
+        assert f.connections <= 2  # one for each worker
+        assert secure.ask(f.url + "/echo", stream=300000, chunked=1)["body"] == stream(300000)
+    with flaky.Flaky(tls_server(alpn=None), ok=ok) as f:
+        assert secure.ask(f.url + "/ok")["body"] == b"ok"
+
+
+def test_https_cut(secure):
+    """Over TLS an end is one if it was said (RFC 9112 section 9.8)."""
+    whole, head = RESPONSES["to-end"], flaky.head_end("to-end")
+    with flaky.Flaky(tls_server()) as f:
+        for n in (head, head + 3, len(whole)):
+            s = secure.ask(f"{f.url}/cut/to-end/{n}/close")
+            assert (s["err"], s["body"]) == ("OK", whole[head:n]), s
+            s = secure.ask(f"{f.url}/cut/to-end/{n}/abort")
+            assert s["err"] == "ECLOSED", s
+        for n in range(0, len(RESPONSES["length"]), 7):
+            assert secure.ask(f"{f.url}/cut/length/{n}/close")["err"] == "ECLOSED"
+
+
+def test_https_whom_it_believes(secure, usual):
+    with flaky.Flaky(tls_server(), ok=ok) as f:
+        at = f.url.removeprefix("https://")
+        assert secure.ask("https://localhost/ok", connect=at)["body"] == b"ok"
+        for _ in range(2):  # the name is part of the origin: what is kept for another one is not used
+            s = secure.ask("https://other.example/ok", connect=at)
+            assert s["err"] == "ETLS" and s["why"], s
+        assert secure.ask("http://" + at + "/ok")["err"] in ("ECLOSED", "EPROTO")
+        s = usual.ask(f.url + "/ok")
+        assert (s["err"], s["refused"]) == ("ENOTSUP", "1") and "tls" in s["why"]
+        assert f.requests["/ok"] == 1
 
 
 NODE = """

@@ -2,7 +2,7 @@
  *
  * A server that asks others, for tests/integration/test_client.py:
  *
- *   client [CLIENT_FIELD=VALUE]... [FIELD=VALUE]...
+ *   client [ca=FILE] [client_FIELD=VALUE]... [FIELD=VALUE]...
  *
  * /fetch?url=… asks as its other parameters say (see ask()), and answers with one "key value" a line about what
  * came of it, an empty line, and the body.  POST /pass?url=… streams both ways: what comes is sent on, and what
@@ -438,6 +438,14 @@ int main(int argc, char **argv)
 	int status;
 
 	for (int i = 1; i < argc; i++) {
+		if (strncmp(argv[i], "ca=", 3) == 0) {
+			int rc = tako_tls_client_new(
+				&client_cfg.tls, TAKO_TLS_CLIENT_CONFIG(.ca_file = argv[i] + 3));
+
+			if (rc < 0)
+				return program_refused("ca", rc);
+			continue;
+		}
 		if (strncmp(argv[i], "client_", 7) == 0
 		            ? !program_set_by(client_knobs,
 		                              sizeof(client_knobs) / sizeof(*client_knobs),
@@ -451,5 +459,6 @@ int main(int argc, char **argv)
 	status = run(&cfg, &client_cfg);
 	tako_server_free(server);
 	tako_client_free(client);
+	tako_tls_client_free(client_cfg.tls);
 	return status;
 }

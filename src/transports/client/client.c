@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/base.h"
+#include "core/secured.h"
 #include "core/str.h"
 #include "transports/client/client_int.h"
 
@@ -94,7 +95,8 @@ int tako_client_new(tako_client **ret, const tako_client_config *cfg)
 	tako_client_config c = {.size = sizeof c};
 	struct tako_client *client;
 	const char *agent;
-	int rc = tako__import(&c, sizeof c, cfg ? cfg : &none, sizeof c, "tako_client_config");
+	int rc = tako__import(&c, sizeof c, cfg ? cfg : &none, offsetof(tako_client_config, tls),
+	                      "tako_client_config");
 
 	if (rc < 0)
 		return rc;
@@ -112,6 +114,7 @@ int tako_client_new(tako_client **ret, const tako_client_config *cfg)
 	}
 	c.user_agent = NULL; /* the caller's text */
 	client->cfg = c;
+	client->cfg.tls = tako__secured_ref(c.tls);
 	client->refs = 1;
 	*ret = client;
 	return 0;
@@ -129,6 +132,7 @@ void tako__client_unref(struct tako_client *client)
 		return;
 	if (client->user_agent)
 		tako__free(client->user_agent, strlen(client->user_agent) + 1);
+	tako__secured_unref(client->cfg.tls);
 	tako__free(client, sizeof *client);
 }
 

@@ -148,13 +148,26 @@ static bool copy_line(struct tako_fetch *f, const tako_fetch_config *c, const st
 	       copy(&f->authority, &f->arena, u->authority);
 }
 
+/* With TLS, whose certificate it has to be, wherever the connection goes to. */
+static bool copy_server_name(struct tako_fetch *f, const struct tako__url *u)
+{
+	tako_str name;
+
+	if (!u->tls)
+		return true;
+	if (!copy(&name, &f->arena, u->host))
+		return false;
+	f->server_name = name.p;
+	return true;
+}
+
 /* Where it goes, and the text by which that is found again.  A place of one's own is part of it: other
  * servers may have the same name there. */
 static int copy_origin(struct tako_fetch *f, const tako_fetch_config *c, const struct tako__url *u)
 {
 	struct tako__target *t = tako__arena_alloc(&f->arena, sizeof *t);
 	tako_str at = c->connect ? tako_str_z(c->connect) : (tako_str){"", 0};
-	size_t n = u->authority.n + 1 + at.n;
+	size_t n = 1 + u->authority.n + 1 + at.n;
 	char *key = tako__arena_alloc(&f->arena, n);
 	tako_str host = u->host;
 	int rc;
@@ -167,11 +180,12 @@ static int copy_origin(struct tako_fetch *f, const tako_fetch_config *c, const s
 	rc = c->connect ? tako__target_parse(t, at) : tako__target_host(t, host, u->port);
 	if (rc < 0)
 		return rc;
-	memcpy(key, u->authority.p, u->authority.n);
-	key[u->authority.n] = '\n';
-	memcpy(key + u->authority.n + 1, at.p, at.n);
+	key[0] = u->tls ? 's' : ' ';
+	memcpy(key + 1, u->authority.p, u->authority.n);
+	key[u->authority.n + 1] = '\n';
+	memcpy(key + u->authority.n + 2, at.p, at.n);
 	/* RFC 9110 section 4.2.3: hosts are the same in any case. */
-	for (size_t i = 0; i < u->authority.n; i++)
+	for (size_t i = 1; i <= u->authority.n; i++)
 		key[i] = (char)(key[i] >= 'A' && key[i] <= 'Z' ? key[i] | 0x20 : key[i]);
 	f->target = t;
 	f->key = (tako_str){key, n};
@@ -207,7 +221,7 @@ static int fill(struct tako_fetch *f, const tako_fetch_config *c, const struct t
 
 	if (rc == 0)
 		rc = copy_body(f, c);
-	if (rc == 0 && (!copy_line(f, c, u) || !copy_fields(f, c)))
+	if (rc == 0 && (!copy_line(f, c, u) || !copy_fields(f, c) || !copy_server_name(f, u)))
 		rc = TAKO_ENOMEM;
 	if (rc == TAKO_ENOMEM)
 		tako__fail(rc, "fetch: out of memory");
@@ -239,8 +253,8 @@ int tako__fetch_new(struct tako_fetch **ret, struct tako_client *client,
 		rc = check(&c);
 	if (rc == 0)
 		rc = tako__url_parse(&u, tako_str_z(c.url));
-	if (rc == 0 && u.tls)
-		rc = tako__fail(TAKO_ENOTSUP, "fetch: there is no https in this version");
+	if (rc == 0 && u.tls && !client->cfg.tls)
+		rc = tako__fail(TAKO_ENOTSUP, "fetch: https, and tls of the client is not set");
 	if (rc < 0)
 		return rc;
 	f = tako__zalloc(sizeof *f);

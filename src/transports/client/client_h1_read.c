@@ -185,8 +185,9 @@ void tako__client_h1_end(struct tako__conn *c)
 	h->base.ended = true;
 	if (f->paused)
 		return;
-	f->reply.keep_alive = false;
-	if (f->stage == TAKO__FETCH_BODY && tako__reply_body_ends(&f->body))
+	/* RFC 9112 section 9.8: over TLS somebody on the way could have ended it. */
+	if (f->stage == TAKO__FETCH_BODY && tako__reply_body_ends(&f->body) &&
+	    (!c->top || (c->flags & TAKO__CONN_SAID_END)))
 		tako__client_h1_complete(c, false);
 	else
 		tako__client_h1_fail(c, TAKO_ECLOSED,

@@ -153,6 +153,7 @@ struct tako_fetch {
 	tako_str authority;
 	tako_str key; /* of its origin */
 	const struct tako__target *target;
+	const char *server_name; /* https: of its certificate; NULL: http */
 	struct tako__field *fields;
 	struct tako__client_buf
 		held;       /* body bytes that nobody has sent yet, or may have to again */

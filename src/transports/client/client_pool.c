@@ -213,9 +213,15 @@ static bool may_dial(struct tako__client_origin *o)
 static int dial(struct tako__client_origin *o)
 {
 	struct tako__client_pool *p = o->pool;
-	const struct tako__dial_options options = {.timeout_ms = p->client->cfg.connect_timeout_ms};
+	const struct tako_fetch *f = first_of(o);
+	const struct tako__dial_options options = {
+		.tls = f->server_name ? p->client->cfg.tls : NULL,
+		.server_name = f->server_name,
+		.alpn = f->server_name ? tako__client_h1_ops.name : NULL,
+		.timeout_ms = p->client->cfg.connect_timeout_ms,
+	};
 	struct tako__dial *d;
-	int rc = tako__dial(&d, p->worker, first_of(o)->target, &options, on_dialed, o);
+	int rc = tako__dial(&d, p->worker, f->target, &options, on_dialed, o);
 
 	if (rc < 0)
 		return rc;

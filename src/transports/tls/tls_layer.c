@@ -343,6 +343,7 @@ static void read_all(struct tako__tls_layer *t)
 	case WOLFSSL_ERROR_WANT_WRITE:
 		return;
 	case WOLFSSL_ERROR_ZERO_RETURN:
+		t->l.conn->flags |= TAKO__CONN_SAID_END;
 		eof(t);
 		return;
 	default:
