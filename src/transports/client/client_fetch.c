@@ -91,6 +91,8 @@ static void over(struct tako_fetch *f)
 	struct tako__exchange *x = f->x;
 	int rc = 0;
 
+	/* Whatever its user asks of it in on_end() comes too late. */
+	f->mailed = true;
 	tako__timer_clear(&f->worker->wheel, &f->timer);
 	enter(f);
 	if (f->cfg.on_end)

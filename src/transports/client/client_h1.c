@@ -100,7 +100,8 @@ void tako__client_h1_complete(struct tako__conn *c, bool clean)
 
 	/* RFC 9112 section 9.3: a request that is not whole would be taken for the next one's beginning, and
 	 * what follows a response would be for the next one's response. */
-	if (clean && f->reply.keep_alive && f->flowing && f->finished && !tako__conn_unsent(c)) {
+	if (clean && !h->base.ended && f->reply.keep_alive && f->flowing && f->finished &&
+	    !tako__conn_unsent(c)) {
 		tako__client_buf_free(&h->stash);
 		h->base.used = true;
 		h->base_ns = tako__now_ns(c->worker);
@@ -155,6 +156,20 @@ static int h1_open(struct tako__conn *c)
 	return 0;
 }
 
+/* What is held goes first, even if that is only the end of a body that is complete: whatever the socket has
+ * was sent after it.  Nor has it a place before that is gone. */
+static void go_on(struct tako__conn *c)
+{
+	struct tako__client_h1 *h = tako__client_h1_of(c);
+
+	while (h->f && h->base.resumed && !h->f->paused) {
+		h->base.resumed = false;
+		tako__client_h1_go_on(c);
+		if (h->f && !h->f->paused)
+			tako__conn_resume(c);
+	}
+}
+
 static void h1_recv(struct tako__conn *c, char *p, ssize_t res)
 {
 	struct tako__client_h1 *h = tako__client_h1_of(c);
@@ -172,6 +187,7 @@ static void h1_recv(struct tako__conn *c, char *p, ssize_t res)
 		tako__client_h1_end(c);
 	else
 		tako__client_h1_fail(c, TAKO_ECLOSED, "the connection was reset");
+	go_on(c);
 	tako__client_h1_watch(c);
 }
 
@@ -179,12 +195,9 @@ static void h1_written(struct tako__conn *c)
 {
 	struct tako__client_h1 *h = tako__client_h1_of(c);
 
-	if (h->f && h->base.resumed) {
-		h->base.resumed = false;
-		tako__client_h1_go_on(c);
-	}
 	if (h->f)
 		tako__fetch_writable(h->f);
+	go_on(c);
 	tako__client_h1_watch(c);
 }
 
@@ -233,10 +246,9 @@ static void carrier_flow(struct tako_fetch *f)
 		tako__conn_pause(c);
 		return;
 	}
-	/* What is held goes first, even if that is only the end of a body that is complete. */
+	/* Inside a callback of the connection's own it is at that one's end. */
 	tako__client_h1_of(c)->base.resumed = true;
 	tako__client_h1_of(c)->base_ns = tako__now_ns(c->worker);
-	tako__conn_resume(c);
 	tako__conn_touch(c);
 }
 

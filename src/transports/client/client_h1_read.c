@@ -183,7 +183,7 @@ void tako__client_h1_end(struct tako__conn *c)
 	struct tako_fetch *f = h->f;
 
 	h->base.ended = true;
-	if (f->paused)
+	if (f->paused || h->base.resumed)
 		return;
 	/* RFC 9112 section 9.8: over TLS somebody on the way could have ended it. */
 	if (f->stage == TAKO__FETCH_BODY && tako__reply_body_ends(&f->body) &&

@@ -78,6 +78,7 @@ void tako__client_h1_begin(struct tako__conn *c, struct tako_fetch *f)
 
 	h->f = f;
 	h->base_ns = tako__now_ns(c->worker);
+	h->base.resumed = false;
 	f->heard = false;
 	c->request_count++;
 	rc = write_head(c, f);

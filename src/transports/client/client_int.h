@@ -75,7 +75,7 @@ struct tako__client_conn {
 	struct tako__list by_age;           /* the pool's */
 	bool used;                          /* it has carried a request before this one */
 	bool ended;                         /* the peer has, while its response was paused */
-	bool resumed;                       /* and its response may go on */
+	bool resumed;                       /* its response may go on, and has not yet */
 };
 
 /* Give `f`, which is new or starts over, a connection: now, or as soon as there is one.  A negative code: nothing has
@@ -169,7 +169,7 @@ struct tako_fetch {
 	bool awaits_continue; /* it is held until 100 */
 	bool paused;
 	bool heard;  /* a byte of the response has come */
-	bool mailed; /* the end is on its way */
+	bool mailed; /* the end is on its way, or being told */
 	bool has_status;
 
 	/* The response. */

@@ -243,12 +243,12 @@ static void dial_more(struct tako__client_origin *o)
 		fail_all(o, rc, tako_last_error());
 }
 
-static void serve_starved(struct tako__client_pool *p)
+/* Who could do with another connection, and has waited longest; NULL: nobody. */
+static struct tako__client_origin *starved(struct tako__client_pool *p)
 {
 	uint32_t max = p->client->cfg.max_connections_per_origin;
 	struct tako__client_origin *next = NULL;
 
-	p->starved = false;
 	TAKO__LIST_EACH(at, &p->origins)
 	{
 		struct tako__client_origin *o = TAKO__CONTAINER(at, struct tako__client_origin,
@@ -257,12 +257,22 @@ static void serve_starved(struct tako__client_pool *p)
 		if (waiting(o) && o->conn_count < max)
 			next = o; /* the last in the list has waited longest */
 	}
-	if (!next)
-		return;
-	dial_more(next);
-	origin_release(next);
-	/* The others come when the next connection leaves. */
-	p->starved = true;
+	return next;
+}
+
+static void serve_starved(struct tako__client_pool *p)
+{
+	struct tako__client_origin *o;
+
+	while ((o = starved(p))) {
+		dial_more(o);
+		/* The others come when the next connection leaves: this one's, or one that was there. */
+		if (o->queue_count)
+			return;
+		/* Nothing could be made for it, and nothing will leave that the others could wait for. */
+		origin_release(o);
+	}
+	p->starved = false;
 }
 
 /* ---- Who gets what ----------------------------------------------------------------------------------- */
