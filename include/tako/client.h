@@ -154,7 +154,8 @@ TAKO_API int tako_fetch_start(tako_fetch **ret, tako_client *client, tako_res *r
 /* Start a fetch without an exchange, on one of the workers of `srv`, one after the other; also before the server
  * has started, which is when it begins.  From then on its callbacks, and what they call, are as those of any
  * other.  A server that stops waits for it as for a request; one that has stopped ends it with
- * TAKO_ECLOSED, at the latest from tako_server_free().  Errors as above.  [any] */
+ * TAKO_ECLOSED, at the latest from tako_server_free(); from what that calls nothing can be posted any more
+ * (TAKO_ECLOSED).  Errors as above.  [any] */
 TAKO_API int tako_fetch_post(tako_client *client, tako_server *srv, const tako_fetch_config *cfg);
 
 /* Give it up: nothing but on_end() is called any more, with TAKO_ECLOSED and after this call.  What was sent

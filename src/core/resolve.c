@@ -183,6 +183,7 @@ static void ask_system(struct tako__resolved *ret, const char *name, int family)
 	struct addrinfo *found = NULL;
 	int gai = getaddrinfo(name, NULL, &hints, &found);
 	int system_errno = errno;
+	char system[128];
 
 	if (gai == 0) {
 		take_addresses(ret, found);
@@ -192,8 +193,10 @@ static void ask_system(struct tako__resolved *ret, const char *name, int family)
 		return;
 	ret->err = gai ? code_of(gai) : TAKO_ENOENT;
 	if (gai == EAI_SYSTEM)
-		(void)!strerror_r(system_errno, ret->why, sizeof ret->why);
-	snprintf(ret->why, sizeof ret->why, "%s", gai ? gai_strerror(gai) : "no address");
+		snprintf(ret->why, sizeof ret->why, "%s",
+		         strerror_r(system_errno, system, sizeof system));
+	else
+		snprintf(ret->why, sizeof ret->why, "%s", gai ? gai_strerror(gai) : "no address");
 }
 
 /* Where the server ends nobody waits for those that have not begun. */

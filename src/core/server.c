@@ -154,6 +154,7 @@ int tako_server_new(tako_server **out, tako_router *router, const tako_server_co
 	}
 	srv->tick_ns = choose_tick(&srv->cfg);
 	atomic_store(&srv->drain_ms, srv->cfg.drain_timeout_ms);
+	atomic_store(&srv->post_count, 1);
 	*out = srv;
 	return 0;
 }
@@ -178,6 +179,8 @@ void tako_server_free(tako_server *srv)
 	/* A deferral that never ended still points to its worker, its exchange and its routes. */
 	if (srv->leaked)
 		return;
+	/* What is told in the following has nobody any more to begin another one. */
+	atomic_store(&srv->post_count, 0);
 	for (unsigned i = 0; i < srv->worker_count; i++)
 		tako__worker_fini(&srv->workers[i]);
 	tako__free(srv->workers, srv->cfg.worker_count * sizeof *srv->workers);
@@ -546,6 +549,7 @@ int tako_server_run(tako_server *srv)
 	if (rc < 0)
 		return rc;
 	srv->started = true;
+	atomic_store(&srv->post_count, srv->worker_count);
 	tako__gate_init(&gate, srv->worker_count);
 	/* Until every thread has passed it. */
 	srv->gate = &gate; /* cppcheck-suppress autoVariables */
@@ -565,6 +569,7 @@ int tako_server_start(tako_server *srv)
 	if (rc < 0)
 		return rc;
 	srv->started = true;
+	atomic_store(&srv->post_count, srv->worker_count);
 	tako__gate_init(&gate, srv->worker_count);
 	/* Until every thread has passed it. */
 	srv->gate = &gate; /* cppcheck-suppress autoVariables */

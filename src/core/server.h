@@ -111,6 +111,9 @@ struct tako_server {
 	_Atomic uint32_t next_caller;
 	_Atomic uint32_t dial_count;      /* connections that we have made or are making */
 	_Atomic uint32_t waiting_workers; /* those with a listener over the limit */
+	/* Workers that others may post fetches to: before it starts the first, which there is however it will be
+	 * started; none when it is being freed. */
+	_Atomic uint32_t post_count;
 	_Atomic uint32_t stop_calls;
 	_Atomic uint32_t drain_ms; /* shutdown() may shorten what the config says */
 	struct tako__gate *gate;   /* while threads start */

@@ -39,6 +39,18 @@ void client_rig_start(struct client_rig *r, const tako_server_config *server,
 	tako_router_free(router);
 }
 
+void client_rig_start_late(struct client_rig *r, const tako_server_config *server)
+{
+	tako_router *router = tako_router_new();
+
+	acting.open = false;
+	r->s = (struct stepped){.stopped = 1};
+	assert_int_equal(tako_client_new(&r->client, NULL), 0);
+	assert_int_equal(tako_server_new(&r->s.srv, router, server), 0);
+	assert_int_equal(tako_server_listen(r->s.srv, tako_http1(), "127.0.0.1:0", NULL), 0);
+	tako_router_free(router);
+}
+
 void client_rig_stop(struct client_rig *r)
 {
 	if (acting.open)

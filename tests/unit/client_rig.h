@@ -33,6 +33,8 @@ struct client_rig {
 /* The server has GET /do, whose handler calls act(arg) from inside the runtime's turn. */
 void client_rig_start(struct client_rig *r, const tako_server_config *server,
                       const tako_client_config *client, void (*act)(void *arg), void *arg);
+/* The same, but for tako_server_fd(). */
+void client_rig_start_late(struct client_rig *r, const tako_server_config *server);
 /* Asserts that nothing is left of it. */
 void client_rig_stop(struct client_rig *r);
 /* Fetch from there, with the rest of `cfg`; NULL: nothing else. */

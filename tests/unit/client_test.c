@@ -337,6 +337,7 @@ static void test_refused(void **state)
 	tako_router_free(r);
 	REFUSED(TAKO_EINVAL, .method = "GET");
 	REFUSED(TAKO_EINVAL, .url = "http://a/", .stream = 1, .body = TAKO_STR("x"));
+	REFUSED(TAKO_EINVAL, .url = "http://a/", .body = (tako_str){NULL, 1});
 	REFUSED(TAKO_EINVAL, .url = "http://a/", .stream_bytes = 1);
 	REFUSED(TAKO_EINVAL, .url = "http://a/", .field_count = 1);
 	REFUSED(TAKO_EINVAL, .url = "http://a/", .field_count = 101);

@@ -22,6 +22,9 @@ static int check_numbers(const tako_fetch_config *c)
 		return tako__fail(TAKO_EINVAL, "fetch: a switch that is neither 0 nor 1");
 	if (c->total_timeout_ms > INT32_MAX && c->total_timeout_ms != TAKO_OFF)
 		return tako__fail(TAKO_EINVAL, "fetch: total_timeout_ms is over %d", INT32_MAX);
+	if (c->body.n && !c->body.p)
+		return tako__fail(TAKO_EINVAL, "fetch: a body of %zu bytes that are nowhere",
+		                  c->body.n);
 	if (c->stream && c->body.p)
 		return tako__fail(TAKO_EINVAL, "fetch: both a body and a stream");
 	if (c->stream_bytes && !c->stream)

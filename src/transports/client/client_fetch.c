@@ -233,14 +233,20 @@ int tako_fetch_post(tako_client *client, tako_server *srv, const tako_fetch_conf
 {
 	struct tako_fetch *f;
 	uint32_t next;
+	uint32_t count;
 	int rc = srv ? tako__fetch_new(&f, client, cfg)
 	             : tako__fail(TAKO_EINVAL, "fetch: no server");
 
 	if (rc < 0)
 		return rc;
+	count = atomic_load(&srv->post_count);
+	if (!count) {
+		tako__fetch_free(f);
+		return tako__fail(TAKO_ECLOSED, "fetch: the server is being freed");
+	}
 	next = atomic_fetch_add_explicit(&client->next, 1, memory_order_relaxed);
 	tako__timer_init(&f->timer, on_timer);
-	f->worker = &srv->workers[next % srv->worker_count];
+	f->worker = &srv->workers[next % count];
 	f->mail.fn = on_posted;
 	tako__worker_post(f->worker, &f->mail);
 	return 0;
@@ -338,6 +344,8 @@ int tako__fetch_head(struct tako_fetch *f, const char *p, size_t n)
 	if (f->reply.status < 200)
 		return interim(f);
 	f->has_status = true;
+	/* Nobody wants the body any more that he was asked about. */
+	f->awaits_continue = false;
 	f->stage = TAKO__FETCH_BODY;
 	tako__reply_body_init(&f->body, &f->reply);
 	if (f->reply.framing == TAKO__REPLY_LENGTH && f->reply.length > f->cfg.max_body_bytes)
