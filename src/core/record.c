@@ -37,9 +37,10 @@ static void end(struct tako_sock *s)
 {
 	bool again = s->flags & TAKO_SOCK_EOF;
 
-	s->flags |= TAKO_SOCK_EOF | TAKO_SOCK_PAUSED;
+	s->flags |= TAKO_SOCK_EOF;
 	if (!again)
 		s->cb->on_recv(s, NULL, 0);
+	s->flags |= TAKO_SOCK_PAUSED;
 }
 
 void tako__records_arrive(struct tako_sock *s, const struct tako_dgram *v, unsigned count)

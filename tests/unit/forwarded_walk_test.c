@@ -422,10 +422,9 @@ static void test_x_forwarded(void **state)
 
 /* ---- Settings, and memory ------------------------------------------------------------------- */
 
-static int on_data(tako_raw *c, tako_str data, void *arg)
+static void on_datagram(tako_udp *u, const tako_udp_in *in, void *arg)
 {
-	(void)c, (void)data, (void)arg;
-	return 0;
+	(void)u, (void)in, (void)arg;
 }
 
 static void test_refused(void **state)
@@ -467,11 +466,14 @@ static void test_refused(void **state)
 		print_message("          %s\n", tako_last_error());
 		assert_non_null(strstr(tako_last_error(), cases[i].word));
 	}
+	/* Not of those of which somebody may make requests. */
 	assert_int_equal(
-		tako_server_listen(srv, tako_raw_tcp(), "127.0.0.1:0",
-	                           TAKO_LISTEN_CONFIG(.forwarded = 1, .forwarded_trusted = "::1",
-	                                              .raw = TAKO_RAW_CONFIG(.on_data = on_data))),
+		tako_server_listen(
+			srv, tako_raw_udp(), "127.0.0.1:0",
+			TAKO_LISTEN_CONFIG(.forwarded = 1, .forwarded_trusted = "::1",
+	                                   .udp = TAKO_UDP_CONFIG(.on_datagram = on_datagram))),
 		TAKO_ENOTSUP);
+	assert_non_null(strstr(tako_last_error(), "has no requests"));
 	tako_server_free(srv);
 	assert_int_equal(failalloc_live(), 0);
 }
