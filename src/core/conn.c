@@ -289,14 +289,21 @@ void tako__conn_kick(struct tako__conn *c)
 	leave(c);
 }
 
+/* One that closes is no connection that is made any more: who makes another one instead needs its place. */
+static void give_place(struct tako__conn *c)
+{
+	if (c->flags & TAKO__CONN_PLACED)
+		tako__dial_count_out(c->worker);
+	c->flags &= ~TAKO__CONN_PLACED;
+}
+
 static void count_out(struct tako__conn *c)
 {
 	struct tako_server *srv = c->worker->srv;
 
 	count_sent(c);
 	if (!c->listener) {
-		if (c->flags & TAKO__CONN_PLACED)
-			tako__dial_count_out(c->worker);
+		give_place(c);
 		return;
 	}
 	tako__add(&c->worker->stats.open, (uint64_t)-1);
@@ -397,6 +404,7 @@ void tako__conn_close(struct tako__conn *c)
 		return;
 	}
 	c->flags |= TAKO__CONN_CLOSING;
+	give_place(c);
 	c->sock.loop->rt->close(&c->sock);
 }
 
@@ -405,6 +413,7 @@ void tako__conn_reset(struct tako__conn *c)
 	if (c->flags & TAKO__CONN_CLOSING)
 		return;
 	c->flags |= TAKO__CONN_CLOSING;
+	give_place(c);
 	c->sock.loop->rt->reset(&c->sock);
 }
 

@@ -93,7 +93,7 @@ void tako__dial_cancel(struct tako__dial *d);
 
 /* End all that there are, and refuse more. */
 void tako__dial_cut(struct tako__worker *w);
-/* One of its connections is gone that had a place in the server's count. */
+/* One of its connections closes that had a place in the server's count. */
 void tako__dial_count_out(struct tako__worker *w);
 /* connect() has come to something: 0 or an errno. */
 void tako__dial_answered(struct tako__conn *c, int errno_value);

@@ -138,8 +138,10 @@ void tako__client_unref(struct tako_client *client)
 
 void tako_client_free(tako_client *client)
 {
-	if (client)
-		tako__client_unref(client);
+	if (!client)
+		return;
+	atomic_store(&client->freed, true);
+	tako__client_unref(client);
 }
 
 /* ---- Their pools ---------------------------------------------------------------------------- */
@@ -156,6 +158,17 @@ static void pool_free(struct tako__client_pool *p)
 	tako__free(p->scratch, p->client->cfg.max_header_count * sizeof *p->scratch);
 	tako__client_unref(p->client);
 	tako__free(p, sizeof *p);
+}
+
+static void free_unused(struct pools *all)
+{
+	TAKO__LIST_EACH(at, &all->list)
+	{
+		struct tako__client_pool *p = TAKO__CONTAINER(at, struct tako__client_pool, link);
+
+		if (tako__list_empty(&p->origins) && atomic_load(&p->client->freed))
+			pool_free(p);
+	}
 }
 
 static void pools_free(struct tako__worker_local *base)
@@ -216,6 +229,8 @@ struct tako__client_pool *tako__client_pool(struct tako__worker *w, struct tako_
 		if (p->client == client)
 			return p;
 	}
+	/* Who makes a client for each of many requests does not leave as many pools. */
+	free_unused(all);
 	p = pool_new(w, client);
 	if (p)
 		tako__list_push_back(&all->list, &p->link);

@@ -69,7 +69,6 @@ static void h1_tick(struct tako__conn *c)
 	}
 	if (!h->f) {
 		tako__client_leave(c);
-		tako__conn_close(c);
 	} else if (h->f->awaits_continue) {
 		/* RFC 9110 section 10.1.1: not for ever. */
 		if (tako__fetch_flow(h->f) < 0)
@@ -104,13 +103,10 @@ void tako__client_h1_complete(struct tako__conn *c, bool clean)
 	    !tako__conn_unsent(c)) {
 		tako__client_buf_free(&h->stash);
 		h->base.used = true;
-		h->base_ns = tako__now_ns(c->worker);
 		tako__conn_resume(c);
 		tako__client_park(c);
-		tako__client_h1_watch(c);
 	} else {
 		tako__client_leave(c);
-		tako__conn_close(c);
 	}
 	tako__fetch_done(f);
 }
@@ -140,7 +136,6 @@ void tako__client_h1_fail(struct tako__conn *c, int err, const char *why)
 	if (anew && h->base.origin)
 		tako__client_distrust(h->base.origin);
 	tako__client_leave(c);
-	tako__conn_close(c);
 	tako__fetch_lost(f, err, why, anew);
 }
 
@@ -178,7 +173,6 @@ static void h1_recv(struct tako__conn *c, char *p, ssize_t res)
 	if (!h->f) {
 		/* Nobody has asked for anything. */
 		tako__client_leave(c);
-		tako__conn_close(c);
 		return;
 	}
 	if (res > 0)
@@ -207,7 +201,6 @@ static void h1_drain(struct tako__conn *c)
 	if (tako__client_h1_of(c)->f)
 		return;
 	tako__client_leave(c);
-	tako__conn_close(c);
 }
 
 static void h1_fini(struct tako__conn *c)
@@ -252,13 +245,18 @@ static void carrier_flow(struct tako_fetch *f)
 	tako__conn_touch(c);
 }
 
+static void carrier_rest(struct tako__conn *c)
+{
+	tako__client_h1_of(c)->base_ns = tako__now_ns(c->worker);
+	tako__client_h1_watch(c);
+}
+
 static void carrier_cancel(struct tako_fetch *f)
 {
 	struct tako__conn *c = f->conn;
 
 	let_go(c);
 	tako__client_leave(c);
-	tako__conn_close(c);
 }
 
 const struct tako__carrier tako__client_h1_carrier = {
@@ -267,5 +265,6 @@ const struct tako__carrier tako__client_h1_carrier = {
 	.finish = tako__client_h1_finish,
 	.unsent = carrier_unsent,
 	.flow = carrier_flow,
+	.rest = carrier_rest,
 	.cancel = carrier_cancel,
 };

@@ -32,6 +32,7 @@ enum {
 struct tako_client {
 	_Atomic uint32_t refs; /* the user's, each pool's, each fetch's */
 	_Atomic uint32_t next; /* worker to post to */
+	_Atomic bool freed;    /* by its user: pools that are empty go */
 	char *user_agent;      /* NULL: none */
 	tako_client_config cfg;
 };
@@ -73,7 +74,7 @@ struct tako__client_conn {
 	struct tako__client_origin *origin; /* NULL: of no more use */
 	struct tako__list idle;             /* the origin's */
 	struct tako__list by_age;           /* the pool's */
-	bool used;                          /* it has carried a request before this one */
+	bool used;                          /* it was there before its request: it may have ended */
 	bool ended;                         /* the peer has, while its response was paused */
 	bool resumed;                       /* its response may go on, and has not yet */
 };
@@ -85,7 +86,7 @@ int tako__client_join(struct tako_fetch *f);
 void tako__client_unjoin(struct tako_fetch *f);
 /* `c` has done its request and could take another one. */
 void tako__client_park(struct tako__conn *c);
-/* `c` is none of its origin's any more. */
+/* `c` is none of its origin's any more, and closes. */
 void tako__client_leave(struct tako__conn *c);
 /* A connection of `o`, which is counted still, was found to be dead: those that are idle will be, too. */
 void tako__client_distrust(struct tako__client_origin *o);
@@ -107,6 +108,8 @@ struct tako__carrier {
 	uint64_t (*unsent)(const struct tako_fetch *f);
 	/* f has been paused, or resumed. */
 	void (*flow)(struct tako_fetch *f);
+	/* `c` waits for a request from now on, for so long as it is kept. */
+	void (*rest)(struct tako__conn *c);
 	/* Let go of f, whose response is of no interest any more; it is told nothing. */
 	void (*cancel)(struct tako_fetch *f);
 };

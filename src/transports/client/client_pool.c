@@ -128,6 +128,8 @@ static void idle(struct tako__client_conn *s)
 	tako__list_push_front(&s->origin->idle, &s->idle);
 	tako__list_push_back(&s->origin->pool->idle, &s->by_age);
 	s->origin->idle_count++;
+	s->used = true;
+	tako__client_h1_carrier.rest(conn_of(s));
 }
 
 /* Out of the counts; whoever calls this looks at its origin afterwards. */
@@ -179,10 +181,7 @@ void tako__client_distrust(struct tako__client_origin *o)
 {
 	TAKO__LIST_EACH(at, &o->idle)
 	{
-		struct tako__client_conn *s = TAKO__CONTAINER(at, struct tako__client_conn, idle);
-
-		if (s->used)
-			close_idle(s);
+		close_idle(TAKO__CONTAINER(at, struct tako__client_conn, idle));
 	}
 }
 
@@ -299,16 +298,18 @@ static void pump(struct tako__client_origin *o)
 		serve_starved(p);
 }
 
-/* To whoever waits, or to wait for somebody. */
-static void offer(struct tako__conn *c)
+/* To whoever waits, or to wait for somebody.  One that is `fresh` is never stale: a server that greets or
+ * closes everybody would be dialled for ever. */
+static void offer(struct tako__conn *c, bool fresh)
 {
 	struct tako__client_conn *s = state_of(c);
 	struct tako__client_origin *o = s->origin;
 	const tako_client_config *cfg = &o->pool->client->cfg;
 
-	if (o->queue_count) {
+	if (o->queue_count && (fresh || !is_stale(c))) {
 		assign(c, dequeue(first_of(o)));
-	} else if ((c->flags & TAKO__CONN_DRAINING) || o->idle_count >= cfg->max_idle_per_origin) {
+	} else if (o->queue_count || (c->flags & TAKO__CONN_DRAINING) ||
+	           o->idle_count >= cfg->max_idle_per_origin) {
 		uncount(s);
 		tako__conn_close(c);
 	} else {
@@ -325,12 +326,13 @@ static void on_dialed(const struct tako__dialed *r, void *arg)
 	o->pool->dial_count--;
 	if (r->conn && tako__conn_become(r->conn, &tako__client_h1_ops) == 0) {
 		state_of(r->conn)->origin = o;
-		offer(r->conn);
+		offer(r->conn, true);
 		return;
 	}
 	o->conn_count--;
 	o->pool->conn_count--;
-	if (o->queue_count)
+	/* Whom another one is being made for has that: his may yet come to something. */
+	if (waiting(o))
 		tako__fetch_unserved(dequeue(first_of(o)), r->err < 0 ? r->err : TAKO_ENOMEM,
 		                     tako_last_error());
 	pump(o);
@@ -341,16 +343,17 @@ void tako__client_park(struct tako__conn *c)
 	/* It goes as far as it is used: nothing new begins on it. */
 	if (c->flags & TAKO__CONN_DRAINING) {
 		tako__client_leave(c);
-		tako__conn_close(c);
 		return;
 	}
-	offer(c);
+	offer(c, false);
 }
 
 void tako__client_leave(struct tako__conn *c)
 {
 	struct tako__client_conn *s = state_of(c);
 
+	/* First: what is made instead may need its place. */
+	tako__conn_close(c);
 	if (s->origin)
 		pump(uncount(s));
 }
