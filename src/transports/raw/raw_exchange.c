@@ -1,335 +1,21 @@
 /* SPDX-License-Identifier: MIT
  *
- * See raw_exchange.h.  A request's head is checked as HTTP/2's are, which come in the same form.  What a
- * handler answers is given to the protocol at once while the connection has room, and else waits in a queue;
- * lent memory and files are given to it in pieces, since its framing is not ours to know.
+ * See raw_exchange.h.  A request's head is checked as HTTP/2's are, which come in the same form.
  *
- * Not inside out: what is asked for while a handler runs is done in look(), when nobody is inside.
+ * Not inside out: what is asked for while a handler runs is done in tako__raw_x_look(), when nobody is inside.
  */
 #include "transports/raw/raw_exchange.h"
 
 #include <ctype.h>
-#include <errno.h>
-#include <unistd.h>
 
-#include "core/cold.h"
-#include "core/exchange.h"
-#include "core/list.h"
-#include "core/res.h"
 #include "core/server.h"
 #include "transports/h2/h2_head.h"
-#include "transports/raw/raw_int.h"
-
-enum { PIECE_BYTES = 16 << 10 };
-
-struct tako__raw_exchanges {
-	struct tako__list all;
-	bool looking;
-	bool again; /* something came up meanwhile */
-};
-
-struct tako_exchange {
-	struct tako__list link;
-	struct tako__conn *c;
-	struct tako__exchange *x; /* NULL: it is over, which is to be told */
-	const tako_exchange_ops *ops;
-	void *arg;
-	struct tako_send
-		*queue; /* answered, and waiting for room; with any there is a reference to x */
-	struct tako_send **queue_end;
-	uint64_t queued_bytes;
-	uint64_t due_bytes; /* of the request's content, as announced; TAKO_OFF64: unknown */
-	uint64_t cold_since_ns;
-	struct tako__timer timer; /* until a disk is asked again */
-	bool held;                /* that reference */
-	bool ended;               /* the response, behind the queue */
-	bool mute;                /* nothing is written any more */
-	bool pumping;
-	bool blocked; /* somebody was told TAKO_EBUSY */
-	bool leaving; /* … x, when the queue is empty */
-	bool last;    /* nothing can follow on this connection */
-};
-
-/* A copy that waits. */
-struct block {
-	struct tako_send op;
-	char data[];
-};
-
-static tako_exchange *of(const struct tako__exchange *x)
-{
-	return x->stream;
-}
-
-static struct tako__raw_exchanges *all_of(struct tako__conn *c)
-{
-	return tako__raw_of(c)->exchanges;
-}
-
-static void look_later(tako_exchange *e)
-{
-	all_of(e->c)->again = true;
-	tako__conn_touch(e->c);
-}
-
-/* ---- Writing ---------------------------------------------------------------------------------- */
-
-static bool has_room(const tako_exchange *e)
-{
-	return tako__conn_unsent(e->c) < tako__raw_cfg(e->c)->write_high_bytes;
-}
-
-/* A protocol that cannot say what it has to leaves its peer not knowing where it is. */
-static int written(tako_exchange *e, int rc)
-{
-	if (TAKO__LIKELY(rc >= 0))
-		return 0;
-	e->mute = true;
-	if (!tako__raw_of(e->c)->why)
-		tako__raw_of(e->c)->why = rc;
-	tako__conn_reset(e->c);
-	return rc;
-}
-
-/* As the public interface has them; *ret lives in x's arena. */
-static int fields_of(struct tako__exchange *x, const struct tako__field *from, size_t n,
-                     tako_field **ret)
-{
-	tako_field *to = tako__arena_alloc(&x->arena, (n ? n : 1) * sizeof *to);
-
-	if (!to)
-		return tako__fail(TAKO_ENOMEM, "response: out of memory");
-	for (size_t i = 0; i < n; i++) {
-		to[i].name = (tako_str){from[i].name, from[i].name_n};
-		to[i].value = (tako_str){from[i].value, from[i].value_n};
-	}
-	*ret = to;
-	return 0;
-}
-
-static int say_head(struct tako__exchange *x, int status,
-                    int (*say)(tako_exchange *e, const tako_response_head *head))
-{
-	tako_response_head head = {.reason = tako__status_text(status),
-	                           .field_count = x->res_field_count,
-	                           .content_length = x->res_length,
-	                           .status = status};
-	tako_field *fields;
-	int rc = fields_of(x, x->res_fields, x->res_field_count, &fields);
-
-	if (rc < 0)
-		return rc;
-	head.fields = fields;
-	head.has_content = status >= 200 && !(x->flags & (TAKO__X_HEAD_ONLY | TAKO__X_NO_BODY));
-	return written(of(x), say(of(x), &head));
-}
-
-int tako__raw_x_head(struct tako__exchange *x)
-{
-	tako_exchange *e = of(x);
-
-	e->last |= (x->flags & TAKO__X_LAST) != 0;
-	return say_head(x, x->status, e->ops->head);
-}
-
-int tako__raw_x_inform(struct tako__exchange *x, int status)
-{
-	return of(x)->ops->inform ? say_head(x, status, of(x)->ops->inform) : 0;
-}
-
-static int say_end(tako_exchange *e)
-{
-	struct tako__exchange *x = e->x;
-	tako_field *trailers;
-	int rc = fields_of(x, x->res_trailers, x->res_trailer_count, &trailers);
-
-	if (rc < 0)
-		return written(e, rc);
-	return written(e, e->ops->end(e, trailers, x->res_trailer_count));
-}
-
-/* ---- What waits ------------------------------------------------------------------------------- */
-
-static void block_done(struct tako_send *op, int err)
-{
-	struct block *b = TAKO__CONTAINER(op, struct block, op);
-
-	(void)err;
-	tako__free(b, sizeof *b + (size_t)b->op.file_pos);
-}
-
-static void push(tako_exchange *e, struct tako_send *op)
-{
-	op->next = NULL;
-	*e->queue_end = op;
-	e->queue_end = &op->next;
-	e->queued_bytes += op->n;
-	if (!e->held) {
-		e->held = true;
-		tako__exchange_ref(e->x);
-	}
-	look_later(e);
-}
-
-static int push_copy(tako_exchange *e, const char *p, size_t n)
-{
-	struct block *b = tako__alloc(sizeof *b + n);
-
-	if (!b)
-		return tako__fail(TAKO_ENOMEM, "response: out of memory");
-	memcpy(b->data, p, n);
-	/* How large it is is kept where a file has its place: n shrinks. */
-	b->op = (struct tako_send){
-		.done = block_done, .p = b->data, .n = n, .file_pos = (int64_t)n, .file_fd = -1};
-	push(e, &b->op);
-	return 0;
-}
-
-static void pop(tako_exchange *e, int err)
-{
-	struct tako_send *op = e->queue;
-
-	e->queue = op->next;
-	if (!e->queue)
-		e->queue_end = &e->queue;
-	e->queued_bytes -= op->n;
-	op->done(op, err);
-}
-
-int tako__raw_x_data(struct tako__exchange *x, const char *p, size_t n)
-{
-	tako_exchange *e = of(x);
-
-	while (n && !e->queue && has_room(e)) {
-		size_t step = n < PIECE_BYTES ? n : PIECE_BYTES;
-		int rc = written(e, e->ops->content(e, (tako_str){p, step}));
-
-		if (rc < 0)
-			return rc;
-		p += step;
-		n -= step;
-	}
-	return n ? push_copy(e, p, n) : 0;
-}
-
-int tako__raw_x_lend(struct tako__exchange *x, struct tako_send *op)
-{
-	push(of(x), op);
-	return 0;
-}
-
-int tako__raw_x_end(struct tako__exchange *x)
-{
-	tako_exchange *e = of(x);
-
-	e->ended = true;
-	return e->queue ? 0 : say_end(e);
-}
-
-uint64_t tako__raw_x_unsent(const struct tako__exchange *x)
-{
-	return tako__conn_unsent(of(x)->c) + of(x)->queued_bytes;
-}
-
-static void on_timer(struct tako__timer *t, uint64_t now_ns)
-{
-	(void)now_ns;
-	look_later(TAKO__CONTAINER(t, tako_exchange, timer));
-}
-
-/* The next piece of a file.  0: its disk is being read; negative: it cannot be completed. */
-static ssize_t read_piece(tako_exchange *e, char *to, size_t n)
-{
-	struct tako_send *op = e->queue;
-	uint64_t now = tako__now_ns(e->c->worker);
-	ssize_t got;
-
-	if (tako__file_waits(&e->cold_since_ns, now, op->file_fd, op->file_pos, n, op->n)) {
-		tako__timer_set(&e->c->worker->wheel, &e->timer, now + TAKO__COLD_RETRY_NS);
-		return 0;
-	}
-	do {
-		got = pread(op->file_fd, to, n, (off_t)op->file_pos);
-	} while (got < 0 && errno == EINTR);
-	/* A file that has shrunk since its length was announced. */
-	return got > 0 ? got : -1;
-}
-
-/* A piece of what is next.  False: not now, or not any more. */
-static bool give_piece(tako_exchange *e)
-{
-	struct tako_send *op = e->queue;
-	size_t n = op->n < PIECE_BYTES ? (size_t)op->n : PIECE_BYTES;
-	char from_file[PIECE_BYTES];
-	const char *p = op->p;
-
-	if (op->file_fd >= 0 && n) {
-		ssize_t got = read_piece(e, from_file, n);
-
-		if (got < 0)
-			tako__exchange_stop(e->x, TAKO_ESYS);
-		if (got <= 0)
-			return false;
-		p = from_file;
-		n = (size_t)got;
-	}
-	if (n && written(e, e->ops->content(e, (tako_str){p, n})) < 0)
-		return false;
-	if (op->file_fd >= 0)
-		op->file_pos += (int64_t)n;
-	else
-		op->p += n;
-	op->n -= n;
-	e->queued_bytes -= n;
-	return true;
-}
-
-static void let_go(tako_exchange *e)
-{
-	struct tako__exchange *x = e->x;
-
-	if (e->leaving) {
-		x->conn = NULL;
-		e->x = NULL;
-	}
-	e->held = false;
-	tako__exchange_unref(x);
-}
-
-static void drop_queue(tako_exchange *e)
-{
-	while (e->queue)
-		pop(e, TAKO_ECLOSED);
-	if (e->held)
-		let_go(e);
-}
-
-/* As much as there is room for.  Who has lent something may answer on when he has it back, which
- * comes here again. */
-static void pump(tako_exchange *e)
-{
-	if (e->pumping || !e->held || tako__timer_armed(&e->timer))
-		return;
-	e->pumping = true;
-	while (e->queue && !e->mute && has_room(e) && give_piece(e)) {
-		if (!e->queue->n)
-			pop(e, 0);
-	}
-	e->pumping = false;
-	if (e->mute) {
-		drop_queue(e);
-	} else if (!e->queue) {
-		if (e->ended)
-			(void)say_end(e);
-		let_go(e);
-	}
-}
 
 /* ---- Ends -------------------------------------------------------------------------------------- */
 
 void tako__raw_x_stop(struct tako__exchange *x, int err)
 {
-	tako_exchange *e = of(x);
+	tako_exchange *e = tako__raw_x_of(x);
 
 	if (!e->mute && !(e->c->flags & TAKO__CONN_CLOSING)) {
 		if (e->ops->stop)
@@ -338,17 +24,17 @@ void tako__raw_x_stop(struct tako__exchange *x, int err)
 			tako_raw_abort(tako__raw_of(e->c));
 	}
 	e->mute = true;
-	look_later(e);
+	tako__raw_x_later(e);
 }
 
 /* Answered, and held by somebody: the connection goes on without it. */
 void tako__raw_x_leave(struct tako__exchange *x)
 {
-	tako_exchange *e = of(x);
+	tako_exchange *e = tako__raw_x_of(x);
 
 	/* Nobody will be asked for the rest of its content. */
 	x->flags |= TAKO__X_BODY_DONE | TAKO__X_BODY_DROPPED;
-	look_later(e);
+	tako__raw_x_later(e);
 	if (e->held) {
 		e->leaving = true;
 		return;
@@ -359,8 +45,8 @@ void tako__raw_x_leave(struct tako__exchange *x)
 
 void tako__raw_x_done(struct tako__exchange *x)
 {
-	of(x)->x = NULL;
-	look_later(of(x));
+	tako__raw_x_of(x)->x = NULL;
+	tako__raw_x_later(tako__raw_x_of(x));
 }
 
 /* ---- Fields ------------------------------------------------------------------------------------- */
@@ -420,12 +106,12 @@ static bool takes(const tako_exchange *e)
 
 	/* The reader of an echo must not be flooded by its writer. */
 	return tako__exchange_takes(x) &&
-	       ((x->flags & TAKO__X_BODY_DROPPED) || (has_room(e) && !e->queue));
+	       ((x->flags & TAKO__X_BODY_DROPPED) || (tako__raw_x_has_room(e) && !e->queue));
 }
 
 void tako__raw_x_read_more(struct tako__exchange *x)
 {
-	look_later(of(x));
+	tako__raw_x_later(tako__raw_x_of(x));
 }
 
 /* Where nothing more is to be read or said of it than that. */
@@ -486,7 +172,7 @@ void tako_exchange_cancel(tako_exchange *e)
 	e->mute = true;
 	e->x->flags |= TAKO__X_BODY_DONE | TAKO__X_BODY_DROPPED;
 	tako__exchange_reset(e->x, TAKO_ECLOSED);
-	look_later(e);
+	tako__raw_x_later(e);
 }
 
 void *tako_exchange_arg(const tako_exchange *e)
@@ -565,8 +251,7 @@ static tako_exchange *exchange_new(struct tako__conn *c, const tako_exchange_ops
 	e->c = c;
 	e->ops = ops;
 	e->arg = arg;
-	e->queue_end = &e->queue;
-	tako__timer_init(&e->timer, on_timer);
+	tako__raw_x_init(e);
 	tako__list_push_back(&all->all, &e->link);
 	e->x->stream = e;
 	e->x->version = 11;
@@ -604,7 +289,7 @@ int tako_exchange_begin(tako_exchange **ret, tako_raw *r, const tako_request_hea
 	}
 	if (ret)
 		*ret = e;
-	look_later(e);
+	tako__raw_x_later(e);
 	if (rc)
 		tako__exchange_refuse(e->x, rc);
 	else
@@ -616,7 +301,7 @@ int tako_exchange_begin(tako_exchange **ret, tako_raw *r, const tako_request_hea
 
 static void go_on(tako_exchange *e)
 {
-	pump(e);
+	tako__raw_x_pump(e);
 	if (e->x && !e->mute)
 		tako__exchange_writable(e->x);
 	if (e->x && e->blocked && ((e->x->flags & TAKO__X_BODY_DONE) || takes(e))) {
@@ -668,7 +353,7 @@ static void put_off_no_more(struct tako__conn *c)
 
 void tako__raw_x_look(struct tako__conn *c)
 {
-	struct tako__raw_exchanges *all = all_of(c);
+	struct tako__raw_exchanges *all = tako__raw_x_all(c);
 
 	if (!all)
 		return;
@@ -687,14 +372,14 @@ void tako__raw_x_look(struct tako__conn *c)
 
 bool tako__raw_x_any(struct tako__conn *c)
 {
-	return all_of(c) && !tako__list_empty(&all_of(c)->all);
+	return tako__raw_x_all(c) && !tako__list_empty(&tako__raw_x_all(c)->all);
 }
 
 bool tako__raw_x_answering(struct tako__conn *c)
 {
-	if (!all_of(c))
+	if (!tako__raw_x_all(c))
 		return false;
-	TAKO__LIST_EACH(at, &all_of(c)->all)
+	TAKO__LIST_EACH(at, &tako__raw_x_all(c)->all)
 	{
 		const struct tako__exchange *x = TAKO__CONTAINER(at, tako_exchange, link)->x;
 
@@ -706,9 +391,9 @@ bool tako__raw_x_answering(struct tako__conn *c)
 
 void tako__raw_x_drain(struct tako__conn *c)
 {
-	if (!all_of(c))
+	if (!tako__raw_x_all(c))
 		return;
-	TAKO__LIST_EACH(at, &all_of(c)->all)
+	TAKO__LIST_EACH(at, &tako__raw_x_all(c)->all)
 	{
 		struct tako__exchange *x = TAKO__CONTAINER(at, tako_exchange, link)->x;
 
@@ -725,7 +410,7 @@ static void lose(tako_exchange *e)
 	e->mute = true;
 	if (x)
 		tako__exchange_gone(x, TAKO_ECLOSED);
-	drop_queue(e);
+	tako__raw_x_drop(e);
 	if (e->ops->over)
 		e->ops->over(e);
 	exchange_free(e);
@@ -733,7 +418,7 @@ static void lose(tako_exchange *e)
 
 void tako__raw_x_fini(struct tako__conn *c)
 {
-	struct tako__raw_exchanges *all = all_of(c);
+	struct tako__raw_exchanges *all = tako__raw_x_all(c);
 
 	if (!all)
 		return;
