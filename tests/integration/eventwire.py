@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: MIT
 """A reader of text/event-stream, written from the HTML standard's section 9.2.6, over HTTP/1.1 with and
-without TLS and over HTTP/2, all alike."""
+without TLS, over HTTP/2 and over HTTP/3, all alike."""
 import contextlib
 import time
 
 import servers
 from h2wire import H2
+from h3wire import H3
 from wire import TIMEOUT_S, Wire, request
 
-#: How a stream is carried.
+#: How a stream is carried; and by HTTP/3, a process for each client.
 WAYS = ["h1", "tls", "h2"]
+WAYS_AND_H3 = [*WAYS, "h3"]
 
 
 class Parser:
@@ -59,9 +61,13 @@ class Events(Parser):
     def __init__(self, addr, way, path, *fields, rcvbuf=None):
         super().__init__()
         self.way, self.over = way, False
-        if way == "h2":
+        extra = [tuple(p.strip() for p in f.lower().split(":", 1)) for f in fields]
+        if way == "h3":
+            self.wire = H3(addr, window=rcvbuf)
+            self.head = self.wire.responses[self.wire.ask(self.wire.basic("GET", path) + extra)]
+            self.wire.until(lambda _: self.head.status is not None)
+        elif way == "h2":
             self.wire = H2(addr, rcvbuf=rcvbuf)
-            extra = [tuple(p.strip() for p in f.lower().split(":", 1)) for f in fields]
             self.wire.ask(1, path, *extra)
             self.wire.until(lambda f: 1 in self.wire.responses)
             self.head = self.wire.responses[1]
@@ -86,7 +92,7 @@ class Events(Parser):
         return values[0] if values else None
 
     def _more(self, deadline):
-        if self.way != "h2":
+        if self.way not in ("h2", "h3"):
             data = next(self._chunks, None)
             self.over = data is None
         elif self.head.ended:
@@ -122,10 +128,10 @@ class Events(Parser):
 @contextlib.contextmanager
 def serve(way, *args, program="events"):
     """A program of tests/programs that listens as that way needs it."""
-    before = servers.OVER_TLS
-    servers.OVER_TLS = way == "tls"
+    before = servers.OVER_TLS, servers.WITH_H3
+    servers.OVER_TLS, servers.WITH_H3 = way == "tls", way == "h3"
     try:
         with servers.launch(program, *args, ready_path="/healthz") as s:
             yield s
     finally:
-        servers.OVER_TLS = before
+        servers.OVER_TLS, servers.WITH_H3 = before

@@ -8,11 +8,12 @@ import eventwire
 import servers
 from eventwire import Events
 from h2wire import H2
+from h3wire import H3
 from test_page import Browser
 from wire import PATIENCE, Wire, eventually
 
 
-@pytest.fixture(scope="module", params=eventwire.WAYS)
+@pytest.fixture(scope="module", params=eventwire.WAYS_AND_H3)
 def server(request):
     with eventwire.serve(request.param) as s:
         s.way = request.param
@@ -64,6 +65,10 @@ def test_head_request(server):
         with H2(server.addr) as h:
             r = h.get(1, "/silent", method="HEAD")
             assert r.status == 200 and r.ended and not r.body
+    elif server.way == "h3":
+        with H3(server.addr) as h:
+            r = h.get("/silent", method="HEAD")
+            assert r.status == 200 and r.ended and not r.body
     else:
         with Wire(server.addr) as w:
             r = w.get("/silent", method="HEAD")
@@ -90,7 +95,7 @@ def test_a_client_that_does_not_read(server, policy, code):
         eventually(lambda: "closed ETOOBIG" in said(server))
 
 
-@pytest.mark.parametrize("way", eventwire.WAYS)
+@pytest.mark.parametrize("way", eventwire.WAYS_AND_H3)
 def test_drain(way):
     """The end is an orderly one, soon, and nothing is cut."""
     with eventwire.serve(way) as server:
