@@ -662,6 +662,14 @@ static bool epoll_waiting(struct tako_sock *s)
 	return (s->flags & SOCK_PARKED) || recv(s->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
 }
 
+static bool epoll_silent(struct tako_sock *s)
+{
+	char byte;
+
+	return !(s->flags & (SOCK_PARKED | SOCK_FAILED | TAKO_SOCK_EOF)) &&
+	       recv(s->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
+}
+
 static size_t epoll_unacked(struct tako_sock *s)
 {
 	int held = 0;
@@ -692,6 +700,7 @@ const tako_runtime *tako_runtime_epoll(void)
 		.unacked = epoll_unacked,
 		.start_dgram = epoll_start_dgram,
 		.connect = epoll_connect,
+		.silent = epoll_silent,
 	};
 	return &runtime;
 }

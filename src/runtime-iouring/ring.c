@@ -555,14 +555,14 @@ static void ring_shut(struct tako_sock *s)
 		shutdown(s->fd, SHUT_WR);
 }
 
-static bool has_completion(struct tako__ring *r, struct tako_sock *s)
+static bool has_completion(struct tako__ring *r, struct tako_sock *s, int least)
 {
 	struct io_uring_cqe *cqe;
 	unsigned head;
 
 	io_uring_for_each_cqe(&r->uring, head, cqe)
 	{
-		if (cqe->user_data == tako__ring_tagged(s, TAG_IN) && cqe->res > 0)
+		if (cqe->user_data == tako__ring_tagged(s, TAG_IN) && cqe->res >= least)
 			return true;
 	}
 	return false;
@@ -572,8 +572,18 @@ static bool ring_waiting(struct tako_sock *s)
 {
 	char byte;
 
-	return tako__ring_has_parked(s) || has_completion(tako__ring_of(s->loop), s) ||
+	return tako__ring_has_parked(s) || has_completion(tako__ring_of(s->loop), s, 1) ||
 	       recv(s->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
+static bool ring_silent(struct tako_sock *s)
+{
+	char byte;
+
+	return !tako__ring_has_parked(s) &&
+	       !(s->flags & (SOCK_ENDED | SOCK_FAILED | TAKO_SOCK_EOF)) &&
+	       !has_completion(tako__ring_of(s->loop), s, 0) &&
+	       recv(s->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
 }
 
 static size_t ring_unacked(struct tako_sock *s)
@@ -609,6 +619,7 @@ const tako_runtime *tako_runtime_io_uring(void)
 		.unacked = ring_unacked,
 		.start_dgram = ring_start_dgram,
 		.connect = ring_connect,
+		.silent = ring_silent,
 	};
 	return &runtime;
 }

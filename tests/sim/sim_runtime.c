@@ -331,6 +331,7 @@ const tako_runtime *sim_runtime(void)
 		.waiting = sim_sock_waiting,
 		.unacked = sim_sock_unacked,
 		.connect = sim_connect_sock,
+		.silent = sim_sock_silent,
 	};
 	return &runtime;
 }

@@ -428,6 +428,15 @@ bool sim_sock_waiting(struct tako_sock *s)
 	return k && sim_link_readable(k->link);
 }
 
+bool sim_sock_silent(struct tako_sock *s)
+{
+	struct sim_sock *k = called(s, "silent");
+
+	if (k && k->connecting)
+		sim_violation(k->sim, "silent() before it is connected");
+	return k && !sim_link_readable(k->link) && !sim_link_ended(k->link);
+}
+
 size_t sim_sock_unacked(struct tako_sock *s)
 {
 	struct sim_sock *k = called(s, "unacked");

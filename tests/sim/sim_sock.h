@@ -59,6 +59,7 @@ void sim_sock_close(struct tako_sock *s);
 void sim_sock_reset(struct tako_sock *s);
 void sim_sock_shut(struct tako_sock *s);
 bool sim_sock_waiting(struct tako_sock *s);
+bool sim_sock_silent(struct tako_sock *s);
 size_t sim_sock_unacked(struct tako_sock *s);
 
 #endif /* TESTS_SIM_SOCK_H */

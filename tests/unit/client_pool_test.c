@@ -181,6 +181,60 @@ static void test_stale_is_not_handed_over(void **state)
 	client_rig_stop(&r);
 }
 
+static int note_end(tako_fetch *f, int err, void *arg)
+{
+	struct asked *a = arg;
+
+	(void)f;
+	a->ends++;
+	a->err = err;
+	return 0;
+}
+
+struct posting {
+	struct client_rig r;
+	struct place p;
+	struct asked a;
+};
+
+static void post(void *arg)
+{
+	struct posting *g = arg;
+	char url[TAKO__LOCAL_TEXT_BYTES + 16];
+
+	snprintf(url, sizeof url, "http://%s/", g->p.text);
+	assert_int_equal(tako_fetch_start(NULL, g->r.client, client_rig_res(),
+	                                  TAKO_FETCH(.url = url, .body = TAKO_STR("x"),
+	                                             .on_end = note_end, .arg = &g->a)),
+	                 0);
+}
+
+/* What cannot be sent anew finds no connection that has ended, though nobody has been told yet that it has. */
+static void test_ended_is_not_used(void **state)
+{
+	struct posting g = {0};
+	struct asked first = {0};
+	int fd;
+
+	(void)state;
+	place_tcp(&g.p, 8);
+	client_rig_start(&g.r, NULL, NULL, post, &g);
+	client_rig_ask(&g.r, &first, &g.p, NULL);
+	fd = place_serve(&g.p, &g.r);
+	place_say(fd, "HTTP/1.1 204 x\r\n\r\n");
+	client_rig_await(&g.r, &first);
+	client_rig_send_do(&g.r);
+	close(fd);
+	client_rig_hear_done(&g.r);
+	fd = place_serve(&g.p, &g.r);
+	place_say(fd, "HTTP/1.1 204 x\r\nConnection: close\r\n\r\n");
+	client_rig_await(&g.r, &g.a);
+	assert_int_equal(g.a.err, 0);
+	close(fd);
+	close(g.p.fd);
+	client_rig_stop(&g.r);
+}
+
 /* A connection that is not made for one that has given up is no failure of the next one's. */
 static void test_failure_of_anothers(void **state)
 {
@@ -255,6 +309,7 @@ int main(void)
 		cmocka_unit_test(test_unneeded_is_not_kept_for_ever),
 		cmocka_unit_test(test_unneeded_may_have_ended),
 		cmocka_unit_test(test_stale_is_not_handed_over),
+		cmocka_unit_test(test_ended_is_not_used),
 		cmocka_unit_test(test_failure_of_anothers),
 		cmocka_unit_test(test_pools_of_freed_clients),
 	};

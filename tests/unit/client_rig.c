@@ -14,6 +14,7 @@ enum { TURNS_MAX = 3000 };
 static struct {
 	void (*act)(void *arg);
 	void *arg;
+	tako_res *res; /* of the handler that runs */
 	bool open;
 	struct peer peer; /* that asks for it */
 } acting;
@@ -21,6 +22,7 @@ static struct {
 static int do_it(tako_req *req, tako_res *res, void *arg)
 {
 	(void)req, (void)arg;
+	acting.res = res;
 	acting.act(acting.arg);
 	return tako_res_send(res, 204, NULL, (tako_str){NULL, 0});
 }
@@ -139,29 +141,51 @@ void client_rig_turns(struct client_rig *r, unsigned count)
 		stepped_turn(&r->s, 1);
 }
 
-static void get(struct client_rig *r, const char *path, int status)
+static void ask_for(struct client_rig *r, const char *path)
 {
-	static struct reply reply;
-	struct peer *p = &acting.peer;
 	char head[64];
 	int n = snprintf(head, sizeof head, "GET %s HTTP/1.1\r\nHost: a\r\n\r\n", path);
 
-	assert_true(peer_send(p, &r->s, head, (size_t)n));
+	assert_true(peer_send(&acting.peer, &r->s, head, (size_t)n));
+}
+
+static void hear(struct client_rig *r, int status)
+{
+	static struct reply reply;
+	struct peer *p = &acting.peer;
+
 	assert_true(peer_reply(p, &r->s, &reply, false, 3000));
 	assert_int_equal(reply.status, status);
 	peer_drop(p, reply.total_n);
 }
 
-void client_rig_do(struct client_rig *r)
+tako_res *client_rig_res(void)
+{
+	return acting.res;
+}
+
+void client_rig_send_do(struct client_rig *r)
 {
 	if (!acting.open) {
 		/* On a connection that is new a request may be read after everybody else's events. */
 		peer_open(&acting.peer, &r->s);
 		acting.open = true;
-		get(r, "/nothing", 404);
+		ask_for(r, "/nothing");
+		hear(r, 404);
 		client_rig_turns(r, 2);
 	}
-	get(r, "/do", 204);
+	ask_for(r, "/do");
+}
+
+void client_rig_hear_done(struct client_rig *r)
+{
+	hear(r, 204);
+}
+
+void client_rig_do(struct client_rig *r)
+{
+	client_rig_send_do(r);
+	client_rig_hear_done(r);
 }
 
 /* ---- The other end -------------------------------------------------------------------------- */

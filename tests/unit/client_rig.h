@@ -43,8 +43,12 @@ void client_rig_ask(struct client_rig *r, struct asked *a, const struct place *p
 /* Turns, until so many ends of it have been told. */
 void client_rig_await(struct client_rig *r, const struct asked *a);
 void client_rig_turns(struct client_rig *r, unsigned count);
-/* Have act() called. */
+/* Have act() called: all of it, or as the first that happens in the next turn, and its end. */
 void client_rig_do(struct client_rig *r);
+void client_rig_send_do(struct client_rig *r);
+void client_rig_hear_done(struct client_rig *r);
+/* The response of the handler that act() is called by. */
+tako_res *client_rig_res(void);
 
 /* The other end: take a connection; wait for a whole head on it; answer. */
 int place_serve(const struct place *p, struct client_rig *r);

@@ -257,19 +257,24 @@ static void test_waiting(void **state)
 	rig_start(&e);
 	rig_turn(2);
 	assert_false(rig.rt->waiting(&e.s));
+	assert_true(rig.rt->silent(&e.s));
 	rig_say(&e, "x", 1);
 	assert_true(rig.rt->waiting(&e.s));
+	assert_false(rig.rt->silent(&e.s));
 	e.s.flags |= TAKO_SOCK_PAUSED;
 	rig_turn(2);
 	/* Wherever it is by now. */
 	assert_true(rig.rt->waiting(&e.s));
+	assert_false(rig.rt->silent(&e.s));
 	RIG_CALL(rig.rt->resume(&e.s));
 	rig_turn(2);
 	assert_int_equal(e.n, 1);
 	assert_false(rig.rt->waiting(&e.s));
+	assert_true(rig.rt->silent(&e.s));
 	close(e.peer);
 	e.peer = -1;
 	assert_false(rig.rt->waiting(&e.s));
+	assert_false(rig.rt->silent(&e.s));
 	rig_finish(&e);
 }
 

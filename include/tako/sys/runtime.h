@@ -236,6 +236,9 @@ struct tako_runtime {
 	 * descriptor is the runtime's and close() is owed also when this fails (TAKO_E*). */
 	int (*connect)(struct tako_loop *loop, struct tako_sock *s, int fd,
 	               const struct sockaddr *to, socklen_t n);
+	/* Has the peer of this stream, as far as the kernel knows, neither sent nor ended anything that was not
+	 * delivered yet?  Needed where there is connect(). */
+	bool (*silent)(struct tako_sock *s);
 };
 
 /* ---- The neutral half, for runtimes to use: all of it on the loop's thread ------------ */

@@ -148,7 +148,7 @@ static struct tako__client_origin *uncount(struct tako__client_conn *s)
  * be a ticket of TLS. */
 static bool is_stale(struct tako__conn *c)
 {
-	return !c->top && c->sock.loop->rt->waiting(&c->sock);
+	return !c->top && !c->sock.loop->rt->silent(&c->sock);
 }
 
 /* The one that was used last; NULL: none. */
