@@ -149,7 +149,7 @@ def test_json_and_callback_agree(json_log):
     assert logged[0]["user_agent"] == "curl" and logged[0]["referer"] == "r" and logged[1]["user_agent"] is None
     for x, told in zip(logged, callbacks(server, 4)):
         assert told == ("{method} {path} pattern={pattern} host={host} agent={user_agent} status={status} version={version} error=0 "
-                        "received={received_bytes} sent={sent_bytes} nth={connection_request} id={request_id} peer={peer} size=176"
+                        "received={received_bytes} sent={sent_bytes} nth={connection_request} id={request_id} peer={peer} size=184"
                         .format(**{k: "" if v is None else v for k, v in x.items()}))
 
 

@@ -95,7 +95,8 @@ static uint64_t idle_deadline(const struct tako__conn *c, uint64_t now)
 	                                                   : cfg->header_timeout_ms);
 	uint64_t last = c->worker->last_call_ns;
 
-	return (c->flags & TAKO__CONN_DRAINING) && last < idle ? last : idle;
+	/* Once that is over, or where there is none, who is left has sent something. */
+	return (c->flags & TAKO__CONN_DRAINING) && last > now && last < idle ? last : idle;
 }
 
 /* Reading has a deadline when the peer owes us something. */

@@ -356,9 +356,13 @@ static int why(const struct tako__conn *c, const struct tako_raw *r)
 
 static void raw_fini(struct tako__conn *c)
 {
-	const tako_raw_config *cfg = cfg_of(c);
 	struct tako_raw *r = tako__raw_of(c);
+	const tako_raw_config *cfg;
 
+	/* Closed before it was opened. */
+	if (!r->rule)
+		return;
+	cfg = cfg_of(c);
 	tako__raw_x_fini(c);
 	if (r->opened && cfg->on_close)
 		cfg->on_close(r, why(c, r), cfg->arg);
