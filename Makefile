@@ -57,7 +57,7 @@ ifdef DEBUG
 OPT := -O0 -g
 endif
 ifdef SAN
-OPT := -O1 -g -fno-omit-frame-pointer -fsanitize=$(SAN) -fno-sanitize-recover=all
+OPT := -O1 -g1 -fno-omit-frame-pointer -fsanitize=$(SAN) -fno-sanitize-recover=all
 # gcc's TSan does not follow fences and says so; the fences are right, so they are not the error.
 WARN += $(if $(filter thread,$(SAN)),$(if $(filter gcc cc,$(notdir $(CC))),-Wno-tsan))
 endif
