@@ -5,6 +5,7 @@
  * says where it goes and how it ends and one with its length; the user sends back what comes, pauses
  * some, and closes when he is told to.  Each input has a session of its own on one connection.
  */
+#include "unit/h3_bytes.c"
 #include "unit/h3_rig.c"
 #include "unit/stepped.c"
 #include "unit/wt_log.c"
