@@ -157,7 +157,8 @@ static void hear(void *arg, const char *p, size_t n)
 	c->heard += n;
 }
 
-static void begin(uint64_t seed, const tako_server_config *cfg, uint32_t idle_ms)
+static void begin_in(uint64_t seed, const struct sim_options *options,
+                     const tako_server_config *cfg, uint32_t idle_ms)
 {
 	tako_raw_config raw = {.size = sizeof raw,
 	                       .on_open = on_open,
@@ -171,7 +172,7 @@ static void begin(uint64_t seed, const tako_server_config *cfg, uint32_t idle_ms
 	                       .idle_timeout_ms = idle_ms};
 
 	memset(&world, 0, sizeof world);
-	sim_server_begin(&world.server, seed, NULL);
+	sim_server_begin(&world.server, seed, options);
 	world.ends = sim_rand_chance(rand_of(), 500);
 	world.drains = sim_rand_chance(rand_of(), 500);
 	if (world.ends)
@@ -180,6 +181,11 @@ static void begin(uint64_t seed, const tako_server_config *cfg, uint32_t idle_ms
 		raw.on_drain = on_drain;
 	sim_server_start(&world.server, tako_router_new(), cfg, tako_raw_tcp(),
 	                 TAKO_LISTEN_CONFIG(.raw = &raw));
+}
+
+static void begin(uint64_t seed, const tako_server_config *cfg, uint32_t idle_ms)
+{
+	begin_in(seed, NULL, cfg, idle_ms);
 }
 
 static struct client *add_client(size_t bytes)
@@ -258,6 +264,38 @@ static void echoes(uint64_t seed)
 	end();
 }
 
+/* Whoever reads nothing for some seconds, as one may, has lost nothing: wherever a send was just then. */
+static void pauses(uint64_t seed)
+{
+	static const tako_server_config cfg = {.size = sizeof cfg, .min_rate_bytes = TAKO_OFF};
+	static const struct sim_options narrow = {
+		.net = {.send_bytes = 3000, .window_bytes = 1000}};
+
+	begin_in(seed, &narrow, &cfg, TAKO_OFF);
+	for (uint64_t i = sim_rand_between(rand_of(), 1, CLIENTS); i; i--)
+		add_client(sim_rand_between(rand_of(), HIGH_BYTES, 3 * HIGH_BYTES));
+	for (unsigned round = 0; round < 6; round++) {
+		for (uint64_t i = sim_rand_size(rand_of(), 100); i; i--)
+			turn();
+		for (unsigned i = 0; i < world.count; i++)
+			world.clients[i].peer.deaf = true;
+		for (unsigned i = 0; i < 20; i++)
+			turn();
+		sim_server_pass(&world.server, 2500 * SIM_MS);
+		for (unsigned i = 0; i < world.count; i++)
+			world.clients[i].peer.deaf = false;
+	}
+	for (unsigned i = 0; i < TURNS_MAX && !all_over(); i++)
+		turn();
+	for (unsigned i = 0; i < world.count; i++) {
+		const struct client *c = &world.clients[i];
+
+		assert_true(sim_ended(c->peer.link) && !c->peer.link->client_reset);
+		assert_int_equal(c->heard, c->peer.out_n);
+	}
+	end();
+}
+
 static void leave(struct client *c)
 {
 	if (sim_rand_chance(rand_of(), 400))
@@ -328,10 +366,8 @@ static void without_memory(uint64_t seed)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		SIM_TEST(echoes),
-		SIM_TEST(departures),
-		SIM_TEST(frozen),
-		SIM_TEST(without_memory),
+		SIM_TEST(echoes), SIM_TEST(pauses),         SIM_TEST(departures),
+		SIM_TEST(frozen), SIM_TEST(without_memory),
 	};
 
 	sim_alloc_install();

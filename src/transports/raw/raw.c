@@ -334,8 +334,9 @@ static bool too_late(struct tako__conn *c, uint64_t now)
 static void raw_tick(struct tako__conn *c)
 {
 	/* What has left was told by raw_written(), what was lost is not: a socket that is paused, as of a
-	 * user who waits for on_writable(), does not say that it has failed. */
-	if (is_due(c, tako__raw_of(c))) {
+	 * user who waits for on_writable(), does not say that it has failed.  It has given up all of it then;
+	 * while something waits, the room that there is will be told of when a send is through. */
+	if (is_due(c, tako__raw_of(c)) && !tako__conn_unsent(c) && !c->sock.head) {
 		fail(c, TAKO_ECLOSED);
 		return;
 	}
