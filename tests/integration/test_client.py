@@ -8,6 +8,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+import threading
 import time
 import urllib.parse
 
@@ -476,12 +477,19 @@ def test_expect(runtime, says, params):
 @servers.not_sent_in_bits
 def test_answered_before_all_is_sent(usual):
     """The rest of the body is not sent, and the connection of no more use."""
+    heard = threading.Event()
+
     async def early(r):
         await r.send(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\n\r\nbig")
-        await asyncio.sleep(0.2)
+        # Closed with input unread, it would take the answer with it.
+        while not heard.is_set():
+            await asyncio.sleep(0.01)
         return False
     with flaky.Flaky(early=early) as f:
-        s = usual.ask(f.url + "/early", stream=1 << 30, method="POST")
+        try:
+            s = usual.ask(f.url + "/early", stream=1 << 30, method="POST")
+        finally:
+            heard.set()
         assert (s["err"], s["status"], s["body"]) == ("OK", "413", b"big")
         eventually(lambda: f.open == 0)
 
