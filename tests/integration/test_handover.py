@@ -121,10 +121,14 @@ def test_idle_connections(runtime):
             first = idle.get("/").body
             line.hang_up()
             eventually(lambda: line.serving() != line.first.pid)
-            for w in (idle, silent):
+
+            def is_last(w):
+                """Not before the old process has heard that the new one serves."""
                 r = w.get("/")
                 assert (r.status, r.body) == (200, first)
-                assert r.closes
+                return r.closes
+            for w in (idle, silent):
+                eventually(lambda w=w: is_last(w))
                 w.assert_closed()
         line.follow()
 

@@ -331,12 +331,17 @@ static bool too_late(struct tako__conn *c, uint64_t now)
 	       now >= idle_since(c) + tako__ms_ns(cfg->idle_timeout_ms);
 }
 
+/* What has left was told by raw_written(), what was lost is not: a socket that is paused, as of a user who waits
+ * for on_writable(), does not say that it has failed.  Then it has given up all that was queued, whatever a layer
+ * still holds; while a send is under way, its end will tell of the room there is. */
+static bool has_lost(const struct tako__conn *c, const struct tako_raw *r)
+{
+	return r->high && !r->ended && !is_over(c) && !c->sock.head;
+}
+
 static void raw_tick(struct tako__conn *c)
 {
-	/* What has left was told by raw_written(), what was lost is not: a socket that is paused, as of a
-	 * user who waits for on_writable(), does not say that it has failed.  It has given up all of it then;
-	 * while something waits, the room that there is will be told of when a send is through. */
-	if (is_due(c, tako__raw_of(c)) && !tako__conn_unsent(c) && !c->sock.head) {
+	if (has_lost(c, tako__raw_of(c))) {
 		fail(c, TAKO_ECLOSED);
 		return;
 	}
