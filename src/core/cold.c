@@ -63,3 +63,13 @@ ssize_t tako__file_read(int fd, void *to, size_t n, int64_t pos)
 		return pread(fd, to, n, pos);
 	return got;
 }
+
+ssize_t tako__file_piece(int fd, void *to, size_t n, int64_t pos)
+{
+	ssize_t got;
+
+	do {
+		got = pread(fd, to, n, (off_t)pos);
+	} while (got < 0 && errno == EINTR);
+	return got > 0 ? got : -1;
+}

@@ -26,6 +26,10 @@ bool tako__file_is_cold(int fd, int64_t pos, size_t n);
 bool tako__file_waits(uint64_t *since_ns, uint64_t now_ns, int fd, int64_t pos, size_t n,
                       uint64_t left);
 
+/* Some of the `n` (> 0) bytes at `pos` that were announced, whatever waits for them; -1: there are none, as of a
+ * file that has shrunk since, or it cannot be read: what they are part of cannot be completed. */
+ssize_t tako__file_piece(int fd, void *to, size_t n, int64_t pos);
+
 /* As pread(2), of what is in memory: possibly less, and EAGAIN where that is nothing. */
 ssize_t tako__file_read(int fd, void *to, size_t n, int64_t pos);
 

@@ -6,9 +6,6 @@
  */
 #include "core/spool.h"
 
-#include <errno.h>
-#include <unistd.h>
-
 #include "core/cold.h"
 #include "core/mem.h"
 #include "core/worker.h"
@@ -74,15 +71,7 @@ static bool waits(struct tako__spool *sp, const struct tako_send *op, size_t n)
 
 static ssize_t read_piece(struct tako__spool *sp, const struct tako_send *op, size_t want)
 {
-	ssize_t got;
-
-	if (want == 0)
-		return 0;
-	do {
-		got = pread(op->file_fd, sp->data, want, (off_t)op->file_pos);
-	} while (got < 0 && errno == EINTR);
-	/* A file that has shrunk since its length was announced cannot be completed. */
-	return got > 0 ? got : -1;
+	return want ? tako__file_piece(op->file_fd, sp->data, want, op->file_pos) : 0;
 }
 
 static void send_piece(struct tako__conn *c, struct tako_send *op)

@@ -5,9 +5,7 @@
  */
 #include "transports/h3/h3_file.h"
 
-#include <errno.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "core/base.h"
 #include "core/cold.h"
@@ -73,16 +71,6 @@ static bool has_settled(const struct stat *st, uint64_t settled_ns)
 	return is_older(&st->st_mtim, &then) && is_older(&st->st_ctim, &then);
 }
 
-static ssize_t read_some(const struct tako_send *file, char *to, size_t n)
-{
-	ssize_t got;
-
-	do {
-		got = pread(file->file_fd, to, n, (off_t)file->file_pos);
-	} while (got < 0 && errno == EINTR);
-	return got;
-}
-
 static int read_block(const struct tako_send *file, size_t n, struct tako__h3_file_block **ret)
 {
 	struct tako__h3_file_block *b = tako__alloc(sizeof *b + n);
@@ -90,9 +78,8 @@ static int read_block(const struct tako_send *file, size_t n, struct tako__h3_fi
 
 	if (!b)
 		return TAKO_ENOMEM;
-	got = n ? read_some(file, b->data, n) : 0;
-	/* A file that has shrunk since its length was announced cannot be completed. */
-	if (got < 0 || (n && !got)) {
+	got = n ? tako__file_piece(file->file_fd, b->data, n, file->file_pos) : 0;
+	if (got < 0) {
 		tako__free(b, sizeof *b + n);
 		return TAKO_ESYS;
 	}

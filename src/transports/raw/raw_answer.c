@@ -6,9 +6,6 @@
  */
 #include "transports/raw/raw_exchange.h"
 
-#include <errno.h>
-#include <unistd.h>
-
 #include "core/cold.h"
 #include "core/res.h"
 #include "core/worker.h"
@@ -192,17 +189,12 @@ static ssize_t read_piece(tako_exchange *e, char *to, size_t n)
 {
 	struct tako_send *op = e->queue;
 	uint64_t now = tako__now_ns(e->c->worker);
-	ssize_t got;
 
 	if (tako__file_waits(&e->cold_since_ns, now, op->file_fd, op->file_pos, n, op->n)) {
 		tako__timer_set(&e->c->worker->wheel, &e->timer, now + TAKO__COLD_RETRY_NS);
 		return 0;
 	}
-	do {
-		got = pread(op->file_fd, to, n, (off_t)op->file_pos);
-	} while (got < 0 && errno == EINTR);
-	/* A file that has shrunk since its length was announced. */
-	return got > 0 ? got : -1;
+	return tako__file_piece(op->file_fd, to, n, op->file_pos);
 }
 
 /* A piece of what is next.  False: not now, or not any more. */
