@@ -11,6 +11,7 @@
 #include <tako/sys/runtime.h>
 
 #include "core/base.h"
+#include "core/dgram.h"
 
 /* tako_dgram_send.tried: that it was refused as a train, and that it was refused. */
 enum { TRIED_TRAIN = 1, TRIED_ONCE = 2 };
@@ -22,7 +23,7 @@ static bool turn_on(int fd, int level, int option)
 	return setsockopt(fd, level, option, &(int){1}, sizeof(int)) == 0;
 }
 
-static void ask_for_ancillary(int fd, int family)
+void tako__dgram_ask(int fd, int family)
 {
 	/* IPv4 traffic of an IPv6 socket brings its address in IPv6 form, but its ECN bits only in
 	 * IPv4 form. */
@@ -67,7 +68,7 @@ int tako_dgram_setup(struct tako_dgram_info *ret, int fd)
 	ret->port = ((struct sockaddr_in *)&local)->sin_port;
 	if (!ret->port)
 		return tako__fail(TAKO_EINVAL, "datagram socket: not bound");
-	ask_for_ancillary(fd, local.ss_family);
+	tako__dgram_ask(fd, local.ss_family);
 	ret->caps = find_caps(fd);
 	return 0;
 }

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "core/dgram.h"
 #include "core/forwarded.h"
 #include "core/local.h"
 #include "core/proxied.h"
@@ -121,6 +122,7 @@ static void set_dgram_options(int fd, int family)
 		set_option(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_PROBE);
 	set_option(fd, SOL_SOCKET, SO_RCVBUF, DGRAM_QUEUE_BYTES);
 	set_option(fd, SOL_SOCKET, SO_SNDBUF, DGRAM_QUEUE_BYTES);
+	tako__dgram_ask(fd, family);
 }
 
 static int open_socket(const struct sockaddr *sa, socklen_t n, int type, bool share,

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include <arpa/inet.h>
+#include <net/if.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -29,6 +30,7 @@ static struct {
 	unsigned closed;
 	unsigned last_words; /* how many are sent when the server stops */
 	struct sockaddr_in peer;
+	unsigned ifindex;
 	tako_udp *last;
 } seen;
 
@@ -43,6 +45,7 @@ static void on_datagram(tako_udp *u, const tako_udp_in *in, void *arg)
 {
 	(void)arg;
 	seen.told++;
+	seen.ifindex = in->ifindex;
 	memcpy(&seen.peer, in->from, sizeof seen.peer);
 	(void)tako_udp_reply(u, in, in->data, 0);
 }
@@ -82,8 +85,8 @@ static const tako_udp_config with_peers = {.size = sizeof(with_peers),
                                            .max_peers = 1000,
                                            .peer_user_bytes = 1000};
 
-/* 0, or the error of what failed; nothing is left then. */
-static int start(struct stepped *s, const tako_udp_config *udp)
+/* Bound, and not started. */
+static int prepare(struct stepped *s, const tako_udp_config *udp, const char *at)
 {
 	tako_router *r = tako_router_new();
 	char addr[64];
@@ -95,10 +98,7 @@ static int start(struct stepped *s, const tako_udp_config *udp)
 	                     TAKO_SERVER_CONFIG(.worker_count = 1, .drain_timeout_ms = 1000));
 	tako_router_free(r);
 	if (rc == 0)
-		rc = tako_server_listen(s->srv, tako_raw_udp(), "127.0.0.1:0",
-		                        TAKO_LISTEN_CONFIG(.udp = udp));
-	if (rc == 0)
-		rc = tako_server_fd(s->srv);
+		rc = tako_server_listen(s->srv, tako_raw_udp(), at, TAKO_LISTEN_CONFIG(.udp = udp));
 	if (rc < 0) {
 		tako_server_free(s->srv);
 		return rc;
@@ -106,6 +106,19 @@ static int start(struct stepped *s, const tako_udp_config *udp)
 	tako_server_local_addr(s->srv, 0, addr, sizeof addr);
 	s->port = (uint16_t)strtoul(strrchr(addr, ':') + 1, NULL, 10);
 	return 0;
+}
+
+/* 0, or the error of what failed; nothing is left then. */
+static int start(struct stepped *s, const tako_udp_config *udp)
+{
+	int rc = prepare(s, udp, "127.0.0.1:0");
+
+	if (rc < 0)
+		return rc;
+	rc = tako_server_fd(s->srv);
+	if (rc < 0)
+		tako_server_free(s->srv);
+	return rc < 0 ? rc : 0;
 }
 
 static int client(const struct stepped *s)
@@ -307,6 +320,30 @@ static void test_from_elsewhere(void **state)
 	assert_int_equal(failalloc_live(), 0);
 }
 
+/* What comes while a server is made ready says as much as what comes later. */
+static void check_early(const char *at)
+{
+	struct stepped s;
+	int fd;
+
+	assert_int_equal(prepare(&s, &config, at), 0);
+	fd = client(&s);
+	assert_int_equal(send(fd, "hello", 5, 0), 5);
+	assert_true(tako_server_fd(s.srv) >= 0);
+	assert_int_equal(hear(&s, fd, 5, 1), 1);
+	assert_int_equal(seen.ifindex, if_nametoindex("lo"));
+	close(fd);
+	stepped_stop(&s);
+	assert_int_equal(failalloc_live(), 0);
+}
+
+static void test_early(void **state)
+{
+	(void)state;
+	check_early("0.0.0.0:0");
+	check_early(":0");
+}
+
 /* Callers of other versions, and listeners that are none of UDP. */
 static void test_sizes(void **state)
 {
@@ -349,6 +386,7 @@ int main(void)
 		cmocka_unit_test(test_no_memory),      cmocka_unit_test(test_no_memory_for_peers),
 		cmocka_unit_test(test_last_words),     cmocka_unit_test(test_a_cut_drain),
 		cmocka_unit_test(test_from_elsewhere), cmocka_unit_test(test_sizes),
+		cmocka_unit_test(test_early),
 	};
 
 	if (failalloc_install() < 0)
