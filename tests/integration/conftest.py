@@ -16,11 +16,18 @@ NEEDS = {
     "h3": r"test_h3.*::|test_(quic|webtransport)\.|::test_h3_|test_events\.py::.*\[h3\b",
 }
 LACKS = os.environ.get("TAKO_LACKS", "").split()
+#: A file with the names of the tests to run, and one to write those of the failed ones to.
+ONLY = os.environ.get("TAKO_TEST_ONLY")
+FAILED = os.environ.get("TAKO_TEST_FAILED")
 
 
 def pytest_collection_modifyitems(config, items):
     config.left_out = {}
     kept = []
+    if ONLY:
+        with open(ONLY, encoding="utf-8") as f:
+            wanted = set(f.read().splitlines())
+        items[:] = [i for i in items if i.nodeid in wanted]
     for item in items:
         lack = next((f for f in LACKS if re.search(NEEDS[f], item.nodeid)), None)
         if lack:
@@ -28,6 +35,15 @@ def pytest_collection_modifyitems(config, items):
         else:
             kept.append(item)
     items[:] = kept
+
+
+def pytest_runtest_logreport(report):
+    """The name of a failed test, behind a "!" where no second run could excuse it: something crashed, or a
+    sanitizer has spoken."""
+    if FAILED and report.failed:
+        grave = servers.REPORT.search(report.longreprtext) or servers.CRASH.search(report.longreprtext)
+        with open(FAILED, "a", encoding="utf-8") as f:
+            f.write(f"{'!' if grave else ''}{report.nodeid}\n")
 
 
 def pytest_terminal_summary(terminalreporter, config):

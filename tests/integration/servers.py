@@ -33,6 +33,8 @@ STOP_S = 15 * PATIENCE
 #: The exit status of a program whose drain was cut (tests/programs/program.h).
 EXIT_CUT = 3
 REPORT = re.compile(r"ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error:")
+#: What assert_clean() says of a process that a signal has ended.
+CRASH = re.compile(r" ended with -\d+, not ")
 
 
 def assert_no_report(err):
