@@ -72,7 +72,8 @@ AR := gcc-ar
 endif
 # PGO=train is the first of the two builds, for scripts/pgo-train.sh; what that notes of an object has the
 # name that -dumpdir gives it, the same in both.  What was not trained is compiled as ever, and not for size
-# (-fprofile-partial-training).
+# (-fprofile-partial-training).  What has learnt that a copy is small on average makes it with x86's string
+# instructions, which take longer to start than libc's memcpy() takes for a kilobyte.
 ifdef PGO
 ifneq ($(findstring clang,$(CC))$(SAN)$(DEBUG)$(FUZZ),)
 $(error PGO=1 is a release build by gcc: without CC=clang, SAN=, DEBUG= and FUZZ=)
@@ -80,7 +81,8 @@ endif
 TRAIN := $(BUILD)/$(patsubst pgo%,pgo-train%,$(variant:pgo-train%=pgo%))
 PROFILE := $(abspath $(TRAIN))/profile
 OPT := $(if $(filter train,$(PGO)),-O2 -g -fprofile-generate=$(PROFILE) -fprofile-update=prefer-atomic,\
-	$(OPT) -fprofile-use=$(PROFILE) -fprofile-partial-training -Wno-missing-profile)
+	$(OPT) -fprofile-use=$(PROFILE) -fprofile-partial-training -Wno-missing-profile \
+	$(if $(filter x86_64%,$(shell $(CC) -dumpmachine)),-mmemcpy-strategy=libcall:-1:noalign))
 endif
 
 # Of the same size whichever libraries are found: some of them ask for it.
