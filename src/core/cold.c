@@ -19,6 +19,8 @@ enum {
 };
 
 static const uint64_t patience_ns = UINT64_C(1000000000);
+/* Of memory that is short nothing can be said for long. */
+static const uint64_t memory_ns = UINT64_C(10000000);
 
 static bool is_missing(int fd, int64_t pos)
 {
@@ -34,23 +36,53 @@ bool tako__file_is_cold(int fd, int64_t pos, size_t n)
 	return is_missing(fd, pos + (int64_t)n - 1);
 }
 
-bool tako__file_waits(uint64_t *since_ns, uint64_t now_ns, int fd, int64_t pos, size_t n,
-                      uint64_t left)
+/* scratch is the low half of a position, and one: a distance from where the op is now. */
+static bool is_known(const struct tako__cold *c, uint64_t now_ns, const struct tako_send *op,
+                     size_t n)
 {
-	/* Having waited once, it is worth to be sure. */
-	if (TAKO__LIKELY(!tako__file_is_cold(fd, pos, n)) && (!*since_ns || !is_missing(fd, pos))) {
-		*since_ns = 0;
+	uint32_t ahead = op->scratch - 1 - (uint32_t)op->file_pos;
+
+	return c->known == op && op->scratch && ahead <= AHEAD_BYTES && n <= ahead &&
+	       now_ns - c->since_ns < memory_ns;
+}
+
+static void know(struct tako__cold *c, uint64_t now_ns, struct tako_send *op, size_t n)
+{
+	op->scratch = (uint32_t)op->file_pos + (uint32_t)n + 1;
+	*c = (struct tako__cold){op, now_ns};
+}
+
+static bool has_come(const struct tako_send *op, size_t n)
+{
+	return !tako__file_is_cold(op->file_fd, op->file_pos, n);
+}
+
+/* First whether all is there that one wait would be for; if not, what is needed now. */
+bool tako__file_waits(struct tako__cold *c, uint64_t now_ns, struct tako_send *op, size_t n)
+{
+	size_t ahead = op->n < AHEAD_BYTES ? (size_t)op->n : AHEAD_BYTES;
+
+	if (TAKO__LIKELY(is_known(c, now_ns, op, n)))
+		return false;
+	if (c->known)
+		*c = (struct tako__cold){0};
+	if (TAKO__LIKELY(!c->since_ns && ahead > n && has_come(op, ahead))) {
+		know(c, now_ns, op, ahead);
 		return false;
 	}
-	if (!*since_ns)
-		*since_ns = now_ns;
-	if (now_ns - *since_ns >= patience_ns) {
-		*since_ns = 0;
+	/* Having waited once, it is worth to be sure. */
+	if (has_come(op, n) && (!c->since_ns || !is_missing(op->file_fd, op->file_pos))) {
+		c->since_ns = 0;
+		return false;
+	}
+	if (!c->since_ns)
+		c->since_ns = now_ns;
+	if (now_ns - c->since_ns >= patience_ns) {
+		c->since_ns = 0;
 		return false;
 	}
 	/* Each time, not only the first: memory may be so short that what was read is gone. */
-	posix_fadvise(fd, pos, (off_t)(left < AHEAD_BYTES ? left : AHEAD_BYTES),
-	              POSIX_FADV_WILLNEED);
+	posix_fadvise(op->file_fd, op->file_pos, (off_t)ahead, POSIX_FADV_WILLNEED);
 	return true;
 }
 

@@ -14,7 +14,7 @@ struct tako__spool {
 	struct tako_send piece;
 	struct tako__conn *conn;
 	struct tako__timer timer; /* until the disk is asked again */
-	uint64_t cold_since_ns;
+	struct tako__cold cold;
 	bool in_flight;
 	char data[TAKO__SPOOL_BYTES];
 };
@@ -50,7 +50,7 @@ static struct tako__spool *spool_of(struct tako__conn *c)
 	if (!sp)
 		return NULL;
 	sp->conn = c;
-	sp->cold_since_ns = 0;
+	sp->cold = (struct tako__cold){0};
 	sp->in_flight = false;
 	tako__timer_init(&sp->timer, on_timer);
 	c->spool = sp;
@@ -58,12 +58,12 @@ static struct tako__spool *spool_of(struct tako__conn *c)
 }
 
 /* True: a disk has to be read first, and the timer is set. */
-static bool waits(struct tako__spool *sp, const struct tako_send *op, size_t n)
+static bool waits(struct tako__spool *sp, struct tako_send *op, size_t n)
 {
 	struct tako__worker *w = sp->conn->worker;
 	uint64_t now = tako__now_ns(w);
 
-	if (!n || !tako__file_waits(&sp->cold_since_ns, now, op->file_fd, op->file_pos, n, op->n))
+	if (!n || !tako__file_waits(&sp->cold, now, op, n))
 		return false;
 	tako__timer_set(&w->wheel, &sp->timer, now + TAKO__COLD_RETRY_NS);
 	return true;

@@ -240,15 +240,12 @@ static void reap(struct tako__epoll *ep)
 
 /* ---- One socket's turn ----------------------------------------------------------- */
 
-/* Where a stream keeps since when it waits for its file. */
-enum { COLD_SINCE = 0 };
+_Static_assert(sizeof(struct tako__cold) <= sizeof((struct tako_sock){0}.rt),
+               "a stream keeps it there");
 
 static bool file_waits(struct tako_sock *s, size_t n)
 {
-	const struct tako_send *op = s->head;
-
-	return tako__file_waits(&s->rt[COLD_SINCE], s->loop->now_ns, op->file_fd, op->file_pos, n,
-	                        op->n);
+	return tako__file_waits((struct tako__cold *)(void *)s->rt, s->loop->now_ns, s->head, n);
 }
 
 static enum tako__sent try_send(struct tako_sock *s)

@@ -21,7 +21,7 @@ enum { SECOND = 1000000000, FILE_BYTES = 3 * TAKO__H3_FILE_BYTES };
 static struct tako__h3_files files;
 static char path[64];
 static int fd;
-static uint64_t cold_since;
+static struct tako__cold cold;
 
 static void write_all(char what)
 {
@@ -58,7 +58,7 @@ static struct tako__h3_file_block *get_of(int of, int64_t pos, size_t n, uint64_
 	struct tako__h3_file_block *b = NULL;
 	char want[TAKO__H3_FILE_BYTES];
 
-	assert_int_equal(tako__h3_file_get(&files, &op, n, now_ns, &cold_since, &b), 1);
+	assert_int_equal(tako__h3_file_get(&files, &op, n, now_ns, &cold, &b), 1);
 	assert_int_equal(b->n, n);
 	assert_int_equal(pread(of, want, n, pos), n);
 	assert_memory_equal(b->data, want, n);
@@ -163,13 +163,13 @@ static void test_cannot_be_read(void **state)
 	struct tako__h3_file_block *b = NULL;
 
 	(void)state;
-	assert_int_equal(tako__h3_file_get(&files, &op, 10, 5, &cold_since, &b), TAKO_ESYS);
+	assert_int_equal(tako__h3_file_get(&files, &op, 10, 5, &cold, &b), TAKO_ESYS);
 	failalloc_arm(1);
 	op.file_pos = 0;
-	assert_int_equal(tako__h3_file_get(&files, &op, 10, 5, &cold_since, &b), TAKO_ENOMEM);
+	assert_int_equal(tako__h3_file_get(&files, &op, 10, 5, &cold, &b), TAKO_ENOMEM);
 	failalloc_disarm();
 	/* None of it was asked for, of a file that is empty. */
-	assert_int_equal(tako__h3_file_get(&files, &op, 0, 5, &cold_since, &b), 1);
+	assert_int_equal(tako__h3_file_get(&files, &op, 0, 5, &cold, &b), 1);
 	assert_int_equal(b->n, 0);
 	tako__h3_file_put(b);
 }

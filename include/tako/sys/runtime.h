@@ -49,7 +49,8 @@ struct tako_send {
 	uint64_t n;       /* bytes left */
 	int64_t file_pos; /* next byte of the file */
 	int file_fd;      /* negative: memory */
-	uint32_t reserved;
+	/* Of whoever has it in a queue; 0 when it is handed on. */
+	uint32_t scratch;
 };
 
 /* ---- Datagrams ----------------------------------------------------------------- */

@@ -11,7 +11,7 @@
 #include "core/worker.h"
 
 enum {
-	SLICES_MASK = 0x7fffffff, /* of op->reserved: slices on their way */
+	SLICES_MASK = 0x7fffffff, /* of op->scratch: slices on their way */
 	LEND_BYTES = 1024,        /* lent memory below this is cheaper copied */
 	OWN_BYTES = 2048,         /* the least that is taken for copies */
 };
@@ -55,18 +55,18 @@ static void inline_done(struct tako_send *op, int err)
 /* The op is unframed no more: done, unless slices of it are on their way. */
 static void finish_op(struct tako_send *op, int err)
 {
-	if (op->n || (op->reserved & SLICES_MASK))
+	if (op->n || (op->scratch & SLICES_MASK))
 		return;
-	if (op->reserved & OP_CUT)
+	if (op->scratch & OP_CUT)
 		err = TAKO_ECLOSED;
-	op->reserved = 0;
+	op->scratch = 0;
 	op->done(op, err);
 }
 
 static void push(struct tako__h2_stream *s, struct tako_send *op)
 {
 	op->next = NULL;
-	op->reserved = 0;
+	op->scratch = 0;
 	if (s->tail)
 		s->tail->next = op;
 	else
@@ -122,7 +122,7 @@ static size_t append(struct tako__h2_stream *s, const char *p, size_t n)
 	char *end;
 	size_t room;
 
-	if (!op || op->done != own_done || op->reserved)
+	if (!op || op->done != own_done || op->scratch)
 		return 0;
 	end = (char *)(uintptr_t)op->p + op->n;
 	room = (size_t)(TAKO__CONTAINER(op, struct own, op)->data +
@@ -169,7 +169,7 @@ void tako__h2_queue_drop(struct tako__h2_stream *s)
 {
 	while (s->head) {
 		s->head->n = 0;
-		s->head->reserved |= OP_CUT;
+		s->head->scratch |= OP_CUT;
 		pop(s);
 	}
 	s->queued_bytes = 0;
@@ -217,9 +217,9 @@ static void put_slice(struct slice *sl, int err)
 	struct tako__conn *c = sl->c;
 
 	tako__pool_put(sl->pool, sl);
-	op->reserved--;
+	op->scratch--;
 	if (err < 0)
-		op->reserved |= OP_CUT;
+		op->scratch |= OP_CUT;
 	finish_op(op, err);
 	if (err == 0)
 		tako__conn_written(c);
@@ -269,10 +269,10 @@ static int slice_out(struct tako__h2 *h, const uint8_t *head, struct tako_send *
 	sl->c = h->c;
 	sl->pool = &h->local->slices;
 	sl->body = *op;
-	sl->body.reserved = 0;
+	sl->body.scratch = 0;
 	sl->body.n = n;
 	sl->body.done = body_done;
-	op->reserved++;
+	op->scratch++;
 	if (head) {
 		memcpy(sl->head_data, head, TAKO__H2_FRAME_HEAD_BYTES);
 		sl->head = (struct tako_send){.done = head_done,

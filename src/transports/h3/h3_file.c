@@ -103,8 +103,8 @@ static void share(struct tako__h3_file_block **slot, struct tako__h3_file_block 
 	*slot = b;
 }
 
-int tako__h3_file_get(struct tako__h3_files *f, const struct tako_send *file, size_t n,
-                      uint64_t now_ns, uint64_t *cold_since_ns, struct tako__h3_file_block **ret)
+int tako__h3_file_get(struct tako__h3_files *f, struct tako_send *file, size_t n, uint64_t now_ns,
+                      struct tako__cold *cold, struct tako__h3_file_block **ret)
 {
 	struct tako__h3_file_block **slot = NULL;
 	struct stat st; /* from before it is read: a change since then makes it another file's */
@@ -114,13 +114,13 @@ int tako__h3_file_get(struct tako__h3_files *f, const struct tako_send *file, si
 		slot = slot_of(f, &st, file->file_pos);
 		if (*slot && is_of(*slot, &st, file->file_pos, n) &&
 		    now_ns - (*slot)->read_ns < second_ns) {
-			*cold_since_ns = 0;
+			*cold = (struct tako__cold){0};
 			*ret = *slot;
 			(*ret)->refs++;
 			return 1;
 		}
 	}
-	if (n && tako__file_waits(cold_since_ns, now_ns, file->file_fd, file->file_pos, n, file->n))
+	if (n && tako__file_waits(cold, now_ns, file, n))
 		return 0;
 	rc = read_block(file, n, ret);
 	if (rc > 0 && slot && (*ret)->n == n && has_settled(&st, f->settled_ns))

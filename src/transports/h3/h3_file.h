@@ -18,6 +18,8 @@
 #include <sys/stat.h>
 #include <tako/sys/runtime.h>
 
+#include "core/cold.h"
+
 enum {
 	TAKO__H3_FILE_BYTES = 64 << 10, /* of a file at a time */
 	/* To be found by others, whoever sends them: 2 MiB, a CPU's second cache. */
@@ -46,10 +48,10 @@ void tako__h3_files_init(struct tako__h3_files *f);
 void tako__h3_files_fini(struct tako__h3_files *f);
 
 /* The first `n` (at most TAKO__H3_FILE_BYTES) of the bytes of `file`, a range; possibly less.  1: *ret is a reference,
- * to be given back; 0: a disk has to be waited for, ask again in a millisecond, with the same *cold_since_ns, 0 at
- * first; TAKO_ENOMEM; TAKO_ESYS: it cannot be read or has become shorter. */
-int tako__h3_file_get(struct tako__h3_files *f, const struct tako_send *file, size_t n,
-                      uint64_t now_ns, uint64_t *cold_since_ns, struct tako__h3_file_block **ret);
+ * to be given back; 0: a disk has to be waited for, ask again in a millisecond, with the same *cold, zeroed
+ * at first; TAKO_ENOMEM; TAKO_ESYS: it cannot be read or has become shorter. */
+int tako__h3_file_get(struct tako__h3_files *f, struct tako_send *file, size_t n, uint64_t now_ns,
+                      struct tako__cold *cold, struct tako__h3_file_block **ret);
 void tako__h3_file_put(struct tako__h3_file_block *b);
 
 #endif /* TAKO_H3_FILE_H */

@@ -221,7 +221,7 @@ int tako__h3_queue_read(struct tako__h3_queue *q, struct tako__h3_files *files, 
 
 	if (!piece)
 		return TAKO_ENOMEM;
-	rc = tako__h3_file_get(files, file, n, now_ns, &q->cold_since_ns, &piece->block);
+	rc = tako__h3_file_get(files, file, n, now_ns, &q->cold, &piece->block);
 	if (rc <= 0) {
 		tako__free(piece, sizeof *piece);
 		return rc;

@@ -34,7 +34,7 @@ struct tako__h3_queue {
 	uint64_t sent_bytes;   /* of `at` */
 	uint64_t acked_bytes;  /* of `first` */
 	uint64_t unsent_bytes; /* in all of them */
-	uint64_t cold_since_ns;
+	struct tako__cold cold;
 	bool own_busy; /* `own` is in the queue */
 	struct tako__h3_block own;
 	char own_data[TAKO__H3_FIRST_BYTES];

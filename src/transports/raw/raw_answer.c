@@ -190,7 +190,7 @@ static ssize_t read_piece(tako_exchange *e, char *to, size_t n)
 	struct tako_send *op = e->queue;
 	uint64_t now = tako__now_ns(e->c->worker);
 
-	if (tako__file_waits(&e->cold_since_ns, now, op->file_fd, op->file_pos, n, op->n)) {
+	if (tako__file_waits(&e->cold, now, op, n)) {
 		tako__timer_set(&e->c->worker->wheel, &e->timer, now + TAKO__COLD_RETRY_NS);
 		return 0;
 	}

@@ -8,6 +8,7 @@
 
 #include <tako/sys/transport.h>
 
+#include "core/cold.h"
 #include "core/conn.h"
 #include "core/exchange.h"
 #include "core/list.h"
@@ -30,7 +31,7 @@ struct tako_exchange {
 	struct tako_send **queue_end;
 	uint64_t queued_bytes;
 	uint64_t due_bytes; /* of the request's content, as announced; TAKO_OFF64: unknown */
-	uint64_t cold_since_ns;
+	struct tako__cold cold;
 	struct tako__timer timer; /* until a disk is asked again */
 	bool held;                /* that reference */
 	bool ended;               /* the response, behind the queue */
