@@ -20,7 +20,7 @@
 # what the second should be fast at), V=1 (show commands), DEPS=no (install
 # nothing: only `make`, `make run`, `make check` and `make bench` ever do, see scripts/deps.sh),
 # TLS=0, H3=0, WS=0, REDIS=0, GRPC=0 (a build without TLS and HTTP/3, without HTTP/3, WebSocket, the
-# Redis relay, gRPC), WOLFSSL_PREFIX=/where/one/is (instead of the one
+# Redis relay, gRPC), IPSECMB=0 (QUIC without what libipsec-mb makes faster), WOLFSSL_PREFIX=/where/one/is (instead of the one
 # that is found or built).
 
 ifeq ($(origin CC),default)
@@ -44,7 +44,7 @@ space := $(empty) $(empty)
 # Objects of different compilers, sanitizers or link modes never meet: each has its own directory.
 variant := $(if $(FUZZ),fuzz) $(if $(filter gcc cc,$(notdir $(CC)))$(FUZZ),,$(notdir $(CC))) \
 	$(if $(PGO),pgo$(if $(filter train,$(PGO)),-train),$(if $(LTO),lto)) $(if $(DEBUG),debug) $(if $(filter 0,$(TLS)),notls) $(if $(filter 0,$(H3)),noh3) \
-	$(if $(filter 0,$(WS)),nows) $(if $(filter 0,$(REDIS)),noredis) $(if $(filter 0,$(GRPC)),nogrpc) \
+	$(if $(filter 0,$(IPSECMB)),noipsecmb) $(if $(filter 0,$(WS)),nows) $(if $(filter 0,$(REDIS)),noredis) $(if $(filter 0,$(GRPC)),nogrpc) \
 	$(subst $(comma),-,$(SAN))
 variant := $(subst $(space),-,$(strip $(variant)))
 B := $(BUILD)$(if $(variant),/$(variant))

@@ -17,6 +17,7 @@ build   pkgconf             finds libraries, and checks our own tako.pc
 build   libnghttp2-dev      HTTP/2
 build   liburing-dev        the io_uring runtime
 build   ?libngtcp2-dev      QUIC with a wolfSSL of the system'\''s
+build   ?libipsec-mb-dev    QUIC: encryption on CPUs with VAES and AVX-512 (of amd64 only)
 build   libnghttp3-dev      HTTP/3
 build   libwslay-dev        WebSocket
 build   zlib1g-dev          compression of WebSocket and gRPC

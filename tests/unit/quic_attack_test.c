@@ -14,6 +14,7 @@
 
 #include "core/base.h"
 #include "transports/quic/quic.h"
+#include "transports/quic/quic_gcm.h"
 #include "unit/failalloc.h"
 #include "unit/quic_echo.h"
 #include "unit/quic_rig.h"
@@ -89,7 +90,21 @@ static void test_key_update_of_quic(void **state)
 		quic_rig_pass(5 * QUIC_RIG_SECOND);
 		assert_int_equal(ngtcp2_conn_initiate_key_update(c->conn, quic_net.now_ns), 0);
 	}
+	/* Where another library encrypts, it was that: at least the two keys of this one. */
+	if (tako__gcm_there())
+		assert_true(tako__gcm_live() >= 2);
 	assert_alive();
+}
+
+static void test_keys_go_with_their_connection(void **state)
+{
+	struct quic_client *c = connected();
+
+	(void)state;
+	quic_client_close(c, 0);
+	quic_rig_pass(QUIC_RIG_SECOND);
+	assert_int_equal(tako__gcm_live(), 0);
+	quic_rig_forget(c);
 }
 
 struct frame {
@@ -282,6 +297,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_key_update_of_tls, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_key_update_of_quic, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_keys_go_with_their_connection, set_up,
+	                                        tear_down),
 		cmocka_unit_test_setup_teardown(test_frames, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_a_long_message, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_gaps, set_up, tear_down),

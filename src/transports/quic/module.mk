@@ -18,6 +18,11 @@ ifneq ($(and $(WOLFSSL_CFLAGS),$(filter-out undefined,$(flavor NGTCP2_LIBS)),$(i
 $(error this wolfSSL comes without libngtcp2_crypto_wolfssl: H3=0 builds without HTTP/3)
 endif
 endif
+# Packets are encrypted by Intel's library where it runs, of which only the header is needed here: see quic_gcm.h.  IPSECMB=0: without.
+ifneq ($(IPSECMB),0)
+LIB_DEFINES += $(shell printf '\043include <intel-ipsec-mb.h>\n\043if !defined __x86_64__ || IMB_VERSION_NUM < 0x10300\n\043error\n\043endif\n' \
+	| $(CC) $(CPPFLAGS) -E -xc - >/dev/null 2>&1 && echo -DTAKO__WITH_IPSECMB)
+endif
 LIB_LIBS += $(NGTCP2_LIBS) $(NGTCP2_HELPER_LIBS)
 LIB_ARCHIVES += $(NGTCP2_HELPER_ARCHIVE)
 LIB_OBJECTS += $(NGTCP2_HELPER_OBJECTS)

@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "transports/quic/quic_gcm.h"
+
 /* ---- Settings ------------------------------------------------------------------------------- */
 
 static size_t shared_bytes(unsigned workers)
@@ -91,6 +93,8 @@ int tako__quic_prepare(void **ret_shared, const struct tako_server *srv,
 	}
 	s->tls->no_records = 1;
 	list_names(s);
+	/* It is loaded now, lest a handshake wait for that. */
+	(void)tako__gcm_there();
 	*ret_shared = s;
 	return 0;
 }

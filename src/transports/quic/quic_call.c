@@ -6,6 +6,7 @@
 #include "transports/quic/quic.h"
 
 #include "core/random.h"
+#include "transports/quic/quic_keys.h"
 #include "transports/tls/tls_early.h"
 
 /* An application's callback has returned `rc`.  The library is not told: it shall finish what it is at,
@@ -341,8 +342,8 @@ const ngtcp2_callbacks tako__quic_callbacks = {
 	.recv_client_initial = ngtcp2_crypto_recv_client_initial_cb,
 	.recv_crypto_data = on_crypto_data,
 	.handshake_completed = on_handshake_completed,
-	.encrypt = ngtcp2_crypto_encrypt_cb,
-	.decrypt = ngtcp2_crypto_decrypt_cb,
+	.encrypt = tako__quic_key_seal,
+	.decrypt = tako__quic_key_open,
 	.hp_mask = ngtcp2_crypto_hp_mask_cb,
 	.recv_stream_data = on_stream_data,
 	.acked_stream_data_offset = on_acked,
@@ -353,11 +354,11 @@ const ngtcp2_callbacks tako__quic_callbacks = {
 	.rand = on_random,
 	.get_new_connection_id = on_new_cid,
 	.remove_connection_id = on_old_cid,
-	.update_key = ngtcp2_crypto_update_key_cb,
+	.update_key = tako__quic_key_update,
 	.path_validation = on_path,
 	.stream_reset = on_stream_reset,
 	.extend_max_stream_data = on_stream_window,
-	.delete_crypto_aead_ctx = ngtcp2_crypto_delete_crypto_aead_ctx_cb,
+	.delete_crypto_aead_ctx = tako__quic_key_drop,
 	.delete_crypto_cipher_ctx = ngtcp2_crypto_delete_crypto_cipher_ctx_cb,
 	.recv_datagram = on_datagram,
 	.get_path_challenge_data = ngtcp2_crypto_get_path_challenge_data_cb,

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <wolfssl/quic.h>
 
+#include "transports/quic/quic_keys.h"
 #include "transports/tls/tls_early.h"
 #include "transports/tls/tls_keylog.h"
 #include "transports/tls/tls_lib.h"
@@ -52,11 +53,9 @@ static int set_secrets(WOLFSSL *ssl, WOLFSSL_ENCRYPTION_LEVEL wolfssl_level, con
 		return 0;
 	}
 	q->keys |= bits;
-	if (rx &&
-	    ngtcp2_crypto_derive_and_install_rx_key(q->conn, NULL, NULL, NULL, level, rx, n) != 0)
+	if (rx && tako__quic_key_install_rx(q->conn, level, rx, n) != 0)
 		return 0;
-	return !tx || ngtcp2_crypto_derive_and_install_tx_key(q->conn, NULL, NULL, NULL, level, tx,
-	                                                      n) == 0;
+	return !tx || tako__quic_key_install_tx(q->conn, level, tx, n) == 0;
 }
 
 static int add_data(WOLFSSL *ssl, WOLFSSL_ENCRYPTION_LEVEL wolfssl_level, const uint8_t *p,
