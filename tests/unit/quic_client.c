@@ -624,8 +624,8 @@ static void write_dgram(struct quic_client *c)
 		return;
 	ngtcp2_path_storage_zero(&ps);
 	n = ngtcp2_conn_writev_datagram(c->conn, &ps.path, &pi, packet, sizeof packet, &accepted,
-	                                NGTCP2_WRITE_DATAGRAM_FLAG_NONE, 0, &vec, 1,
-	                                quic_net.now_ns);
+	                                NGTCP2_WRITE_DATAGRAM_FLAG_NONE, 0, &vec,
+	                                c->dgram_out_n > 0, quic_net.now_ns);
 	if (n > 0)
 		send_packet(c, packet, (size_t)n, pi.ecn);
 	if (accepted || n < 0) {

@@ -174,6 +174,20 @@ static void test_datagrams(void **state)
 	assert_true(tako_wt_datagram_max(wt_log.wt) > 1000);
 }
 
+/* RFC 9221 section 4: it may be empty. */
+static void test_an_empty_datagram(void **state)
+{
+	struct quic_client *c = connected();
+
+	(void)state;
+	wt_log.echo = true;
+	quic_client_datagram(c, "", 0);
+	settle();
+	assert_string_equal(wt_log_take(), "datagram |");
+	assert_int_equal(c->datagram_count, 1);
+	assert_int_equal(c->datagram_n[0], 0);
+}
+
 static void test_conn_info(void **state)
 {
 	tako_conn_info info = {.size = sizeof info};
@@ -435,6 +449,7 @@ int main(void)
 		TEST(test_streams_that_are_given_up_come_back),
 		TEST(test_an_end_makes_room_for_one),
 		TEST(test_datagrams),
+		TEST(test_an_empty_datagram),
 		TEST(test_conn_info),
 		TEST(test_codes),
 		TEST(test_the_peer_closes),

@@ -67,9 +67,10 @@ static ngtcp2_ssize write_dgrams(struct tako__quic *q, struct tako__quic_packet 
 		ngtcp2_vec vec = {(uint8_t *)q->dgrams->data, q->dgrams->n};
 		int accepted = 0;
 
+		/* An empty one is none of its pieces: 0.12 asserts that each holds something. */
 		n = ngtcp2_conn_writev_datagram(q->conn, &k->ps.path, &k->pi, k->p, k->room,
 		                                &accepted, NGTCP2_WRITE_DATAGRAM_FLAG_MORE, 0, &vec,
-		                                1, k->now);
+		                                q->dgrams->n > 0, k->now);
 		/* The path may have become narrower than it was when this one was taken. */
 		if (n == NGTCP2_ERR_INVALID_ARGUMENT || n == NGTCP2_ERR_INVALID_STATE) {
 			accepted = 1;
