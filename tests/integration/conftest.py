@@ -13,7 +13,7 @@ NEEDS = {
     "ws": r"test_ws_.*::|::test_.*websockets|test_card\[(chat|ticks)\]",
     "redis": r"test_redis\.",
     "grpc": r"test_(h3_)?grpc.*::|::test_grpc_",
-    "h3": r"test_h3.*::|test_(quic|webtransport)\.|::test_h3_|test_events\.py::.*\[h3\b",
+    "h3": r"test_h3.*::|test_(quic|raw_quic|webtransport)\.|::test_h3_|test_events\.py::.*\[h3\b",
 }
 LACKS = os.environ.get("TAKO_LACKS", "").split()
 #: A file with the names of the tests to run, and one to write those of the failed ones to.

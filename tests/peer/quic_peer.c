@@ -23,6 +23,7 @@ enum {
 	TRAINS_MAX = 32, /* … and the other way round */
 	SOCKET_BYTES = 4 << 20,
 	HANDSHAKE_S = 10,
+	DATAGRAM_BYTES = 65535,
 };
 
 static uint8_t buffer[MESSAGE_BYTES];
@@ -107,12 +108,17 @@ int quic_peer_fail(struct quic_peer *p, uint64_t code, const char *why)
 
 void quic_peer_close(struct quic_peer *p, uint64_t code)
 {
+	quic_peer_close_saying(p, code, NULL, 0);
+}
+
+void quic_peer_close_saying(struct quic_peer *p, uint64_t code, const char *reason, size_t n)
+{
 	ngtcp2_ccerr e;
 
 	if (p->ended)
 		return;
 	ngtcp2_ccerr_default(&e);
-	ngtcp2_ccerr_set_application_error(&e, code, NULL, 0);
+	ngtcp2_ccerr_set_application_error(&e, code, (const uint8_t *)reason, n);
 	say_close(p, &e);
 	note_end(p, false, &e, NULL);
 }
@@ -180,6 +186,14 @@ static int on_window(ngtcp2_conn *conn, int64_t id, uint64_t max, void *arg, voi
 	return verdict(p->ops->unblocked ? p->ops->unblocked(p, id, stream) : 0);
 }
 
+static int on_datagram(ngtcp2_conn *conn, uint32_t flags, const uint8_t *b, size_t n, void *arg)
+{
+	struct quic_peer *p = arg;
+
+	(void)conn, (void)flags;
+	return verdict(p->ops->datagram(p, b, n));
+}
+
 static void random_bytes(uint8_t *to, size_t n)
 {
 	if (getrandom(to, n, 0) != (ssize_t)n)
@@ -219,6 +233,7 @@ static const ngtcp2_callbacks callbacks = {
 	.extend_max_stream_data = on_window,
 	.delete_crypto_aead_ctx = ngtcp2_crypto_delete_crypto_aead_ctx_cb,
 	.delete_crypto_cipher_ctx = ngtcp2_crypto_delete_crypto_cipher_ctx_cb,
+	.recv_datagram = on_datagram,
 	.get_path_challenge_data = ngtcp2_crypto_get_path_challenge_data_cb,
 	.version_negotiation = ngtcp2_crypto_version_negotiation_cb,
 };
@@ -269,7 +284,10 @@ static bool new_conn(struct quic_peer *p, const struct quic_peer_config *cfg)
 	params.initial_max_stream_data_bidi_local = cfg->stream_window;
 	params.initial_max_stream_data_uni = cfg->stream_window;
 	params.initial_max_data = cfg->window;
+	params.initial_max_stream_data_bidi_remote = cfg->stream_window;
 	params.initial_max_streams_uni = 8;
+	params.initial_max_streams_bidi = cfg->bidi_streams;
+	params.max_datagram_frame_size = cfg->ops->datagram ? DATAGRAM_BYTES : 0;
 	params.max_idle_timeout = cfg->idle_ms * NGTCP2_MILLISECONDS;
 	params.active_connection_id_limit = 7;
 	random_bytes(dcid.data, dcid.datalen = 16);
@@ -392,6 +410,22 @@ uint64_t quic_peer_next(const struct quic_peer *p)
 
 /* ---- Out ----------------------------------------------------------------------------------------------- */
 
+/* What waits of them, and maybe more in the same packet: NGTCP2_ERR_WRITE_MORE. */
+static ngtcp2_ssize write_datagram(struct quic_peer *p, ngtcp2_path_storage *ps, uint8_t *to,
+                                   size_t room, uint64_t now)
+{
+	ngtcp2_vec vec = {p->dgram, p->dgram_n};
+	ngtcp2_pkt_info pi;
+	int accepted = 0;
+	ngtcp2_ssize n = ngtcp2_conn_writev_datagram(p->conn, &ps->path, &pi, to, room, &accepted,
+	                                             NGTCP2_WRITE_DATAGRAM_FLAG_MORE, 0, &vec,
+	                                             p->dgram_n > 0, now);
+
+	if (accepted)
+		p->dgram_waits = false;
+	return n;
+}
+
 /* One packet; 0: nothing may leave now; negative: it has failed. */
 static ngtcp2_ssize write_packet(struct quic_peer *p, uint8_t *to, size_t room, uint64_t now)
 {
@@ -399,6 +433,12 @@ static ngtcp2_ssize write_packet(struct quic_peer *p, uint8_t *to, size_t room, 
 	ngtcp2_pkt_info pi;
 
 	ngtcp2_path_storage_zero(&ps);
+	if (p->ready && p->dgram_waits) {
+		ngtcp2_ssize n = write_datagram(p, &ps, to, room, now);
+
+		if (n != NGTCP2_ERR_WRITE_MORE)
+			return n;
+	}
 	for (;;) {
 		struct iovec vec[QUIC_PEER_VEC];
 		int64_t id = -1;
@@ -513,6 +553,18 @@ int64_t quic_peer_stream(struct quic_peer *p, bool uni, void *stream)
 	             : ngtcp2_conn_open_bidi_stream(p->conn, &id, stream);
 
 	return rc == 0 ? id : -1;
+}
+
+bool quic_peer_datagram(struct quic_peer *p, const void *bytes, size_t n)
+{
+	const ngtcp2_transport_params *params = ngtcp2_conn_get_remote_transport_params(p->conn);
+
+	if (p->ended || n > sizeof p->dgram || !params || params->max_datagram_frame_size < n + 3)
+		return false;
+	memcpy(p->dgram, bytes, n);
+	p->dgram_n = n;
+	p->dgram_waits = true;
+	return true;
 }
 
 void quic_peer_consumed(struct quic_peer *p, int64_t id, uint64_t n)

@@ -34,6 +34,8 @@ struct quic_peer_ops {
 	void (*wrote)(struct quic_peer *p, int64_t id, size_t n, bool fin);
 	/* It has no window (`shut`: and never will): it is not to be offered until it is unblocked. */
 	void (*blocked)(struct quic_peer *p, int64_t id, bool shut);
+	/* RFC 9221; NULL: the server is told that there are none. */
+	int (*datagram)(struct quic_peer *p, const uint8_t *bytes, size_t n);
 };
 
 struct quic_peer_config {
@@ -43,7 +45,8 @@ struct quic_peer_config {
 	void *user;
 	uint64_t stream_window; /* what the server may send before more is consumed */
 	uint64_t window;
-	uint64_t idle_ms; /* 0: none */
+	uint64_t idle_ms;      /* 0: none */
+	uint64_t bidi_streams; /* that the server may open; of those that go one way 8 */
 };
 
 /* How it ended. */
@@ -72,6 +75,9 @@ struct quic_peer {
 	socklen_t remote_n;
 	uint64_t app_error; /* the application's, with which a callback has failed */
 	bool app_failed;
+	uint8_t dgram[1200];
+	size_t dgram_n;
+	bool dgram_waits;
 	bool more; /* there was more to write than one call may */
 };
 
@@ -97,10 +103,13 @@ int64_t quic_peer_stream(struct quic_peer *p, bool uni, void *stream);
 void quic_peer_consumed(struct quic_peer *p, int64_t id, uint64_t n);
 /* RESET_STREAM and STOP_SENDING. */
 void quic_peer_cancel(struct quic_peer *p, int64_t id, uint64_t code);
+/* False: it does not fit, or the server takes none.  It leaves with quic_peer_write(), the last one given only. */
+bool quic_peer_datagram(struct quic_peer *p, const void *bytes, size_t n);
 /* From inside of a callback, before it fails: the code that the server is to be told. */
 int quic_peer_fail(struct quic_peer *p, uint64_t code, const char *why);
-/* CONNECTION_CLOSE with an application's code. */
+/* CONNECTION_CLOSE with an application's code; and with a reason for people. */
 void quic_peer_close(struct quic_peer *p, uint64_t code);
+void quic_peer_close_saying(struct quic_peer *p, uint64_t code, const char *reason, size_t n);
 /* Go on from another port, as behind a NAT that has forgotten.  False, and errno. */
 bool quic_peer_move(struct quic_peer *p);
 

@@ -2,12 +2,13 @@
  *
  * A server for the tests of WebTransport: over TLS, and over HTTP/3 at the same port.  Fields of
  * tako_server_config are name=value arguments, as are listen=ADDR, cert_file= and key_file=; those of
- * tako_wt_config are in the query of the request, with origins=a,b.
+ * tako_wt_config are in the query of the request, with origins=a,b.  With raw_echo=ADDR and so on the same is at
+ * another address over QUIC alone, by the name "raw/1".
  *
  *   /echo      sends streams and datagrams back; one that goes one way, on one of ours
  *   /push      opens a stream of each kind by itself, says "pushed" on both, and by a datagram
  *              when a stream ends
- *   /close     is closed at once, with the query's code and reason
+ *   /close     is closed at once, with the query's code and reason (over QUIC alone: 2^40, "enough")
  *   /hold      says nothing and reads nothing until a datagram comes
  *   /break     resets every stream with the code that is its first byte, and stops it with one more
  *   /events    what callbacks were called so far, a line each; plain HTTP, as is /
@@ -169,11 +170,12 @@ static void push_data(tako_wt_stream *s, tako_str data, bool end, void *arg)
 
 static void close_open(tako_wt *wt, void *arg)
 {
-	tako_req *req = arg;
-	tako_str reason = tako_req_query_value(req, "reason");
+	tako_req *req = arg; /* NULL: over QUIC alone */
+	tako_str reason = req ? tako_req_query_value(req, "reason") : TAKO_STR("enough");
 
 	on_open(wt, arg);
-	tako_wt_close(wt, program_number(req, "code", 0), reason.p ? reason : TAKO_STR(""));
+	tako_wt_close(wt, req ? program_number(req, "code", 0) : UINT64_C(1) << 40,
+	              reason.p ? reason : TAKO_STR(""));
 	tako_wt_set_arg(wt, NULL);
 }
 
@@ -219,11 +221,10 @@ static const char *const *get_list(tako_req *req, const char *name, const char *
 	return list;
 }
 
-static int accept_it(tako_req *req, tako_res *res, void *arg)
+/* With what is the same for all. */
+static tako_wt_config whole(const tako_wt_config *part)
 {
-	const char *origins[LIST_MAX + 1];
-	tako_wt_config cfg = *(const tako_wt_config *)arg;
-	int rc;
+	tako_wt_config cfg = *part;
 
 	cfg.size = sizeof cfg;
 	cfg.on_reset = on_reset;
@@ -231,6 +232,15 @@ static int accept_it(tako_req *req, tako_res *res, void *arg)
 	cfg.on_stream_close = on_stream_close;
 	cfg.on_writable = on_writable;
 	cfg.on_close = on_close;
+	return cfg;
+}
+
+static int accept_it(tako_req *req, tako_res *res, void *arg)
+{
+	const char *origins[LIST_MAX + 1];
+	tako_wt_config cfg = whole(arg);
+	int rc;
+
 	cfg.high_water_bytes = program_number(req, "high_water_bytes", 0);
 	cfg.max_unsent_bytes = program_number(req, "max_unsent_bytes", 0);
 	cfg.max_stream_count = (uint32_t)program_number(req, "max_stream_count", 0);
@@ -258,22 +268,25 @@ static const tako_wt_config hold_cfg = {.on_open = on_open,
 static const tako_wt_config break_cfg = {
 	.on_open = on_open, .on_stream = on_stream, .on_data = break_data};
 
+enum { KINDS = 5 };
+static const struct {
+	const char *path;
+	const char *raw;
+	const tako_wt_config *cfg;
+} kinds_of[KINDS] = {{"/echo", "raw_echo=", &echo_cfg},
+                     {"/push", "raw_push=", &push_cfg},
+                     {"/close", "raw_close=", &close_cfg},
+                     {"/hold", "raw_hold=", &hold_cfg},
+                     {"/break", "raw_break=", &break_cfg}};
+
 static tako_router *make_routes(void)
 {
-	static const struct {
-		const char *path;
-		const tako_wt_config *cfg;
-	} rows[] = {{"/echo", &echo_cfg},
-	            {"/push", &push_cfg},
-	            {"/close", &close_cfg},
-	            {"/hold", &hold_cfg},
-	            {"/break", &break_cfg}};
 	tako_router *r = tako_router_new();
 
 	tako_get(r, "/", page, NULL);
 	tako_get(r, "/events", events, NULL);
-	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
-		tako_get(r, rows[i].path, accept_it, (void *)(uintptr_t)rows[i].cfg);
+	for (size_t i = 0; i < KINDS; i++)
+		tako_get(r, kinds_of[i].path, accept_it, (void *)(uintptr_t)kinds_of[i].cfg);
 	return r;
 }
 
@@ -284,10 +297,43 @@ static const char *value_of(const char *arg, const char *name)
 	return strncmp(arg, name, n) == 0 ? arg + n : NULL;
 }
 
+static const char *raw_at[KINDS];
+
+static bool parse_raw(const char *arg)
+{
+	for (size_t i = 0; i < KINDS; i++) {
+		const char *v = value_of(arg, kinds_of[i].raw);
+
+		if (v) {
+			raw_at[i] = v;
+			return true;
+		}
+	}
+	return false;
+}
+
+static int listen_raw(tako_server *server, const tako_listen_config *from)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < KINDS && rc == 0; i++) {
+		tako_listen_config listen = *from;
+		tako_wt_config cfg = whole(kinds_of[i].cfg);
+
+		listen.quic_alpn = "raw/1";
+		listen.wt = &cfg;
+		if (raw_at[i])
+			rc = tako_server_listen(server, tako_quic_raw(), raw_at[i], &listen);
+	}
+	return rc;
+}
+
 static bool parse(char *arg, tako_server_config *cfg, tako_listen_config *listen, const char **addr)
 {
 	const char *v;
 
+	if (parse_raw(arg))
+		return true;
 	if ((v = value_of(arg, "listen=")))
 		*addr = v;
 	else if ((v = value_of(arg, "cert_file=")))
@@ -320,6 +366,8 @@ int main(int argc, char **argv)
 		rc = tako_server_listen(server, tako_tls(), addr, &listen);
 	if (rc == 0)
 		rc = tako_server_listen(server, tako_h3(), addr, &listen);
+	if (rc == 0)
+		rc = listen_raw(server, &listen);
 	if (rc == 0)
 		rc = tako_server_stop_on_signals(server);
 	if (rc < 0)

@@ -5,7 +5,7 @@ ifeq ($(H3),0)
 LIB_SKIP += src/transports/quic/%
 UNIT_SKIP += tests/unit/quic_% tests/peer/%
 FUZZ_SKIP += tests/fuzz/quic_%
-PROGRAM_SKIP += tests/programs/quic.c tests/programs/h3_client.c tests/programs/wt.c
+PROGRAM_SKIP += tests/programs/quic.c tests/programs/h3_client.c tests/programs/raw_client.c tests/programs/wt.c
 BENCH_SKIP += bench/load_h3.c
 else
 LIB_DEFINES += -DTAKO__WITH_QUIC
@@ -28,5 +28,5 @@ LIB_ARCHIVES += $(NGTCP2_HELPER_ARCHIVE)
 LIB_OBJECTS += $(NGTCP2_HELPER_OBJECTS)
 # What sees the names that were changed: see RENAMES in the Makefile.
 RENAMED_SRCS += $(wildcard src/transports/quic/*.c tests/unit/quic_*.c tests/unit/wt_raw_test.c tests/peer/*.c \
-	tests/fuzz/quic_*.c tests/programs/h3_client.c bench/load_h3.c)
+	tests/fuzz/quic_*.c tests/programs/h3_client.c tests/programs/raw_client.c bench/load_h3.c)
 endif
