@@ -5,6 +5,8 @@
  * nothing has changed.
  *
  *   curl http://127.0.0.1:8080/; kill -HUP $(pidof -s restart); curl http://127.0.0.1:8080/
+ *
+ * "restart ADDR CERT.pem KEY.pem" serves HTTP/3 as well, on UDP at the same address.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -51,6 +53,10 @@ int main(int argc, char **argv)
 	rc = tako_server_new(&srv, router, TAKO_SERVER_CONFIG(.inherit = 1, .notify = 1));
 	if (rc == 0)
 		rc = tako_server_listen(srv, tako_http(), addr, NULL);
+	if (rc == 0 && argc > 3)
+		rc = tako_server_listen(
+			srv, tako_h3(), addr,
+			TAKO_LISTEN_CONFIG(.cert_file = argv[2], .key_file = argv[3]));
 	if (rc == 0)
 		rc = tako_server_start(srv);
 	if (rc == 0)

@@ -13,6 +13,7 @@ import sys
 import pytest
 
 import servers
+from h3wire import H3, NO_ERROR
 from servers import Server, free_port, program
 from wire import Wire, eventually, once, request, scaled
 
@@ -131,6 +132,24 @@ def test_idle_connections(runtime):
                 eventually(lambda w=w: is_last(w))
                 w.assert_closed()
         line.follow()
+
+
+@each_runtime
+def test_h3_goes_on_in_the_new_process(runtime):
+    """The UDP sockets are handed over as well: whose connections the old process has hear that they are over, and
+    whoever comes then is the new one's, from the first packet on."""
+    addr = ("127.0.0.1", free_port())
+    with Line("%s:%d" % addr, addr, *servers.shared_certificate(), TAKO_RUNTIME=runtime) as line:
+        for _ in range(3):
+            old = line.pids[-1]
+            with H3(addr) as idle, H3(addr) as busy:
+                assert idle.get("/").body == busy.get("/").body == b"process %d\n" % old
+                new = line.restart()
+                for h in (idle, busy):
+                    assert h.until(lambda kind: kind == "x") == "x" and f"{NO_ERROR:#x}" in h.end, h.end
+            for _ in range(4):
+                with H3(addr) as h:
+                    assert h.get("/").body == b"process %d\n" % new
 
 
 @each_runtime
