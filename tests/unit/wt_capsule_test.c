@@ -21,7 +21,7 @@ static const struct row {
 	size_t n;
 	int event; /* what it comes to, all of it looked at; then: */
 	uint32_t code;
-	const char *reason;
+	const char *reason; /* or the datagram */
 } rows[] = {
 #define ROW(name, text, ...)                                                                       \
 	{                                                                                          \
@@ -46,7 +46,12 @@ static const struct row {
             TAKO__WT_MORE, 0, ""),
 	ROW("a length in more bytes than it takes", CLOSE "\x40\x04\0\0\0\x02", TAKO__WT_CLOSED, 2,
             ""),
-	ROW("a datagram's (9297 3.5) is none that is needed", "\0\x02hi", TAKO__WT_MORE, 0, ""),
+	ROW("9297 3.5: a datagram", "\0\x02hi", TAKO__WT_ARRIVED, 0, "hi"),
+	ROW("… an empty one", "\0\0", TAKO__WT_ARRIVED, 0, ""),
+	ROW("… of gigabytes, which is not kept",
+            "\0\xc0\0\0\0\xff\xff\xff\xff"
+            "abc",
+            TAKO__WT_MORE, 0, ""),
 	ROW("6: a code of 32 bits", CLOSE "\x03\0\0\0", TAKO_EPROTO, 0, ""),
 	ROW("6: no code at all", CLOSE "\0", TAKO_EPROTO, 0, ""),
 	ROW("6: a reason of 1,024 bytes", CLOSE "\x44\x05", TAKO_EPROTO, 0, ""),
@@ -89,12 +94,34 @@ static void test_rows(void **state)
 				fail_msg("%s, %zu at a time: %d", rows[i].name, step, rc);
 			if (rc >= 0)
 				assert_int_equal(used, rows[i].n);
+			if (rc == TAKO__WT_ARRIVED) {
+				assert_int_equal(r.datagram.n, strlen(rows[i].reason));
+				assert_memory_equal(r.datagram.p, rows[i].reason, r.datagram.n);
+			}
 			if (rc != TAKO__WT_CLOSED)
 				continue;
 			assert_int_equal(r.code, rows[i].code);
 			assert_int_equal(r.reason.n, strlen(rows[i].reason));
 			assert_memory_equal(r.reason.p, rows[i].reason, r.reason.n);
 		}
+	}
+}
+
+/* RFC 9297 section 3.5: what is too long to be of use is thrown away, and what follows it is heard. */
+static void test_the_longest_datagram(void **state)
+{
+	(void)state;
+	for (unsigned more = 0; more < 2; more++) {
+		unsigned n = TAKO__WT_KEPT_BYTES + more;
+		char text[3 + TAKO__WT_KEPT_BYTES + 1 + 2] = {0, (char)(0x40 | n >> 8), (char)n};
+		const char *p = text;
+		struct tako__wt_capsules r = {0};
+
+		memset(text + 3, 'd', n);
+		assert_int_equal(tako__wt_capsules_read(&r, &p, text + 3 + n + 2),
+		                 TAKO__WT_ARRIVED);
+		assert_int_equal(p - text, more ? 3 + n + 2 : 3 + n);
+		assert_int_equal(r.datagram.n, more ? 0 : n);
 	}
 }
 
@@ -136,6 +163,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rows),
+		cmocka_unit_test(test_the_longest_datagram),
 		cmocka_unit_test(test_an_end),
 		cmocka_unit_test(test_written),
 	};

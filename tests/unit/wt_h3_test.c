@@ -443,6 +443,21 @@ static void test_the_connection_outlives_it(void **state)
 }
 
 /* … or the peer wants to, who may be told why it ends. */
+/* RFC 9297 section 3.5: the same as one of QUIC's; and the session's, so that it keeps it from being idle. */
+static void test_datagrams_in_capsules(void **state)
+{
+	(void)state;
+	begin(NULL);
+	(void)request(LINES);
+	say(0, S("\0\x04ping\0\0\0\x05"), false);
+	assert_string_equal(wt_log_take(), "open|datagram ping|datagram |");
+	say(0, S("again"), false);
+	assert_string_equal(wt_log_take(), "datagram again|");
+	say(0, S(CLOSE "\x04\0\0\0\x01"), true);
+	assert_string_equal(wt_log_take(), "over 0 1 |");
+	end();
+}
+
 static void test_the_peer_drains(void **state)
 {
 	(void)state;
@@ -962,6 +977,7 @@ int main(void)
 		cmocka_unit_test(test_close_in_a_callback),
 		cmocka_unit_test(test_the_server_stops),
 		cmocka_unit_test(test_the_connection_outlives_it),
+		cmocka_unit_test(test_datagrams_in_capsules),
 		cmocka_unit_test(test_the_peer_drains),
 		cmocka_unit_test(test_later_drafts),
 		cmocka_unit_test(test_codes),

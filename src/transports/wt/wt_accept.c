@@ -68,6 +68,10 @@ static void hear(tako_wt *wt, const char *p, const char *end)
 		case TAKO__WT_DRAINS:
 			tako__wt_drain(wt);
 			break;
+		/* It means what one of QUIC's does (RFC 9297 section 3.5): somebody in between had reasons. */
+		case TAKO__WT_ARRIVED:
+			tako__wt_on_datagram(wt, wt->in.datagram.p, wt->in.datagram.n);
+			break;
 		case TAKO__WT_CLOSED:
 			wt->heard_close = true;
 			over(wt, 0, wt->in.code, wt->in.reason);

@@ -15,6 +15,12 @@ static bool length_ok(const struct tako__h3_frame *head)
 	return head->type != TAKO__WT_DRAIN_SESSION || head->left == 0;
 }
 
+static bool is_kept(const struct tako__h3_frame *head)
+{
+	return head->type == TAKO__WT_CLOSE_SESSION ||
+	       (head->type == TAKO__WT_DATAGRAM && head->left <= TAKO__WT_KEPT_BYTES);
+}
+
 static int take_close(struct tako__wt_capsules *r)
 {
 	const unsigned char *p = (const unsigned char *)r->kept;
@@ -35,6 +41,10 @@ static int take(struct tako__wt_capsules *r)
 	tako__h3_frame_next(&r->head);
 	if (type == TAKO__WT_CLOSE_SESSION)
 		return take_close(r);
+	if (type == TAKO__WT_DATAGRAM && r->keeps) {
+		r->datagram = (tako_str){r->kept, r->kept_n};
+		return TAKO__WT_ARRIVED;
+	}
 	return type == TAKO__WT_DRAIN_SESSION ? TAKO__WT_DRAINS : TAKO__WT_MORE;
 }
 
@@ -43,6 +53,7 @@ static int begin(struct tako__wt_capsules *r, const char **p, const char *end)
 	if (!tako__h3_frame_read(&r->head, p, end))
 		return 0;
 	r->kept_n = 0;
+	r->keeps = is_kept(&r->head);
 	return length_ok(&r->head) ? 0 : TAKO_EPROTO;
 }
 
@@ -61,7 +72,7 @@ int tako__wt_capsules_read(struct tako__wt_capsules *r, const char **p, const ch
 		n = (size_t)(end - *p);
 		if (n > r->head.left)
 			n = (size_t)r->head.left;
-		if (n && r->head.type == TAKO__WT_CLOSE_SESSION) {
+		if (n && r->keeps) {
 			memcpy(r->kept + r->kept_n, *p, n);
 			r->kept_n += (uint32_t)n;
 		}

@@ -15,8 +15,9 @@
 
 #include "transports/h3/h3_frame.h"
 
-/* draft-ietf-webtrans-http3 sections 4.6 and 6. */
+/* RFC 9297 section 3.5; draft-ietf-webtrans-http3 sections 4.6 and 6. */
 enum tako__wt_capsule_type {
+	TAKO__WT_DATAGRAM = 0,
 	TAKO__WT_CLOSE_SESSION = 0x2843,
 	TAKO__WT_DRAIN_SESSION = 0x78ae,
 };
@@ -24,6 +25,9 @@ enum tako__wt_capsule_type {
 enum {
 	TAKO__WT_CLOSE_BYTES = 4 + TAKO_WT_REASON_BYTES, /* a code and a reason */
 	TAKO__WT_CAPSULE_HEAD_BYTES = TAKO__H3_HEAD_BYTES,
+	/* A datagram: more than any that comes as one of QUIC's on a path through the Internet.  A longer one is of
+	 * no use, and is not kept (RFC 9297 section 3.5). */
+	TAKO__WT_KEPT_BYTES = 1500,
 };
 
 /* What a read has come to. */
@@ -31,6 +35,7 @@ enum tako__wt_capsule_event {
 	TAKO__WT_MORE,   /* all was looked at */
 	TAKO__WT_CLOSED, /* `code` and `reason` are there */
 	TAKO__WT_DRAINS,
+	TAKO__WT_ARRIVED, /* `datagram` is there */
 };
 
 /* All zero: nothing has come yet. */
@@ -38,8 +43,10 @@ struct tako__wt_capsules {
 	struct tako__h3_frame head; /* type and length are written as a frame's are */
 	uint32_t kept_n;
 	uint32_t code;
-	tako_str reason; /* in `kept` */
-	char kept[TAKO__WT_CLOSE_BYTES];
+	tako_str reason; /* both in `kept` */
+	tako_str datagram;
+	bool keeps; /* the capsule that is being read */
+	char kept[TAKO__WT_KEPT_BYTES];
 };
 
 /* Look at the bytes from *p on, up to the first capsule that means something, and move *p behind it.
