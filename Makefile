@@ -144,6 +144,10 @@ TEST_PROGS := $(PROGRAM_SRCS:%.c=$(B)/%)
 # Written against somebody else's library, where that is there.
 WITH_GRPC := $(shell pkg-config --exists grpc++ 2>/dev/null && echo yes)
 PEER_PROGS := $(if $(WITH_GRPC),$(B)/tests/programs/grpc_client)
+# Another QUIC, where Debian's package of it is there: without its modules, which come over the network.
+GO_PATH := /usr/share/gocode
+WITH_QUICGO := $(if $(filter 0,$(H3) $(TLS)),,$(if $(wildcard $(GO_PATH)/src/github.com/lucas-clemente/quic-go),$(shell command -v go)))
+GO_PROGS := $(if $(WITH_QUICGO),$(B)/tests/programs/quicgo_client)
 PEER_BENCH := $(if $(WITH_GRPC),$(B)/bench/grpc_cpp)
 FUZZ_PROGS := $(FUZZ_SRCS:%.c=$(B)/%)
 BENCH_PROGS := $(BENCH_SRCS:%.c=$(B)/%)
@@ -175,7 +179,7 @@ say = @$(if $(V),:,printf '  %-7s %s\n' $(1) '$(2)')
 lib: $(B)/libtako.a $(B)/libtako.so $(B)/tako.pc
 examples: $(EXAMPLE_PROGS)
 unit-programs: $(UNIT_PROGS)
-test-programs: $(TEST_PROGS) $(PEER_PROGS)
+test-programs: $(TEST_PROGS) $(PEER_PROGS) $(GO_PROGS)
 bench-programs: $(BENCH_PROGS) $(PEER_BENCH)
 fuzz-programs: $(FUZZ_PROGS)
 
@@ -283,6 +287,10 @@ $(TEST_PROGS): $(B)/%: $(B)/obj/%.o $(B)/libtest.a $(B)/libtako.a
 $(PEER_PROGS) $(PEER_BENCH): $(B)/%: %.cc
 	$(call say,CXX,$<)
 	$(Q)mkdir -p $(@D) && $(CXX) -std=c++17 $(if $(filter bench/%,$*),-O2) $$(pkg-config --cflags grpc++) -o $@ $< $$(pkg-config --libs grpc++)
+
+$(GO_PROGS): $(B)/%: %.go
+	$(call say,GO,$<)
+	$(Q)mkdir -p $(@D) && GO111MODULE=off GOPATH=$(GO_PATH) GOCACHE='$(abspath $(BUILD))/deps/gocache' GOFLAGS= go build -o $@ $<
 
 # examples/<dir>/module.mk may say LIBS := nettle libcjson; what is not C there (a page to embed) is
 # taken for a prerequisite of the objects, beside which its rules may put what they make.

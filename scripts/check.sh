@@ -108,7 +108,7 @@ files() {
 part() {
     local few=(runtime lifecycle connect restarts balance exchange http1 limits static h2 h2_exchange upgrade ws_life
         ws_ends events topics redis observability examples soak proxy forwarded unix inherit handover raw client udp
-        transport quic raw_quic h3 h3_exchange h3_http1)
+        transport quic raw_quic h3 h3_exchange h3_http1 h3_quicgo)
     case $1 in
         few) files "${few[@]}" ;;
         some) files "${few[@]}" tls tls_early h3_early tls_audit grpc ;;

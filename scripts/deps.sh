@@ -36,6 +36,8 @@ check   python3             integration tests
 check   python3-pytest      integration tests
 check   curl                integration tests: a client that is not ours
 check   ngtcp2-client       integration tests: gtlsclient, a QUIC client that is not ours
+check  ?golang-go           integration tests: compiles an HTTP/3 client that is not ours
+check  ?golang-github-lucas-clemente-quic-go-dev  … which is of this
 check   nghttp2-client      integration tests: nghttp, h2load
 check   python3-h2          integration tests: HTTP/2 frame by frame
 check   python3-websockets  integration tests: another WebSocket client
