@@ -34,7 +34,7 @@ class Raw:
     """One connection.  `window`: how much the server may send on it, and on a stream; with `hold` no more ever
     until flow()."""
 
-    def __init__(self, addr, alpn="raw/1", window=None, hold=False, timeout=TIMEOUT_S):
+    def __init__(self, addr, alpn="raw/1", window=None, hold=False, timeout=3 * TIMEOUT_S):
         self.timeout = timeout
         self.sock, theirs = socket.socketpair()
         argv = [servers.program("tests/programs/raw_client"), addr[0], str(addr[1]), alpn]
