@@ -2,7 +2,7 @@
  *
  * The ceiling: the least a one-thread epoll server can spend per request on this kernel. It answers a
  * constant of the same length as the showcase's /plaintext and parses nothing: it finds the length of
- * the first request of a connection and afterwards only counts bytes.
+ * the first request of a connection and afterwards only counts bytes.  As "echo" it sends back what it reads.
  * It must never grow a feature: whatever it does not do is what a framework is allowed to cost.
  */
 #include <errno.h>
@@ -37,7 +37,7 @@ enum {
 };
 _Static_assert(RX_BYTES / sizeof("GET / HTTP/1.1\r\n\r\n") > BATCH_MAX / 2, "batch fits the read");
 
-enum mode { KEEPALIVE, CLOSE, CLOSE_FIN, POST, FILE_SLICES };
+enum mode { KEEPALIVE, CLOSE, CLOSE_FIN, POST, FILE_SLICES, ECHO };
 
 /* owed_* is what a full socket buffer made us keep: bytes of the repeated constant, or of the file. */
 struct conn {
@@ -173,6 +173,8 @@ static bool answer(int fd, size_t n)
 	struct conn *c = &conns[fd];
 	uint32_t total;
 
+	if (mode == ECHO) /* messages that no buffer is too small for */
+		return send(fd, rx, n, MSG_NOSIGNAL) == (ssize_t)n;
 	if (mode == CLOSE || mode == CLOSE_FIN) {
 		/* With MSG_MORE the close that follows puts its FIN into the same segment. */
 		send(fd, batch, RESPONSE_BYTES, MSG_NOSIGNAL | (mode == CLOSE_FIN ? MSG_MORE : 0));
@@ -298,7 +300,8 @@ static void open_file(const char *path)
 
 static void usage(void)
 {
-	fputs("usage: ceiling_epoll [--port N] keepalive|close|close-fin|post BYTES|file PATH\n",
+	fputs("usage: ceiling_epoll [--port N] keepalive|close|close-fin|post BYTES|file "
+	      "PATH|echo\n",
 	      stderr);
 	exit(2);
 }
@@ -311,6 +314,8 @@ static void set_mode(const char *name, const char *arg)
 		mode = CLOSE;
 	} else if (!strcmp(name, "close-fin")) {
 		mode = CLOSE_FIN;
+	} else if (!strcmp(name, "echo")) {
+		mode = ECHO;
 	} else if (!strcmp(name, "post") && arg) {
 		mode = POST;
 		post_bytes = strtoull(arg, NULL, 10);

@@ -3,8 +3,9 @@
  * The ceiling of io_uring: the least a one-thread loop on it can spend per request on this kernel.
  * As ceiling_epoll.c, it answers a constant and parses nothing.  Keep-alive is what it is for: one
  * multishot receive per connection, and one enter a turn, which sends the answers of the turn before
- * (without a completion for each, as nobody waits for them) and waits for more.  close and post are
- * what a plain ring does there, which is no ceiling: ceiling_epoll.c is faster.
+ * (without a completion for each, as nobody waits for them) and waits for more.  "echo" is the same with
+ * what it was sent.  close and post are what a plain ring does there, which is no ceiling: ceiling_epoll.c
+ * is faster.
  * It must never grow a feature: whatever it does not do is what a framework is allowed to cost.
  */
 #include <errno.h>
@@ -35,7 +36,7 @@ enum {
 	BACKLOG = 4096,
 };
 
-enum mode { KEEPALIVE, CLOSE, POST };
+enum mode { KEEPALIVE, CLOSE, POST, ECHO };
 enum tag { ACCEPT, RECV, SEND, CLOSED };
 
 struct conn {
@@ -141,11 +142,25 @@ static bool learn_request(struct conn *c, const char *p, size_t n)
 	return true;
 }
 
+/* The buffer is given back before this leaves, behind a thousand others: with fewer connections nothing comes
+ * into it until the next turn. */
+static void send_back(int fd, const char *p, size_t n)
+{
+	struct io_uring_sqe *sqe = entry(SEND, fd);
+
+	io_uring_prep_send(sqe, fd, p, n, MSG_NOSIGNAL | MSG_WAITALL);
+	sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+}
+
 static void answer(int fd, const char *p, size_t n)
 {
 	struct conn *c = &conns[fd];
 	uint32_t total;
 
+	if (mode == ECHO) {
+		send_back(fd, p, n);
+		return;
+	}
 	if (mode == CLOSE) {
 		answer_and_close(fd);
 		return;
@@ -266,7 +281,7 @@ static int listen_on(uint16_t port)
 
 static void usage(void)
 {
-	fputs("usage: ceiling_uring [--port N] keepalive|close|post BYTES\n", stderr);
+	fputs("usage: ceiling_uring [--port N] keepalive|close|post BYTES|echo\n", stderr);
 	exit(2);
 }
 
@@ -276,6 +291,8 @@ static void set_mode(const char *name, const char *arg)
 		mode = KEEPALIVE;
 	} else if (!strcmp(name, "close")) {
 		mode = CLOSE;
+	} else if (!strcmp(name, "echo")) {
+		mode = ECHO;
 	} else if (!strcmp(name, "post") && arg) {
 		mode = POST;
 		post_bytes = strtoull(arg, NULL, 10);

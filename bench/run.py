@@ -26,15 +26,17 @@ CONTENDED = 0.05  # of its CPU time that the server waited for the core: somebod
 TIE = 1.05        # CPU per request closer than this is the same
 LOSS_PER_MILLE, LOSS_DELAY_MS, LOSS_SECONDS = 10, 12.5, 5
 URING_BAR = 1.08  # over a bare io_uring loop
+PROXY_BAR_US = 1  # of CPU for a PROXY header
+UDP_BAR = 2       # datagrams per second and core, of a loop of recvfrom and sendto
 
 
 class Workload:
     def __init__(self, name, title, kind="plain", path="/plaintext", requests=0, warmup=0,
-                 connections=64, args=(), layout=None, bar=None, beats=(), against=None):
+                 connections=64, args=(), layout=None, bar=None, beats=(), against=None, proxy=None):
         self.name = name
         self.title = title
         # plain, close, file, post, idle, ws; h2load's: h2, grpc, tls (requests), tls-h2, tls-new (handshakes),
-        # tls-file; or over HTTP/3: h3, h3-new, h3-file, h3-idle, h3-loss
+        # tls-file; or over HTTP/3: h3, h3-new, h3-file, h3-idle, h3-loss; without HTTP: echo, udp, proxy
         self.kind = kind
         self.websocket = kind == "ws" or name == "ws-idle"
         self.path = path
@@ -46,7 +48,9 @@ class Workload:
         self.bar = bar              # tako's CPU per request over the ceiling's, at most
         self.beats = beats          # peers that tako must not be above; "*" is all
         self.against = against or {}  # peers, and how much of their CPU per request it may take
+        self.proxy = proxy          # connections begin with a header of this version
         self.grpc = kind == "grpc"
+        self.echo = kind in ("echo", "udp", "proxy") or name == "raw-idle"
         self.quic = kind.startswith("h3")
         self.idle = kind.endswith("idle")
         self.h2load = kind in ("h2", "grpc") or kind.startswith("tls")
@@ -118,6 +122,25 @@ WORKLOADS = [
              connections=2000, args=["--mode", "idle"]),
     Workload("h3-loss", f"a 1 MiB file with {LOSS_PER_MILLE / 10:.0f} % loss and {2 * LOSS_DELAY_MS:.0f} ms round trip, "
              "16 connections", kind="h3-loss", path="/files/1m.bin", requests=100000, connections=16),
+    # This generator fills every connection, then reads them: a server of its own core would sleep in between.
+    Workload("raw", "64 bytes sent back over raw TCP, 100 connections", kind="echo", requests=150000, warmup=10000,
+             connections=100, layout="shared", bar=1.08),
+    Workload("raw-idle", "user memory of idle raw connections, each after one message", kind="idle", connections=10000,
+             args=["--mode", "idle"]),
+    Workload("udp", "64-byte datagrams sent back, 16 peers, 16 in a row of each", kind="udp", requests=200000,
+             warmup=10000, connections=16, args=["--udp", "16"], layout="shared"),
+    Workload("udp-flow", "the same, one peer", kind="udp", requests=200000, warmup=10000, connections=1,
+             args=["--udp", "16"], layout="shared"),
+    Workload("udp-peers", "the same, 64 peers, one of each", kind="udp", requests=200000, warmup=10000, connections=64,
+             args=["--udp", "1"], layout="shared"),
+    Workload("udp-trains", "the same, 16 peers, 16 of each as a train", kind="udp", requests=800000, warmup=10000,
+             connections=16, args=["--udp", "16", "--trains"], layout="shared"),
+    Workload("proxy", "64 bytes sent back over a new connection for each, behind a PROXY header, version 2", kind="proxy",
+             requests=15000, warmup=640, args=["--mode", "new"], layout="shared", proxy=2),
+    Workload("proxy-v1", "the same, version 1", kind="proxy", requests=15000, warmup=640, args=["--mode", "new"],
+             layout="shared", proxy=1),
+    Workload("proxy-kept", "64 bytes sent back over 100 connections that have begun with a PROXY header", kind="echo",
+             requests=150000, warmup=10000, connections=100, layout="shared", proxy=2, against={"tako-plain": TIE}),
 ]
 
 
@@ -135,6 +158,7 @@ class Bench:
         self.load = os.path.join(opts.build, "bench/load")
         self.load_ws = os.path.join(opts.build, "bench/load_ws")
         self.load_h3 = os.path.join(opts.build, "bench/load_h3")
+        self.load_echo = os.path.join(opts.build, "bench/load_echo")
         self.counter = measure.Strace if opts.strace else measure.syscall_counter()
         with open(os.path.join(tmp, "www/files/1m.bin"), "rb") as f:
             self.file = f.read()
@@ -147,7 +171,7 @@ class Bench:
         process = measure.Process(server.command(workload, port), self.opts.server_cpu,
                                   self.shared(workload), log)
         try:
-            process.wait_ready(port, workload.quic)
+            process.wait_ready(port, workload.quic or workload.kind == "udp")
             self.verify(server, workload, port)
         except BaseException:
             process.stop()
@@ -156,7 +180,7 @@ class Bench:
 
     def verify(self, server, workload, port):
         """A server that answers something else is not compared."""
-        if workload.websocket:
+        if workload.websocket or workload.echo:
             return  # the generator compares every byte
         if workload.grpc:
             measure.H2load(port, workload, self.opts.load_cpu, False).run(1)
@@ -186,10 +210,18 @@ class Bench:
             raise Failed(f"{workload.path}: status {got[0]}, {len(got[1])} bytes that are not "
                          "the ones expected")
 
-    def load_args(self, workload, port):
+    def generator(self, workload):
+        if workload.echo:
+            return self.load_echo
+        return self.load_ws if workload.websocket else self.load_h3 if workload.quic else self.load
+
+    def load_args(self, server, workload, port):
         opts = self.opts
-        args = ["--port", str(port), "--path", workload.path,
-                "--connections", str(workload.connections)] + workload.args
+        args = ["--port", str(port), "--connections", str(workload.connections)] + workload.args
+        if not workload.echo:
+            args += ["--path", workload.path]
+        if workload.proxy and server.proxied:
+            args += ["--proxy", str(workload.proxy)]
         if not workload.idle:
             seconds = LOSS_SECONDS if workload.kind == "h3-loss" else opts.seconds
             args += ["--requests", str(opts.requests or workload.requests),
@@ -205,10 +237,9 @@ class Bench:
             return self.h2_sample(process, workload, port, cpu, server.over_tls(workload))
         try:
             before_memory = process.memory_bytes()
-            program = self.load_ws if workload.websocket else self.load_h3 if workload.quic else self.load
             if workload.kind == "h3-loss":
-                return self.loss_sample(process, workload, port, cpu)
-            load = measure.Load(program, self.load_args(workload, port), cpu, shared)
+                return self.loss_sample(process, server, workload, port, cpu)
+            load = measure.Load(self.generator(workload), self.load_args(server, workload, port), cpu, shared)
             try:
                 load.wait_ready()
                 if workload.idle:
@@ -233,11 +264,11 @@ class Bench:
         finally:
             process.stop()
 
-    def loss_sample(self, process, workload, port, cpu):
+    def loss_sample(self, process, server, workload, port, cpu):
         """Bytes count, not whole files, of which few end in the time."""
         line = measure.Line(os.path.join(self.opts.build, "bench/lossy"), port, LOSS_DELAY_MS, LOSS_PER_MILLE, 1, cpu)
         try:
-            load = measure.Load(self.load_h3, self.load_args(workload, line.port), cpu, False)
+            load = measure.Load(self.load_h3, self.load_args(server, workload, line.port), cpu, False)
             try:
                 load.wait_ready()
                 sample = self.cpu_sample(process, load)
@@ -306,7 +337,7 @@ def run_workload(bench, workload, contenders):
     running = []
     for server in contenders:
         if (workload.websocket and not server.websocket) or (workload.grpc and not server.grpc) or \
-           (workload.quic and not server.quic):
+           (workload.quic and not server.quic) or (workload.echo and not server.echo):
             continue
         why = server.skip(workload)
         if why is None:
@@ -339,7 +370,8 @@ def latency(result, key):
 
 
 def base_of(results):
-    return next((results[n] for n in ("ceiling", "ceiling-h2", "ceiling-ws", "ceiling-tls", "tako-post", "tako-h2c") if n in results), None)
+    return next((results[n] for n in ("ceiling", "ceiling-h2", "ceiling-ws", "ceiling-tls", "tako-post", "tako-h2c",
+                                      "udp-calls", "tako-plain") if n in results), None)
 
 
 def ratios(result, base):
@@ -413,7 +445,7 @@ def uring_verdicts(workload, results):
     found = []
     for base, bar in (("ceiling-uring", URING_BAR), ("tako", TIE)):
         other = results.get(base)
-        if not other or not other["samples"] or (base != "tako" and workload.kind != "plain"):
+        if not other or not other["samples"] or (base != "tako" and workload.kind not in ("plain", "echo")):
             continue
         ratio = statistics.median(ratios(tako, other))
         found.append((ratio <= bar, f"on io_uring {ratio:.3f} x {base}, bar {bar:.2f}"))
@@ -430,6 +462,24 @@ def against_gtlsserver(workload, tako, peer):
     core = 1 / statistics.median(ratios(tako, peer))
     return core >= 1.3, (f"{core:.3f} x gtlsserver's throughput of a core, bar 1.30 ({rate:.3f} x with the generator's "
                          "part in it)")
+
+
+def against_calls(results):
+    """Datagrams per second of a core: what batches are for."""
+    for name in ("tako", "tako-uring"):
+        if results.get(name, {}).get("samples") and results.get("udp-calls", {}).get("samples"):
+            rate = 1 / statistics.median(ratios(results[name], results["udp-calls"]))
+            yield rate >= UDP_BAR, f"{name} has {rate:.2f} x the datagrams per core of udp-calls, bar {UDP_BAR}"
+
+
+def header_price(results):
+    """The difference to the same connection without one, of the quietest round of each: it is a small part of what
+    accept and close cost, and whatever else the machine does only adds to either."""
+    plain = results.get("tako-plain")
+    if not plain or not plain["samples"]:
+        return
+    price = min(s["cpu_us"] for s in results["tako"]["samples"]) - min(s["cpu_us"] for s in plain["samples"])
+    yield price <= PROXY_BAR_US, f"a PROXY header costs {price:.2f} µs, bar {PROXY_BAR_US}"
 
 
 def print_cpu_per_byte(results):
@@ -464,7 +514,7 @@ def verdicts(workload, results):
         found.append((ratio <= workload.bar, f"{ratio:.3f} x ceiling, bar {workload.bar:.2f}"))
     found += uring_verdicts(workload, results)
     for name, result in results.items():
-        if name.startswith(("ceiling", "tako")) or not result["samples"]:
+        if name.startswith(("ceiling", "tako", "udp")) or not result["samples"]:
             continue
         if workload.beats == "*" or name in workload.beats:
             ratio = statistics.median(ratios(tako, result))
@@ -477,6 +527,10 @@ def verdicts(workload, results):
             if name == "grpc-cpp":
                 text = f"{1 / ratio:.1f} x the calls per second of {name}, bar {1 / most:.0f}"
             found.append((ratio <= most, text))
+    if workload.kind == "udp":
+        found += against_calls(results)
+    if workload.kind == "proxy":
+        found += header_price(results)
     if workload.name == "grpc-stream":
         rate = servers.STREAM_MESSAGES / median(tako, "cpu_us")
         found.append((rate >= 2, f"{rate:.2f} million messages a second per core, bar 2"))

@@ -27,6 +27,8 @@ class Server:
     websocket = False  # it has an echo
     grpc = False       # … over gRPC
     quic = False       # it speaks HTTP/3
+    echo = False       # it sends back bytes, or datagrams, as they are
+    proxied = True     # where there are PROXY headers it reads them
 
     def __init__(self, build, tmp):
         self.build = build
@@ -73,12 +75,13 @@ class Ceiling(Built):
     name = "ceiling"
     program = "bench/ceiling_epoll"
     counts_body = False
+    echo = True
 
     def skip(self, workload):
-        return "" if workload.h2load else None
+        return "" if workload.h2load or workload.proxy or (workload.echo and workload.kind != "echo") else None
 
     def mode(self, workload):
-        return {"close": ["close"], "post": ["post", str(POST_BYTES)],
+        return {"close": ["close"], "post": ["post", str(POST_BYTES)], "echo": ["echo"],
                 "file": ["file", os.path.join(self.www, "files/1m.bin")]}.get(
                     workload.kind, ["keepalive"])
 
@@ -95,6 +98,26 @@ class CeilingFin(Ceiling):
 
     def mode(self, workload):
         return ["close-fin"]
+
+
+class UdpCalls(Built):
+    """A call for each datagram, in each direction."""
+    name = "udp-calls"
+    program = "bench/ceiling_udp"
+    how = "calls"
+    echo = True
+
+    def skip(self, workload):
+        return None if workload.kind == "udp" else ""
+
+    def command(self, workload, port):
+        return [self.find(), "--port", str(port), self.how]
+
+
+class UdpBatches(UdpCalls):
+    """A call for up to sixteen."""
+    name = "udp-batches"
+    how = "batches"
 
 
 class CeilingH2(Built):
@@ -166,7 +189,7 @@ class CeilingUring(Ceiling):
     program = "bench/ceiling_uring"
 
     def skip(self, workload):
-        return "" if workload.kind in ("file", "idle") or workload.h2load else None
+        return "" if workload.kind in ("file", "idle") else super().skip(workload)
 
 
 class Tako(Built):
@@ -176,11 +199,15 @@ class Tako(Built):
     websocket = True
     grpc = True
     quic = True
+    echo = True
 
     def skip(self, workload):
         return None
 
     def command(self, workload, port):
+        if workload.echo:
+            kind = "proxy" if workload.proxy and self.proxied else "udp" if workload.kind == "udp" else "tcp"
+            return ["env", f"TAKO_RUNTIME={self.runtime}", os.path.join(self.build, "bench/echo"), str(port), kind]
         if workload.websocket:
             return ["env", f"TAKO_RUNTIME={self.runtime}", os.path.join(self.build, "examples/ws"),
                     f"127.0.0.1:{port}"]
@@ -204,6 +231,15 @@ class TakoH2c(Tako):
 
     def skip(self, workload):
         return None if workload.kind == "tls-h2" else ""
+
+
+class TakoPlain(Tako):
+    """The yardstick of the PROXY protocol: the same connections, begun without."""
+    name = "tako-plain"
+    proxied = False
+
+    def skip(self, workload):
+        return None if workload.proxy else ""
 
 
 class Gtlsserver(Server):
@@ -442,7 +478,8 @@ class NodeWs(EchoPeer):
                 os.path.join(os.path.dirname(os.path.abspath(__file__)), "ws.js"), str(port)]
 
 
-ALL = [Ceiling, CeilingFin, CeilingUring, CeilingH2, CeilingWs, CeilingTls, TakoPost, TakoH2c, Tako, TakoUring, Nginx, H2o, Haproxy,
+ALL = [Ceiling, CeilingFin, CeilingUring, CeilingH2, CeilingWs, CeilingTls, TakoPost, TakoH2c,
+       UdpCalls, UdpBatches, TakoPlain, Tako, TakoUring, Nginx, H2o, Haproxy,
        Lighttpd, Mhd, Lws, NodeWs, GrpcCpp, Gtlsserver]
 
 
