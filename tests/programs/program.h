@@ -115,6 +115,19 @@ static const struct program_knob program_knobs[] = {
 };
 #undef KNOB
 
+/* The value of "name=value"; NULL: it names something else. */
+static inline const char *program_value(const char *arg, const char *name)
+{
+	size_t n = strlen(name);
+
+	return strncmp(arg, name, n) == 0 && arg[n] == '=' ? arg + n + 1 : NULL;
+}
+
+static inline uint32_t program_value_u32(const char *v)
+{
+	return strcmp(v, "off") == 0 ? TAKO_OFF : (uint32_t)strtoul(v, NULL, 10);
+}
+
 /* Set the field of *cfg that "name=value" names; "off" is TAKO_OFF.  False: there is no such field. */
 static inline bool program_set_by(const struct program_knob *knobs, size_t count, void *cfg,
                                   const char *arg)

@@ -196,54 +196,38 @@ struct args {
 	const char *addr;
 };
 
-static const char *value_of(const char *arg, const char *name)
-{
-	size_t n = strlen(name);
-
-	return strncmp(arg, name, n) == 0 && arg[n] == '=' ? arg + n + 1 : NULL;
-}
-
-static uint32_t number(const char *v)
-{
-	return strcmp(v, "off") == 0 ? TAKO_OFF : (uint32_t)strtoul(v, NULL, 10);
-}
+#define RAW_KNOB(f)                                                                                \
+	{                                                                                          \
+#f, offsetof(tako_raw_config, f), sizeof(((tako_raw_config *)0)->f)                \
+	}
+static const struct program_knob raw_knobs[] = {
+	RAW_KNOB(idle_timeout_ms), RAW_KNOB(lifetime_ms),      RAW_KNOB(write_high_bytes),
+	RAW_KNOB(write_low_bytes), RAW_KNOB(max_unsent_bytes), RAW_KNOB(user_bytes),
+	RAW_KNOB(records),
+};
 
 static bool parse(struct args *a, const char *arg)
 {
 	const char *v;
 
-	if ((v = value_of(arg, "listen")))
+	if ((v = program_value(arg, "listen")))
 		a->addr = v;
-	else if ((v = value_of(arg, "transport")))
+	else if ((v = program_value(arg, "transport")))
 		a->transport = v[0] == 'u'   ? tako_raw_unix()
 		               : v[0] == 'h' ? tako_http1()
 		               : v[1] == 'l' ? tako_raw_tls()
 		                             : tako_raw_tcp();
-	else if ((v = value_of(arg, "cert_file")))
+	else if ((v = program_value(arg, "cert_file")))
 		a->listen.cert_file = v;
-	else if ((v = value_of(arg, "key_file")))
+	else if ((v = program_value(arg, "key_file")))
 		a->listen.key_file = v;
-	else if ((v = value_of(arg, "tls_max_early_data_bytes")))
-		a->listen.tls_max_early_data_bytes = number(v);
-	else if ((v = value_of(arg, "proxy_protocol")))
-		a->listen.proxy_protocol = number(v);
-	else if ((v = value_of(arg, "idle_timeout_ms")))
-		a->raw.idle_timeout_ms = number(v);
-	else if ((v = value_of(arg, "lifetime_ms")))
-		a->raw.lifetime_ms = number(v);
-	else if ((v = value_of(arg, "raw_max_connections")))
-		a->raw.max_connections = number(v);
-	else if ((v = value_of(arg, "write_high_bytes")))
-		a->raw.write_high_bytes = number(v);
-	else if ((v = value_of(arg, "write_low_bytes")))
-		a->raw.write_low_bytes = number(v);
-	else if ((v = value_of(arg, "max_unsent_bytes")))
-		a->raw.max_unsent_bytes = number(v);
-	else if ((v = value_of(arg, "user_bytes")))
-		a->raw.user_bytes = number(v);
-	else if ((v = value_of(arg, "records")))
-		a->raw.records = number(v);
-	else if ((v = value_of(arg, "alpn")))
+	else if ((v = program_value(arg, "tls_max_early_data_bytes")))
+		a->listen.tls_max_early_data_bytes = program_value_u32(v);
+	else if ((v = program_value(arg, "proxy_protocol")))
+		a->listen.proxy_protocol = program_value_u32(v);
+	else if ((v = program_value(arg, "raw_max_connections")))
+		a->raw.max_connections = program_value_u32(v);
+	else if ((v = program_value(arg, "alpn")))
 		a->raw.alpn = v;
 	else if (strcmp(arg, "end=on") == 0)
 		a->raw.on_end = on_end;
@@ -254,7 +238,9 @@ static bool parse(struct args *a, const char *arg)
 	else if (strcmp(arg, "no_raw") == 0)
 		a->listen.raw = NULL;
 	else
-		return program_set(&a->cfg, arg);
+		return program_set_by(raw_knobs, sizeof(raw_knobs) / sizeof(raw_knobs[0]), &a->raw,
+		                      arg) ||
+		       program_set(&a->cfg, arg);
 	return true;
 }
 
