@@ -210,6 +210,19 @@ TAKO_API int64_t tako_udp_reply(tako_udp *u, const tako_udp_in *in, tako_str dat
 TAKO_API int64_t tako_udp_send(tako_udp *u, const struct sockaddr *to, uint32_t to_bytes,
                                tako_str data, uint32_t segment_bytes);
 
+/* The same from any thread, by the `index`th listener, in the order of tako_server_listen(): copied, and sent
+ * by one of the workers.  What goes to one address keeps its order, as long as one thread sends it.  On its way to
+ * the workers as much may be, of all threads together, as may wait in the queue of one: send_queue_bytes.
+ * 0: some worker has it; what became of it is seen in the figures.  [any]
+ *   TAKO_EBUSY    send_queue_bytes: dropped, and counted as that
+ *   TAKO_ENOMEM   likewise
+ *   TAKO_ETOOBIG  a datagram is over TAKO_UDP_BYTES_MAX
+ *   TAKO_EINVAL   no address, or its family is not the listener's
+ *   TAKO_ENOENT   there is no such listener, or it is not one of tako_raw_udp()
+ *   TAKO_ESTATE   the server does not run */
+TAKO_API int tako_server_udp_send(tako_server *srv, size_t index, const struct sockaddr *to,
+                                  uint32_t to_bytes, tako_str data, uint32_t segment_bytes);
+
 /* Join or leave a multicast group, written as in tako_udp_config.multicast, one at a time.  On this worker's
  * socket only: joined from each on_start(), every worker is told of every datagram.  [loop]
  *   TAKO_EINVAL   no group, or no such interface
@@ -244,7 +257,7 @@ typedef struct tako_udp_stats {
 	uint64_t received; /* told to on_datagram() */
 	uint64_t sent;     /* taken by the kernel */
 	uint64_t dropped;  /* sends that were refused: no room in the queue, or no memory; or still
-			    * queued when a drain was cut */
+			    * queued when a drain was cut, or the sender's worker had stopped */
 	uint64_t
 		failed; /* queued, then refused by the kernel: too long for the path, no route, … */
 	uint64_t

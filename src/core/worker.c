@@ -273,12 +273,11 @@ static bool announce_call(struct tako__worker *w)
 	return true;
 }
 
-struct tako__worker *tako__worker_call(struct tako_server *srv)
+struct tako__worker *tako__worker_call_at(struct tako_server *srv, uint32_t first)
 {
-	uint32_t first = atomic_fetch_add_explicit(&srv->next_caller, 1, memory_order_relaxed);
-
 	for (unsigned i = 0; i < srv->worker_count; i++) {
-		struct tako__worker *w = &srv->workers[(first + i) % srv->worker_count];
+		struct tako__worker *w =
+			&srv->workers[(first % srv->worker_count + i) % srv->worker_count];
 
 		if (announce_call(w))
 			return w;
@@ -286,9 +285,21 @@ struct tako__worker *tako__worker_call(struct tako_server *srv)
 	return NULL;
 }
 
+struct tako__worker *tako__worker_call(struct tako_server *srv)
+{
+	return tako__worker_call_at(
+		srv, atomic_fetch_add_explicit(&srv->next_caller, 1, memory_order_relaxed));
+}
+
 void tako__worker_called(struct tako__worker *w)
 {
 	atomic_fetch_sub(&w->callers, 1);
+}
+
+void tako__worker_uncalled(struct tako__worker *w)
+{
+	tako__worker_called(w);
+	tako__worker_wake(w);
 }
 
 /* ---- Drain ---------------------------------------------------------------------------------------- */

@@ -158,8 +158,12 @@ void tako__worker_post(struct tako__worker *w, struct tako__mail *m);
 /* A worker of the server that reads one mail of somebody who is on none of its threads, and does not end before
  * it has, which tako__worker_called() tells; they take turns.  NULL: none runs.  [any] */
 struct tako__worker *tako__worker_call(struct tako_server *srv);
+/* The same, beginning with that one (modulo how many there are): the same one as long as all run.  [any] */
+struct tako__worker *tako__worker_call_at(struct tako_server *srv, uint32_t first);
 /* From that mail. */
 void tako__worker_called(struct tako__worker *w);
+/* There will be no mail.  [any] */
+void tako__worker_uncalled(struct tako__worker *w);
 /* Account for the exchanges that ended since the last call: their responses are on their way
  * out now.  One reading of the clock for all that a few deliveries answered. */
 void tako__worker_time(struct tako__worker *w);

@@ -300,6 +300,29 @@ def test_no_route(server):
     server.becomes(failed=before["failed"] + 1)
 
 
+# ---- From other threads -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_from_another_thread(workers):
+    """None is lost, and what goes to one address keeps its order."""
+    with Udp(workers=workers) as s, s.client() as c:
+        for _ in range(20):
+            c.send(b"q 100 20")
+            assert [d[:8] for d in receive(c, 100)] == [b"%08d" % i for i in range(100)]
+        s.becomes(sent=2000, dropped=0, refused=0)
+
+
+def test_more_from_another_thread_than_may_be_on_its_way():
+    """While the worker waits for that thread: as much as fits into the queue, and the rest is counted."""
+    count = 100
+    with Udp(f"send_queue_bytes={count * (36 + OVERHEAD)}") as s, s.client() as c:
+        for i in range(1, 4):
+            c.send(b"q 150 36")
+            assert [d[:8] for d in receive(c, count)] == [b"%08d" % n for n in range(count)]
+            s.becomes(sent=i * count, dropped=i * 50, refused=i * 50)
+
+
 # ---- Workers ------------------------------------------------------------------------------------------------------
 
 

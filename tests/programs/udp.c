@@ -12,6 +12,8 @@
  *        'd' the same as 'f', each to another port of 127.0.0.1, from the sixth number on
  *   'o'  "o PORT": "hello" goes to that port of 127.0.0.1, and what became of it comes back
  *   'h'  "h PORT ADDRESS": the same to that address
+ *   'q'  "q COUNT BYTES": with so many datagrams, numbered, that another thread sends while the worker waits
+ *        for it
  *   's'  "s MS": the worker is busy for so long
  *   'j'  "j GROUP": it is joined, and what became of that comes back; 'k' left
  *   'p'  with how many datagrams its peer has sent; 'c' closes the peer, which is told "bye"; 'n' is refused
@@ -23,6 +25,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <time.h>
 
@@ -135,6 +138,42 @@ static void send_host(tako_udp *u, const tako_udp_in *in, const char *args)
 		say_code(u, in, tako_udp_send(u, (void *)&to6, sizeof(to6), TAKO_STR("hello"), 0));
 }
 
+/* What another thread sends while this one waits for it. */
+struct errand {
+	const struct sockaddr *to;
+	uint32_t to_bytes;
+	unsigned long count;
+	unsigned long bytes;
+};
+
+static void *run_errand(void *arg)
+{
+	const struct errand *e = arg;
+	char number[24];
+	char text[2048];
+
+	memset(text, 'q', sizeof(text));
+	for (unsigned long i = 0; i < e->count; i++) {
+		snprintf(number, sizeof(number), "%08lu", i);
+		memcpy(text, number, 8);
+		if (tako_server_udp_send(server, 0, e->to, e->to_bytes, (tako_str){text, e->bytes},
+		                         0) < 0)
+			atomic_fetch_add(&refused, 1);
+	}
+	return NULL;
+}
+
+static void send_from_elsewhere(const tako_udp_in *in, const char *args)
+{
+	struct errand e = {.to = in->from, .to_bytes = in->from_bytes};
+	pthread_t thread;
+
+	if (sscanf(args + 1, "%lu %lu", &e.count, &e.bytes) != 2 || e.bytes > 2048 ||
+	    pthread_create(&thread, NULL, run_errand, &e) != 0)
+		abort();
+	pthread_join(thread, NULL);
+}
+
 static void be_busy(const char *args)
 {
 	unsigned long ms = strtoul(args + 1, NULL, 10);
@@ -226,6 +265,9 @@ static void on_datagram(tako_udp *u, const tako_udp_in *in, void *arg)
 	case 'h':
 		send_host(u, in, args);
 		break;
+	case 'q':
+		send_from_elsewhere(in, args);
+		break;
 	case 's':
 		be_busy(args);
 		break;
@@ -306,45 +348,33 @@ struct args {
 	const char *addr;
 };
 
-static const char *value_of(const char *arg, const char *name)
-{
-	size_t n = strlen(name);
+#define UDP_KNOB(f)                                                                                \
+	{                                                                                          \
+#f, offsetof(tako_udp_config, f), sizeof(((tako_udp_config *)0)->f)                \
+	}
+static const struct program_knob udp_knobs[] = {
+	UDP_KNOB(send_queue_bytes), UDP_KNOB(peer_idle_timeout_ms), UDP_KNOB(peer_user_bytes),
+	UDP_KNOB(multicast_ttl),    UDP_KNOB(multicast_loop),       UDP_KNOB(broadcast),
+};
 
-	return strncmp(arg, name, n) == 0 && arg[n] == '=' ? arg + n + 1 : NULL;
-}
-
-static uint32_t number(const char *v)
-{
-	return strcmp(v, "off") == 0 ? TAKO_OFF : (uint32_t)strtoul(v, NULL, 10);
-}
-
-static bool parse_peers(struct args *a, const char *arg)
+static bool parse_udp(struct args *a, const char *arg)
 {
 	const char *v;
 
-	if ((v = value_of(arg, "max_peers"))) {
-		a->udp.max_peers = number(v);
+	if ((v = program_value(arg, "max_peers"))) {
+		a->udp.max_peers = program_value_u32(v);
 		a->udp.on_peer_open = on_peer_open;
 		a->udp.on_peer_close = on_peer_close;
 		a->udp.peer_user_bytes = sizeof(struct mine);
-	} else if ((v = value_of(arg, "peer_idle_timeout_ms"))) {
-		a->udp.peer_idle_timeout_ms = number(v);
-	} else if ((v = value_of(arg, "peer_user_bytes"))) {
-		a->udp.peer_user_bytes = number(v);
-	} else if ((v = value_of(arg, "multicast"))) {
+	} else if ((v = program_value(arg, "multicast"))) {
 		a->udp.multicast = v;
-	} else if ((v = value_of(arg, "multicast_interface"))) {
+	} else if ((v = program_value(arg, "multicast_interface"))) {
 		a->udp.multicast_interface = v;
-	} else if ((v = value_of(arg, "multicast_ttl"))) {
-		a->udp.multicast_ttl = number(v);
-	} else if ((v = value_of(arg, "multicast_loop"))) {
-		a->udp.multicast_loop = number(v);
-	} else if ((v = value_of(arg, "broadcast"))) {
-		a->udp.broadcast = number(v);
-	} else if ((v = value_of(arg, "join"))) {
+	} else if ((v = program_value(arg, "join"))) {
 		join = v;
 	} else {
-		return false;
+		return program_set_by(udp_knobs, sizeof(udp_knobs) / sizeof(udp_knobs[0]), &a->udp,
+		                      arg);
 	}
 	return true;
 }
@@ -355,15 +385,15 @@ static bool parse_foreign(struct args *a, const char *arg)
 	static const tako_raw_config raw = {.size = sizeof(raw)};
 	const char *v;
 
-	if ((v = value_of(arg, "cert_file")))
+	if ((v = program_value(arg, "cert_file")))
 		a->listen.cert_file = v;
-	else if ((v = value_of(arg, "proxy_protocol")))
-		a->listen.proxy_protocol = number(v);
-	else if ((v = value_of(arg, "backlog")))
-		a->listen.backlog = number(v);
-	else if ((v = value_of(arg, "unix_mode")))
-		a->listen.unix_mode = number(v);
-	else if ((v = value_of(arg, "h3_qlog_dir")))
+	else if ((v = program_value(arg, "proxy_protocol")))
+		a->listen.proxy_protocol = program_value_u32(v);
+	else if ((v = program_value(arg, "backlog")))
+		a->listen.backlog = program_value_u32(v);
+	else if ((v = program_value(arg, "unix_mode")))
+		a->listen.unix_mode = program_value_u32(v);
+	else if ((v = program_value(arg, "h3_qlog_dir")))
 		a->listen.h3_qlog_dir = v;
 	else if (strcmp(arg, "raw") == 0)
 		a->listen.raw = &raw;
@@ -382,16 +412,14 @@ static bool parse(struct args *a, const char *arg)
 {
 	const char *v;
 
-	if ((v = value_of(arg, "listen")))
+	if ((v = program_value(arg, "listen")))
 		a->addr = v;
-	else if ((v = value_of(arg, "send_queue_bytes")))
-		a->udp.send_queue_bytes = number(v);
-	else if ((v = value_of(arg, "udp_recv_buffer_bytes")))
-		a->udp.recv_buffer_bytes = number(v);
-	else if ((v = value_of(arg, "udp_send_buffer_bytes")))
-		a->udp.send_buffer_bytes = number(v);
+	else if ((v = program_value(arg, "udp_recv_buffer_bytes")))
+		a->udp.recv_buffer_bytes = program_value_u32(v);
+	else if ((v = program_value(arg, "udp_send_buffer_bytes")))
+		a->udp.send_buffer_bytes = program_value_u32(v);
 	else
-		return parse_peers(a, arg) || parse_foreign(a, arg);
+		return parse_udp(a, arg) || parse_foreign(a, arg);
 	return true;
 }
 

@@ -243,30 +243,40 @@ static void map(union tako_dgram_addr *ret, const struct sockaddr *to)
 	memcpy(&ret->in6.sin6_addr.s6_addr[12], &in.sin_addr, 4);
 }
 
-static bool is_whole(const struct sockaddr *to, uint32_t n)
+bool tako__udp_is_addr(const struct sockaddr *to, uint32_t n)
 {
 	return to && n <= sizeof(union tako_dgram_addr) && n >= sizeof to->sa_family &&
 	       n >= (to->sa_family == AF_INET ? sizeof(struct sockaddr_in)
 	                                      : sizeof(struct sockaddr_in6));
 }
 
-int64_t tako_udp_send(tako_udp *u, const struct sockaddr *to, uint32_t to_bytes, tako_str data,
-                      uint32_t segment_bytes)
+int tako__udp_path_to(const struct tako_udp *u, struct tako__udp_path *ret,
+                      union tako_dgram_addr *mapped, const struct sockaddr *to, uint32_t to_n)
 {
-	struct tako__udp_path path = {.to = to, .to_n = to_bytes};
 	sa_family_t ours = u->local.any.sa_family;
-	union tako_dgram_addr mapped;
 
-	if (!is_whole(to, to_bytes))
-		return tako__fail(TAKO_EINVAL, "%u bytes are no address", to_bytes);
+	*ret = (struct tako__udp_path){.to = to, .to_n = to_n};
 	if (to->sa_family == AF_INET && ours == AF_INET6 && u->any) {
-		map(&mapped, to);
-		path.to = &mapped.any;
-		path.to_n = sizeof mapped.in6;
+		map(mapped, to);
+		ret->to = &mapped->any;
+		ret->to_n = sizeof mapped->in6;
 	} else if (to->sa_family != ours) {
 		return tako__fail(TAKO_EINVAL, "an address of another family than the listener's");
 	}
-	return tako__udp_send(u, &path, data, segment_bytes);
+	return 0;
+}
+
+int64_t tako_udp_send(tako_udp *u, const struct sockaddr *to, uint32_t to_bytes, tako_str data,
+                      uint32_t segment_bytes)
+{
+	struct tako__udp_path path;
+	union tako_dgram_addr mapped;
+	int rc;
+
+	if (!tako__udp_is_addr(to, to_bytes))
+		return tako__fail(TAKO_EINVAL, "%u bytes are no address", to_bytes);
+	rc = tako__udp_path_to(u, &path, &mapped, to, to_bytes);
+	return rc < 0 ? rc : tako__udp_send(u, &path, data, segment_bytes);
 }
 
 static int change_group(tako_udp *u, const char *group,

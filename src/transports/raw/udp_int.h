@@ -39,6 +39,8 @@ struct tako__udp_shared {
 	unsigned group_count;
 	_Atomic uint32_t peer_count; /* on all workers */
 	unsigned worker_count;
+	_Atomic uint64_t posted_bytes;   /* by other threads, on their way to workers */
+	_Atomic uint64_t posted_dropped; /* datagrams that had no room there */
 	struct tako__udp_counts counts[];
 };
 
@@ -62,6 +64,12 @@ int tako__udp_prepare(void **ret_shared, const struct tako_server *srv,
                       const tako_listen_config *cfg);
 void tako__udp_release(void *shared);
 int tako__udp_bound(int fd, unsigned worker, const void *shared);
+
+/* Is it one that may be asked about? */
+bool tako__udp_is_addr(const struct sockaddr *to, uint32_t n);
+/* The way to an address, which may have to be written in another form.  TAKO_EINVAL: it is of another family. */
+int tako__udp_path_to(const struct tako_udp *u, struct tako__udp_path *ret,
+                      union tako_dgram_addr *mapped, const struct sockaddr *to, uint32_t to_n);
 
 /* As tako_udp_send(). */
 int64_t tako__udp_send(struct tako_udp *u, const struct tako__udp_path *path, tako_str data,

@@ -230,6 +230,8 @@ int tako_server_udp_stats(const tako_server *srv, size_t index, tako_udp_stats *
 	s = a->shared;
 	for (unsigned i = 0; i < s->worker_count; i++)
 		add(&sum, &s->counts[i]);
+	sum.dropped += atomic_load_explicit(&((struct tako__udp_shared *)a->shared)->posted_dropped,
+	                                    memory_order_relaxed);
 	sum.size = out->size;
 	memcpy(out, &sum, out->size);
 	return 0;

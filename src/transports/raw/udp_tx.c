@@ -262,16 +262,27 @@ static int refuse(struct tako__udp_tx *tx, uint64_t datagrams, int why)
 	return why;
 }
 
-int tako__udp_tx_send(struct tako__udp_tx *tx, const struct tako__udp_path *path, tako_str data,
-                      uint32_t segment_bytes)
+int tako__udp_tx_measure(uint64_t *ret, size_t n, uint32_t segment_bytes)
 {
-	uint64_t datagrams = count_of(data.n, segment_bytes);
-	size_t longest = datagrams > 1 ? segment_bytes : data.n;
-	uint32_t most;
+	uint64_t datagrams = count_of(n, segment_bytes);
+	size_t longest = datagrams > 1 ? segment_bytes : n;
 
 	if (TAKO__UNLIKELY(longest > TAKO_DGRAM_BYTES_MAX))
 		return tako__fail(TAKO_ETOOBIG, "a datagram of %zu bytes: %d is the most", longest,
 		                  TAKO_DGRAM_BYTES_MAX);
+	*ret = datagrams;
+	return 0;
+}
+
+int tako__udp_tx_send(struct tako__udp_tx *tx, const struct tako__udp_path *path, tako_str data,
+                      uint32_t segment_bytes)
+{
+	uint64_t datagrams;
+	uint32_t most;
+	int rc = tako__udp_tx_measure(&datagrams, data.n, segment_bytes);
+
+	if (TAKO__UNLIKELY(rc < 0))
+		return rc;
 	if (TAKO__UNLIKELY(!has_room(tx, data.n, datagrams)))
 		return refuse(tx, datagrams, TAKO_EBUSY);
 	most = datagrams > 1 ? train_bytes(segment_bytes) : TAKO_DGRAM_BYTES_MAX;

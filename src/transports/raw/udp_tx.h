@@ -65,6 +65,9 @@ void tako__udp_tx_init(struct tako__udp_tx *tx, struct tako_sock *sock,
 /* Nothing is on its way. */
 void tako__udp_tx_fini(struct tako__udp_tx *tx);
 
+/* How many datagrams that is.  TAKO_ETOOBIG: one of them is. */
+int tako__udp_tx_measure(uint64_t *ret, size_t n, uint32_t segment_bytes);
+
 /* Queue `data`, as datagrams of segment_bytes (0: as one).  0, or TAKO_EBUSY or TAKO_ENOMEM: all of it is
  * dropped; TAKO_ETOOBIG, which is not counted. */
 int tako__udp_tx_send(struct tako__udp_tx *tx, const struct tako__udp_path *path, tako_str data,
