@@ -185,7 +185,9 @@ typedef struct tako_udp_config {
 /* The longest datagram that can be sent, or received, over IPv4. */
 enum { TAKO_UDP_BYTES_MAX = 65507 };
 
-/* Transport for tako_server_listen(): datagrams over UDP.  Static; never freed.  [any] */
+/* Transport for tako_server_listen(): datagrams over UDP, on an address with a port.  A Unix socket is refused with
+ * TAKO_EINVAL: what keeps messages apart there is tako_raw_config.records, whose peers can be answered without a
+ * socket file of their own, and are told of an end.  Static; never freed.  [any] */
 TAKO_API const tako_transport *tako_raw_udp(void);
 
 /* Answer a datagram: to where it came from, from the address that it was sent to.  The bytes are copied,

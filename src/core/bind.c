@@ -322,7 +322,8 @@ static int bind_local(struct tako__address *a, const struct tako_server *srv, co
 	int fd;
 
 	if (type == SOCK_DGRAM)
-		return bad_addr(addr, "datagrams need a port");
+		return bad_addr(addr, "datagrams need a port; over a Unix socket, records of "
+		                      "tako_raw_unix() are kept apart");
 	fd = find_inherited(a, srv, addr, type, cfg);
 	if (fd != 0)
 		return fd < 0 ? fd : 0;

@@ -622,7 +622,7 @@ def test_socat(server):
     (["multicast=" + ",".join(f"239.1.1.{i}" for i in range(21))], "more than 20"),
     (["listen=127.0.0.1:0", "multicast=ff15::1"], "join ff15::1"), (["multicast_ttl=256"], "multicast_ttl"),
     (["multicast_loop=1"], "multicast_loop"), (["multicast_interface=nolo"], "no network interface"),
-    (["broadcast=2"], "broadcast"), (["listen=unix:/tmp/x"], "need a port"), (["unix_mode=384"], "unix_mode"), (["listen=127.0.0.1"], "no port")])
+    (["broadcast=2"], "broadcast"), (["listen=unix:/tmp/x"], "need a port; over a Unix socket, records"), (["unix_mode=384"], "unix_mode"), (["listen=127.0.0.1"], "no port")])
 def test_refused_settings(args, word):
     r = servers.run_refused([servers.program("tests/programs/udp"), *args])
     assert r.returncode == 2 and word in r.stderr, r
