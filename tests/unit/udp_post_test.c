@@ -220,6 +220,14 @@ static void test_too_late(void **state)
 	for (int i = 0; i < 1000 && !figures(&s).dropped; i++)
 		stepped_turn(&s, 1);
 	assert_int_equal(figures(&s).dropped, 2);
+	/* … and gone. */
+	for (int i = 0; i < 1000 && ls->open; i++)
+		stepped_turn(&s, 1);
+	assert_false(ls->open);
+	assert_int_equal(post(&s, TAKO_STR("x"), 0), 0);
+	for (int i = 0; i < 1000 && figures(&s).dropped < 3; i++)
+		stepped_turn(&s, 1);
+	assert_int_equal(figures(&s).dropped, 3);
 	assert_int_equal(figures(&s).sent, 0);
 	stepped_stop(&s);
 	close(peer_fd);
