@@ -136,6 +136,10 @@ typedef struct tako_fetch_config {
 	uint32_t expect_continue;
 	uint32_t no_retry;         /* 1: never send it twice */
 	uint32_t total_timeout_ms; /* 0: the client's; TAKO_OFF: none */
+	/* How many redirects are followed (RFC 9110 section 15.4), at most 20.  0: none.  One that is not, for
+	 * whatever reason, is a response like any other, and tako_fetch_why() says why. */
+	uint32_t max_redirects;
+	uint32_t redirect_to_http; /* 1: they may lead from https to http */
 } tako_fetch_config;
 #define TAKO_FETCH(...) (&(tako_fetch_config){.size = sizeof(tako_fetch_config), __VA_ARGS__})
 
@@ -202,7 +206,7 @@ TAKO_API tako_str tako_fetch_body(const tako_fetch *f);
 /* Hold its body back, and let it flow again: the peer is slowed down by TCP's own flow control.  [loop] */
 TAKO_API void tako_fetch_pause(tako_fetch *f);
 TAKO_API void tako_fetch_resume(tako_fetch *f);
-/* In on_end(), after an error: a sentence.  "" without one.  [loop] */
+/* In on_end(), after an error or a redirect that was not followed: a sentence.  "" without one.  [loop] */
 TAKO_API const char *tako_fetch_why(const tako_fetch *f);
 
 TAKO_END

@@ -637,6 +637,87 @@ def test_who_asked_has_left(usual):
         assert usual.ask(usual.own + "/hello")["err"] == "OK"
 
 
+# ---- Redirects --------------------------------------------------------------------------------------------------------
+
+def redirects(seen, where):
+    async def moved(r):
+        body = await r.body()
+        seen.append((r.method, r.target, body, r.fields))
+        status = int(r.target.split("/")[2])
+        location = where.get(r.target.split("/")[3], r.target)
+        body = b"x" * where.get("bytes", 3)
+        await r.send(f"HTTP/1.1 {status} Go\r\nLocation: {location}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+        return True
+
+    async def there(r):
+        seen.append((r.method, r.target, await r.body(), r.fields))
+        await r.send(OK)
+        return True
+    return {"moved": moved, "there": there}
+
+
+@pytest.mark.parametrize("status,method,then,body", [
+    (301, "GET", "GET", b""), (301, "POST", "GET", b""), (301, "PUT", "PUT", b"abc"), (302, "POST", "GET", b""),
+    (303, "POST", "GET", b""), (303, "PUT", "GET", b""), (307, "POST", "POST", b"abc"), (308, "POST", "POST", b"abc"),
+])
+def test_redirect_methods(usual, status, method, then, body):
+    seen = []
+    with flaky.Flaky(**redirects(seen, {"a": "../../there?x#y"})) as f:
+        more = {} if method == "GET" else {"body": "abc", "h0": "Content-Type: text/x"}
+        s = usual.ask(f"{f.url}/moved/{status}/a", method=method, redirects=1, **more)
+        assert (s["err"], s["status"], s["heads"], s["body"]) == ("OK", "200", "1", b"ok"), s
+        assert [(m, t) for m, t, _, _ in seen] == [(method, f"/moved/{status}/a"), (then, "/there?x")]
+        assert seen[1][2] == body
+        assert ("content-type" in seen[1][3]) == ("content-length" in seen[1][3]) == bool(body)
+        assert f.connections == 1  # that of the redirect was kept
+        s = usual.ask(f"{f.url}/moved/{status}/a", method=method, **more)
+        assert (s["status"], s["body"], s["err"]) == (str(status), b"xxx", "OK")
+
+
+def test_redirect_origins(usual):
+    """Who is meant by a secret is the origin that it was given for."""
+    for other in (False, True):
+        seen, where = [], {}
+        with flaky.Flaky(**redirects(seen, where)) as f, flaky.Flaky(**redirects(seen, {})) as g:
+            where["a"] = (g if other else f).url + "/there"
+            s = usual.ask(f.url + "/moved/302/a", redirects=1, h0="Authorization: a", h1="cookie: b", h2="X-A: c")
+            assert s["body"] == b"ok", s
+            assert seen[1][3]["x-a"] == "c" and seen[1][3]["host"] == (g if other else f).url.removeprefix("http://")
+            assert ("authorization" in seen[1][3], "cookie" in seen[1][3]) == (not other, not other)
+
+
+@pytest.mark.parametrize("location,params,why", [
+    ("/moved/302/a", {}, "max_redirects"),
+    ("ftp://a/", {}, "http://"),
+    ("http://u:p@a/", {}, "credentials"),
+    ("https://127.0.0.1:1/", {}, "tls"),
+    ("/a\r\nLocation: /b", {}, "more than one"),
+    ("/there", {"method": "PUT", "stream": 10}, "body"),
+])
+def test_redirects_not_followed(usual, location, params, why):
+    seen = []
+    with flaky.Flaky(**redirects(seen, {"a": location})) as f:
+        s = usual.ask(f.url + "/moved/302/a", redirects=3, **params)
+        assert (s["err"], s["status"], s["body"], s["heads"]) == ("OK", "302", b"xxx", "1"), s
+        assert len(seen) == (4 if why == "max_redirects" else 1)
+        assert why in s["why"], s
+
+
+def test_redirect_bodies(usual):
+    """A long one is not waited for; one that breaks off is an error."""
+    seen = []
+    with flaky.Flaky(**redirects(seen, {"a": "/there", "bytes": 100000})) as f:
+        assert usual.ask(f.url + "/moved/307/a", redirects=1)["body"] == b"ok"
+        assert f.connections == 2
+
+    async def cutoff(r):
+        await r.send(b"HTTP/1.1 302 Go\r\nLocation: /there\r\nContent-Length: 9\r\n\r\nx")
+        return False
+    with flaky.Flaky(**redirects(seen, {}), cutoff=cutoff) as f:
+        s = usual.ask(f.url + "/cutoff", redirects=1)
+        assert s["err"] == "ECLOSED", s
+
+
 # ---- TLS --------------------------------------------------------------------------------------------------------------------
 
 def tls_server(alpn=("http/1.1",)):
@@ -688,6 +769,26 @@ def test_https_whom_it_believes(secure, usual):
         s = usual.ask(f.url + "/ok")
         assert (s["err"], s["refused"]) == ("ENOTSUP", "1") and "tls" in s["why"]
         assert f.requests["/ok"] == 1
+
+
+
+def test_https_redirects(secure):
+    """From https to http only if somebody wants that; the other way at any time, and what was in confidence stays."""
+    seen = []
+    with flaky.Flaky(tls_server(), **redirects(seen, {"a": "/there"})) as f:
+        assert secure.ask(f.url + "/moved/302/a", redirects=1)["body"] == b"ok"
+        del seen[:]
+    where = {}
+    with flaky.Flaky(tls_server(), **redirects(seen, where)) as f, flaky.Flaky(**redirects(seen, where)) as g:
+        where.update(down=g.url + "/there", up=f.url + "/there")
+        s = secure.ask(f.url + "/moved/302/down", redirects=1)
+        assert (s["status"], s["why"]) == ("302", "not followed: it leads from https to http"), s
+        for s in (secure.ask(f.url + "/moved/302/down", redirects=1, to_http=1, h0="Cookie: a"),
+                  secure.ask(g.url + "/moved/302/up", redirects=1, h0="Cookie: a")):
+            assert (s["status"], s["body"]) == ("200", b"ok"), s
+        s = secure.ask("http://a.example/moved/302/up", connect=g.url.removeprefix("http://"), redirects=1)
+        assert (s["status"], s["why"]) == ("302", "not followed: it leads to another origin, and connect is set"), s
+        assert ["cookie" in fields for _, _, _, fields in seen] == [False, True, False, True, False, False]
 
 
 NODE = """

@@ -196,6 +196,8 @@ static int ask(tako_req *req, tako_res *res, void *arg)
 	cfg.expect_continue = (uint32_t)program_number(req, "expect", 0);
 	cfg.no_retry = (uint32_t)program_number(req, "no_retry", 0);
 	cfg.total_timeout_ms = (uint32_t)program_number(req, "total_ms", 0);
+	cfg.max_redirects = (uint32_t)program_number(req, "redirects", 0);
+	cfg.redirect_to_http = (uint32_t)program_number(req, "to_http", 0);
 	if (a->left) {
 		cfg.stream = 1;
 		cfg.stream_bytes = program_number(req, "chunked", 0) ? TAKO_OFF64 : a->left;

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/base.h"
@@ -98,12 +99,103 @@ static void test_length(void **state)
 	assert_string_equal(tako_last_error(), "url: longer than 8192 bytes");
 }
 
+/* "http://a/b/c/d;p?q" is section 5.4's base. */
+static const struct {
+	const char *ref;
+	const char *want; /* authority, path and query; or the sentence */
+} refs[] = {
+	{"g:h", "url: it does not begin with http:// or https://"},
+	{"g", "a /b/c/g "},
+	{"./g", "a /b/c/g "},
+	{"g/", "a /b/c/g/ "},
+	{"/g", "a /g "},
+	{"//g", "g / "},
+	{"?y", "a /b/c/d;p ?y"},
+	{"g?y", "a /b/c/g ?y"},
+	{"#s", "a /b/c/d;p ?q"},
+	{"g#s", "a /b/c/g "},
+	{"g?y#s", "a /b/c/g ?y"},
+	{";x", "a /b/c/;x "},
+	{"g;x", "a /b/c/g;x "},
+	{"", "a /b/c/d;p ?q"},
+	{".", "a /b/c/ "},
+	{"./", "a /b/c/ "},
+	{"..", "a /b/ "},
+	{"../", "a /b/ "},
+	{"../g", "a /b/g "},
+	{"../..", "a / "},
+	{"../../", "a / "},
+	{"../../g", "a /g "},
+	{"../../../g", "a /g "},
+	{"../../../../g", "a /g "},
+	{"/./g", "a /g "},
+	{"/../g", "a /g "},
+	{"g.", "a /b/c/g. "},
+	{".g", "a /b/c/.g "},
+	{"g..", "a /b/c/g.. "},
+	{"..g", "a /b/c/..g "},
+	{"./../g", "a /b/g "},
+	{"./g/.", "a /b/c/g/ "},
+	{"g/./h", "a /b/c/g/h "},
+	{"g/../h", "a /b/c/h "},
+	{"g;x=1/./y", "a /b/c/g;x=1/y "},
+	{"g;x=1/../y", "a /b/c/y "},
+	{"g?y/../x", "a /b/c/g ?y/../x"},
+	{"g#s/../x", "a /b/c/g "},
+	{"http:g", "url: it does not begin with http:// or https://"},
+	/* Not of the RFC. */
+	{"http://x/a/../b/./c", "x /b/c "},
+	{"https://x:8443?z", "x:8443 / ?z"},
+	{"/..", "a / "},
+	{"/.", "a / "},
+	{"/", "a / "},
+	{"/a//../b", "a /a/b "},
+	{"/a/..//b", "a //b "},
+	{"/%2e%2e/g", "a /%2e%2e/g "},
+	{"/g:h", "a /g:h "},
+	{"1:h", "a /b/c/1:h "},
+	{":h", "a /b/c/:h "},
+	{"///g", "url: no host, or one that is none"},
+	{"//u@g/", "url: credentials in front of the host"},
+	{"//[::1]:9/x", "[::1]:9 /x "},
+	{"\\\\g", "a /b/c/\\\\g "},
+	{"/\\g", "a /\\g "}, /* no host, whatever browsers make of it */
+	{"g h", "url: byte 0x20 has to be escaped"},
+	{"g\r\nX: y", "url: byte 0x0d has to be escaped"},
+	{"javascript:x", "url: it does not begin with http:// or https://"},
+};
+
+static void test_references(void **state)
+{
+	struct tako__url base;
+
+	(void)state;
+	assert_int_equal(tako__url_parse(&base, TAKO_STR("http://a/b/c/d;p?q")), 0);
+	for (size_t i = 0; i < TAKO__COUNT(refs); i++) {
+		tako_str ref = tako_str_z(refs[i].ref);
+		size_t n = tako__url_resolve_bytes(&base, ref);
+		char *buf = malloc(n); /* so that a sanitizer sees its end */
+		struct tako__url u;
+		char got[256];
+
+		assert_non_null(buf);
+		if (tako__url_resolve(&u, buf, &base, ref) == 0)
+			snprintf(got, sizeof got, "%.*s %.*s %.*s", TAKO_FMT(u.authority),
+			         TAKO_FMT(u.path), TAKO_FMT(u.query));
+		else
+			snprintf(got, sizeof got, "%s", tako_last_error());
+		assert_string_equal(got, refs[i].want);
+		free(buf);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_urls),
 		cmocka_unit_test(test_nul),
 		cmocka_unit_test(test_length),
+		cmocka_unit_test(test_references),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -18,10 +18,15 @@ enum { FIELD_NAME_BYTES_MAX = 1024, CONNECT_BYTES_MAX = 512 };
 
 static int check_numbers(const tako_fetch_config *c)
 {
-	if (c->stream > 1 || c->expect_continue > 1 || c->no_retry > 1)
+	if (c->stream > 1 || c->expect_continue > 1 || c->no_retry > 1 || c->redirect_to_http > 1)
 		return tako__fail(TAKO_EINVAL, "fetch: a switch that is neither 0 nor 1");
 	if (c->total_timeout_ms > INT32_MAX && c->total_timeout_ms != TAKO_OFF)
 		return tako__fail(TAKO_EINVAL, "fetch: total_timeout_ms is over %d", INT32_MAX);
+	if (c->max_redirects > TAKO__FETCH_REDIRECTS_MAX)
+		return tako__fail(TAKO_EINVAL, "fetch: max_redirects is over %d",
+		                  TAKO__FETCH_REDIRECTS_MAX);
+	if (c->redirect_to_http && !c->max_redirects)
+		return tako__fail(TAKO_EINVAL, "fetch: redirect_to_http without max_redirects");
 	if (c->body.n && !c->body.p)
 		return tako__fail(TAKO_EINVAL, "fetch: a body of %zu bytes that are nowhere",
 		                  c->body.n);
@@ -156,6 +161,7 @@ static bool copy_server_name(struct tako_fetch *f, const struct tako__url *u)
 {
 	tako_str name;
 
+	f->server_name = NULL;
 	if (!u->tls)
 		return true;
 	if (!copy(&name, &f->arena, u->host))
@@ -166,10 +172,10 @@ static bool copy_server_name(struct tako_fetch *f, const struct tako__url *u)
 
 /* Where it goes, and the text by which that is found again.  A place of one's own is part of it: other
  * servers may have the same name there. */
-static int copy_origin(struct tako_fetch *f, const tako_fetch_config *c, const struct tako__url *u)
+static int copy_origin(struct tako_fetch *f, const char *connect, const struct tako__url *u)
 {
 	struct tako__target *t = tako__arena_alloc(&f->arena, sizeof *t);
-	tako_str at = c->connect ? tako_str_z(c->connect) : (tako_str){"", 0};
+	tako_str at = connect ? tako_str_z(connect) : (tako_str){"", 0};
 	size_t n = 1 + u->authority.n + 1 + at.n;
 	char *key = tako__arena_alloc(&f->arena, n);
 	tako_str host = u->host;
@@ -180,7 +186,7 @@ static int copy_origin(struct tako_fetch *f, const tako_fetch_config *c, const s
 	/* As it is in the URL, with its brackets. */
 	if (host.p != u->authority.p)
 		host = (tako_str){host.p - 1, host.n + 2};
-	rc = c->connect ? tako__target_parse(t, at) : tako__target_host(t, host, u->port);
+	rc = connect ? tako__target_parse(t, at) : tako__target_host(t, host, u->port);
 	if (rc < 0)
 		return rc;
 	key[0] = u->tls ? 's' : ' ';
@@ -193,6 +199,16 @@ static int copy_origin(struct tako_fetch *f, const tako_fetch_config *c, const s
 	f->target = t;
 	f->key = (tako_str){key, n};
 	return 0;
+}
+
+int tako__fetch_aim(struct tako_fetch *f, const struct tako__url *u)
+{
+	int rc = copy_origin(f, NULL, u);
+
+	if (rc < 0)
+		return rc;
+	return copy(&f->authority, &f->arena, u->authority) && copy_server_name(f, u) ? 0
+	                                                                              : TAKO_ENOMEM;
 }
 
 static int copy_body(struct tako_fetch *f, const tako_fetch_config *c)
@@ -220,7 +236,7 @@ static int check(const tako_fetch_config *c)
 
 static int fill(struct tako_fetch *f, const tako_fetch_config *c, const struct tako__url *u)
 {
-	int rc = copy_origin(f, c, u);
+	int rc = copy_origin(f, c->connect, u);
 
 	if (rc == 0)
 		rc = copy_body(f, c);
@@ -249,7 +265,9 @@ int tako__fetch_new(struct tako_fetch **ret, struct tako_client *client,
 	tako_fetch_config c = {.size = sizeof c};
 	struct tako__url u;
 	struct tako_fetch *f;
-	int rc = client && cfg ? tako__import(&c, sizeof c, cfg, sizeof c, "tako_fetch_config")
+	int rc = client && cfg ? tako__import(&c, sizeof c, cfg,
+	                                      offsetof(tako_fetch_config, max_redirects),
+	                                      "tako_fetch_config")
 	                       : tako__fail(TAKO_EINVAL, "fetch: no client, or no settings");
 
 	if (rc == 0)

@@ -80,9 +80,10 @@ void tako__fetch_free(struct tako_fetch *f)
 
 static void note(struct tako_fetch *f, int err, const char *why)
 {
-	f->err = err;
-	if (err < 0 && !f->why[0])
+	/* The first one; why a redirect was not followed is no error. */
+	if (err < 0 && (!f->why[0] || !f->err))
 		snprintf(f->why, sizeof f->why, "%s", why ? why : tako_strerror(err));
+	f->err = err;
 }
 
 /* It has no connection and waits for none. */
@@ -337,26 +338,61 @@ static int interim(struct tako_fetch *f)
 
 int tako__fetch_head(struct tako_fetch *f, const char *p, size_t n)
 {
+	int rc;
+
 	tako__arena_fini(&f->reply_arena);
 	f->reply.fields = copy_fields(&f->reply_arena, f->reply.fields, f->reply.field_count, p, n);
 	if (!f->reply.fields)
 		return TAKO_ENOMEM;
 	if (f->reply.status < 200)
 		return interim(f);
-	f->has_status = true;
+	rc = tako__redirect_look(f);
+	if (rc < 0)
+		return rc;
+	f->has_status = !f->redirect;
 	/* Nobody wants the body any more that he was asked about. */
 	f->awaits_continue = false;
 	f->stage = TAKO__FETCH_BODY;
 	tako__reply_body_init(&f->body, &f->reply);
+	if (f->redirect)
+		return 0;
 	if (f->reply.framing == TAKO__REPLY_LENGTH && f->reply.length > f->cfg.max_body_bytes)
 		return refuse(f, TAKO_ETOOBIG, "its Content-Length is over max_body_bytes");
 	return f->cfg.on_head ? call(f, f->cfg.on_head) : 0;
+}
+
+/* The request of f becomes the next one; it has no connection. */
+static void follow(struct tako_fetch *f)
+{
+	int rc = tako__redirect_take(f);
+
+	if (rc == 0)
+		rc = tako__client_join(f);
+	if (rc < 0) {
+		note(f, rc, tako_last_error());
+		over(f);
+	} else if (!f->conn) {
+		set_timer(f);
+	}
+}
+
+/* Nobody reads the body of a redirect that is followed. */
+static int skip_data(struct tako_fetch *f, size_t n)
+{
+	f->received_bytes += n;
+	if (f->received_bytes > TAKO__FETCH_REDIRECT_BYTES) {
+		f->carrier->cancel(f);
+		follow(f);
+	}
+	return 0;
 }
 
 int tako__fetch_data(struct tako_fetch *f, tako_str data)
 {
 	int rc;
 
+	if (f->redirect)
+		return skip_data(f, data.n);
 	if (data.n > f->cfg.max_body_bytes - f->received_bytes)
 		return refuse(f, TAKO_ETOOBIG, "the body is longer than max_body_bytes");
 	f->received_bytes += data.n;
@@ -380,7 +416,10 @@ int tako__fetch_trailers(struct tako_fetch *f, const struct tako__h1_trailers *t
 
 void tako__fetch_done(struct tako_fetch *f)
 {
-	over(f);
+	if (f->redirect)
+		follow(f);
+	else
+		over(f);
 }
 
 /* ---- Once more ----------------------------------------------------------------------------------------- */

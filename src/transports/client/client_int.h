@@ -6,6 +6,7 @@
  *	client.c        settings, and each worker's part of a client
  *	client_ask.c    a request, checked and copied before anything happens
  *	client_fetch.c  a fetch from its start to its end, whatever happens between
+ *	client_follow.c redirects
  *	client_api.c    what its user may ask of it
  *	client_pool.c   connections by origin, and who waits for one
  *	client_h1*.c    HTTP/1.1
@@ -26,7 +27,10 @@
 enum {
 	TAKO__FETCH_FIELDS_MAX = 100,
 	TAKO__FETCH_HEAD_BYTES = 64 << 10,
-	TAKO__FETCH_INTERIM_MAX = 32
+	TAKO__FETCH_INTERIM_MAX = 32,
+	TAKO__FETCH_REDIRECTS_MAX = 20,
+	/* Of a redirect's body: as much is read so that its connection can be kept. */
+	TAKO__FETCH_REDIRECT_BYTES = 64 << 10
 };
 
 struct tako_client {
@@ -130,6 +134,8 @@ struct tako__client_buf {
 int tako__client_buf_add(struct tako__client_buf *b, const char *p, size_t n);
 void tako__client_buf_free(struct tako__client_buf *b);
 
+struct tako__redirect;
+
 enum tako__fetch_stage { TAKO__FETCH_HEAD, TAKO__FETCH_BODY, TAKO__FETCH_TRAILERS };
 
 struct tako_fetch {
@@ -163,6 +169,7 @@ struct tako_fetch {
 	uint64_t body_left; /* of stream_bytes */
 	uint32_t field_count;
 	uint32_t retry_count;
+	uint32_t redirect_count;
 	bool has_body;
 	bool chunked;         /* … of unknown length */
 	bool finished;        /* there is no more of it */
@@ -187,6 +194,7 @@ struct tako_fetch {
 	int32_t err; /* what it ends with */
 	uint64_t received_bytes;
 	struct tako__client_buf whole;
+	struct tako__redirect *redirect; /* the response is one that is followed */
 	char why[160];
 };
 
@@ -194,6 +202,16 @@ struct tako_fetch {
 int tako__fetch_new(struct tako_fetch **ret, struct tako_client *client,
                     const tako_fetch_config *cfg);
 void tako__fetch_free(struct tako_fetch *f);
+/* Where it goes is `u`, whose path and query live as long as f does; to the same origin, or without a `connect`
+ * of its own.  TAKO_ENOMEM, TAKO_EINVAL. */
+struct tako__url;
+int tako__fetch_aim(struct tako_fetch *f, const struct tako__url *u);
+
+/* Whether the response in f->reply is a redirect to follow: then f->redirect is set.  f->why says why not.
+ * TAKO_ENOMEM. */
+int tako__redirect_look(struct tako_fetch *f);
+/* Make the request of f the next one.  Errors as tako__fetch_aim(). */
+int tako__redirect_take(struct tako_fetch *f);
 
 /* Start it on its worker.  A negative code: it never began. */
 int tako__fetch_begin(struct tako_fetch *f);

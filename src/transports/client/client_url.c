@@ -104,3 +104,99 @@ int tako__url_parse(struct tako__url *ret, tako_str url)
 	rc = authority(ret, (tako_str){s.p, n});
 	return rc < 0 ? rc : target(ret, skip(s, n));
 }
+
+/* ---- References ------------------------------------------------------------------------ */
+
+enum { SCHEME_BYTES = 8 }; /* "https://" */
+
+/* RFC 3986 section 3.1: a colon in front of any of "/?#" ends a scheme, if what is before it can be one. */
+static bool has_scheme(tako_str ref)
+{
+	size_t n = span(ref, ":/?#");
+
+	if (n == ref.n || ref.p[n] != ':')
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		char c = (char)(ref.p[i] | 0x20);
+		bool alpha = c >= 'a' && c <= 'z';
+
+		if (!alpha && !(i && ref.p[i] && strchr("0123456789+-.", ref.p[i])))
+			return false;
+	}
+	return n > 0;
+}
+
+/* RFC 3986 section 5.2.4, where it is; every path here begins with a slash. */
+static size_t remove_dots(char *p, size_t n)
+{
+	size_t to = 0;
+	size_t seg_n;
+
+	for (size_t at = 0; at < n; at += seg_n) {
+		bool last;
+
+		seg_n = 1 + span((tako_str){p + at + 1, n - at - 1}, "/");
+		last = at + seg_n == n;
+		if (seg_n == 2 && p[at + 1] == '.') {
+			p[to] = '/';
+			to += last;
+		} else if (seg_n == 3 && p[at + 1] == '.' && p[at + 2] == '.') {
+			while (to && p[--to] != '/')
+				continue;
+			p[to] = '/';
+			to += last;
+		} else {
+			memmove(p + to, p + at, seg_n);
+			to += seg_n;
+		}
+	}
+	return to;
+}
+
+static size_t put(char *buf, size_t at, tako_str s)
+{
+	if (s.n)
+		memcpy(buf + at, s.p, s.n);
+	return at + s.n;
+}
+
+size_t tako__url_resolve_bytes(const struct tako__url *base, tako_str ref)
+{
+	return SCHEME_BYTES + base->authority.n + base->path.n + base->query.n + ref.n + 1;
+}
+
+/* RFC 3986 section 5.2.2 up to the path's dots. */
+static size_t join(char *buf, const struct tako__url *base, tako_str ref)
+{
+	tako_str path = base->path;
+	char first = ref.n ? ref.p[0] : '#';
+	size_t n = 0;
+
+	if (has_scheme(ref))
+		return put(buf, 0, ref);
+	n = put(buf, n, base->tls ? TAKO_STR("https:") : TAKO_STR("http:"));
+	if (ref.n > 1 && first == '/' && ref.p[1] == '/')
+		return put(buf, n, ref);
+	n = put(buf, n, TAKO_STR("//"));
+	n = put(buf, n, base->authority);
+	if (first == '#' || first == '?') {
+		n = put(buf, n, path);
+		if (first == '#')
+			n = put(buf, n, base->query);
+	} else if (first != '/') {
+		while (path.p[path.n - 1] != '/')
+			path.n--;
+		n = put(buf, n, path);
+	}
+	return put(buf, n, ref);
+}
+
+int tako__url_resolve(struct tako__url *ret, char *buf, const struct tako__url *base, tako_str ref)
+{
+	int rc = tako__url_parse(ret, (tako_str){buf, join(buf, base, ref)});
+
+	/* One that stands for none is not in buf, and has no dots. */
+	if (rc == 0 && ret->path.n > 1)
+		ret->path.n = remove_dots(buf + (ret->path.p - buf), ret->path.n);
+	return rc;
+}

@@ -27,4 +27,9 @@ struct tako__url {
  * 9110 section 4.2.4); no host; a byte that a request target must not have.  A fragment is left out. */
 int tako__url_parse(struct tako__url *ret, tako_str url);
 
+/* How long `buf` has to be for tako__url_resolve(). */
+size_t tako__url_resolve_bytes(const struct tako__url *base, tako_str ref);
+/* What `ref` means where `base` was asked for (RFC 3986 section 5.2): views into buf.  Errors as above. */
+int tako__url_resolve(struct tako__url *ret, char *buf, const struct tako__url *base, tako_str ref);
+
 #endif /* TAKO_CLIENT_URL_H */
