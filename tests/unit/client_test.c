@@ -81,6 +81,31 @@ static int ask(tako_req *req, tako_res *res, void *arg)
 	return 0;
 }
 
+/* A body that is sent again to another origin. */
+static int ask_moved(tako_req *req, tako_res *res, void *arg)
+{
+	char url[140];
+	int rc;
+
+	(void)req, (void)arg;
+	snprintf(url, sizeof url, "%s/moved", seen.url);
+	rc = tako_fetch_start(NULL, seen.client, res,
+	                      TAKO_FETCH(.url = url, .body = TAKO_STR("abcdef"), .max_redirects = 1,
+	                                 .on_end = answer));
+	seen.started += rc == 0;
+	return rc;
+}
+
+/* The same place by another name, for which nobody has to be asked. */
+static int moved(tako_req *req, tako_res *res, void *arg)
+{
+	char to[160];
+
+	(void)req, (void)arg;
+	snprintf(to, sizeof to, "http://[::ffff:127.0.0.1]%s", strrchr(seen.url, ':'));
+	return tako_res_redirect(res, 307, to);
+}
+
 static int echo_body(tako_req *req, tako_res *res, tako_str body, void *arg)
 {
 	(void)req, (void)arg;
@@ -113,6 +138,8 @@ static int start(struct stepped *s)
 		return rc;
 	r = tako_router_new();
 	tako_get(r, "/ask", ask, NULL);
+	tako_get(r, "/ask-moved", ask_moved, NULL);
+	tako_post(r, "/echo/moved", moved, NULL);
 	tako_post(r, "/echo", echo, NULL);
 	rc = stepped_start(s, r, TAKO_SERVER_CONFIG(.worker_count = 1, .drain_timeout_ms = 1000),
 	                   NULL);
@@ -130,22 +157,23 @@ static void stop(struct stepped *s)
 	tako_client_free(seen.client);
 }
 
-static bool get(struct stepped *s, struct peer *p, struct reply *r)
+static bool get(struct stepped *s, struct peer *p, const char *path, struct reply *r)
 {
-	static const char head[] = "GET /ask HTTP/1.1\r\nHost: a\r\n\r\n";
+	char head[64];
+	int n = snprintf(head, sizeof head, "GET %s HTTP/1.1\r\nHost: a\r\n\r\n", path);
 
-	return peer_send(p, s, head, sizeof head - 1) && peer_reply(p, s, r, false, 2000);
+	return peer_send(p, s, head, (size_t)n) && peer_reply(p, s, r, false, 2000);
 }
 
 /* Twice, so that the second finds what the first has left.  True: both were answered well. */
-static bool ask_twice(struct stepped *s)
+static bool ask_twice(struct stepped *s, const char *path)
 {
 	static struct peer p;
 	static struct reply r;
 	unsigned good = 0;
 
 	peer_open(&p, s);
-	for (int i = 0; i < 2 && get(s, &p, &r); i++) {
+	for (int i = 0; i < 2 && get(s, &p, path, &r); i++) {
 		good += r.status == 200 && r.body_n == 6 && memcmp(r.body, "abcdef", 6) == 0;
 		peer_drop(&p, r.total_n);
 	}
@@ -153,9 +181,8 @@ static bool ask_twice(struct stepped *s)
 	return good == 2;
 }
 
-static void test_no_memory(void **state)
+static void fail_each(const char *path)
 {
-	(void)state;
 	for (size_t n = 1;; n++) {
 		struct stepped s;
 		bool whole = false;
@@ -164,7 +191,7 @@ static void test_no_memory(void **state)
 		failalloc_arm(n);
 		rc = start(&s);
 		if (rc == 0) {
-			whole = ask_twice(&s);
+			whole = ask_twice(&s, path);
 			stop(&s);
 			assert_int_equal(seen.ended, seen.started);
 		} else {
@@ -178,6 +205,18 @@ static void test_no_memory(void **state)
 		assert_int_equal(failalloc_live(), 0);
 	}
 	assert_int_equal(failalloc_wrong(), 0);
+}
+
+static void test_no_memory(void **state)
+{
+	(void)state;
+	fail_each("/ask");
+}
+
+static void test_no_memory_moved(void **state)
+{
+	(void)state;
+	fail_each("/ask-moved");
 }
 
 /* ---- From elsewhere --------------------------------------------------------------------------- */
@@ -313,7 +352,7 @@ static void test_misuse(void **state)
 	tako_router_free(router);
 	snprintf(seen.url, sizeof seen.url, "http://127.0.0.1:%u/echo", s.port);
 	peer_open(&p, &s);
-	assert_true(get(&s, &p, &r));
+	assert_true(get(&s, &p, "/ask", &r));
 	assert_int_equal(r.status, 200);
 	assert_int_equal(r.body_n, 4);
 	assert_int_equal(seen.ended, 2);
@@ -342,6 +381,9 @@ static void test_refused(void **state)
 	REFUSED(TAKO_EINVAL, .url = "http://a/", .field_count = 1);
 	REFUSED(TAKO_EINVAL, .url = "http://a/", .field_count = 101);
 	REFUSED(TAKO_EINVAL, .url = "http://a/", .stream = 2);
+	REFUSED(TAKO_EINVAL, .url = "http://a/", .max_redirects = 21);
+	REFUSED(TAKO_EINVAL, .url = "http://a/", .redirect_to_http = 1);
+	REFUSED(TAKO_EINVAL, .url = "http://a/", .max_redirects = 1, .redirect_to_http = 2);
 	REFUSED(TAKO_EINVAL, .url = "http://a/", .total_timeout_ms = TAKO_OFF - 1);
 	REFUSED(TAKO_EINVAL, .url = "http://a/", .connect = "a");
 	REFUSED(TAKO_ENOTSUP, .url = "https://a/");
@@ -392,10 +434,10 @@ static void test_settings(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_no_memory),       cmocka_unit_test(test_posted),
-		cmocka_unit_test(test_posted_too_late), cmocka_unit_test(test_cut),
-		cmocka_unit_test(test_misuse),          cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_settings),
+		cmocka_unit_test(test_no_memory), cmocka_unit_test(test_no_memory_moved),
+		cmocka_unit_test(test_posted),    cmocka_unit_test(test_posted_too_late),
+		cmocka_unit_test(test_cut),       cmocka_unit_test(test_misuse),
+		cmocka_unit_test(test_refused),   cmocka_unit_test(test_settings),
 	};
 
 	if (failalloc_install() < 0)

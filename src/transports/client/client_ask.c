@@ -205,10 +205,9 @@ int tako__fetch_aim(struct tako_fetch *f, const struct tako__url *u)
 {
 	int rc = copy_origin(f, NULL, u);
 
-	if (rc < 0)
-		return rc;
-	return copy(&f->authority, &f->arena, u->authority) && copy_server_name(f, u) ? 0
-	                                                                              : TAKO_ENOMEM;
+	if (rc == 0 && (!copy(&f->authority, &f->arena, u->authority) || !copy_server_name(f, u)))
+		rc = TAKO_ENOMEM;
+	return rc == TAKO_ENOMEM ? tako__fail(rc, "fetch: out of memory") : rc;
 }
 
 static int copy_body(struct tako_fetch *f, const tako_fetch_config *c)
