@@ -201,6 +201,9 @@ TAKO_API bool tako_fetch_header_at(const tako_fetch *f, size_t i, tako_str *name
 TAKO_API tako_str tako_fetch_trailer(const tako_fetch *f, const char *name);
 /* What Content-Length has announced; TAKO_OFF64: nothing.  [loop] */
 TAKO_API uint64_t tako_fetch_content_length(const tako_fetch *f);
+/* The URL whose response this is, after redirects; {NULL, 0}: there was none, it is that of tako_fetch_config.url.  Lives
+ * as long as the fetch.  [loop] */
+TAKO_API tako_str tako_fetch_redirected(const tako_fetch *f);
 /* The body, collected, in on_end(); {NULL, 0} with on_data().  After an error, what there is of it.  [loop] */
 TAKO_API tako_str tako_fetch_body(const tako_fetch *f);
 /* Hold its body back, and let it flow again: the peer is slowed down by TCP's own flow control.  [loop] */

@@ -666,12 +666,13 @@ def test_redirect_methods(usual, status, method, then, body):
         more = {} if method == "GET" else {"body": "abc", "h0": "Content-Type: text/x"}
         s = usual.ask(f"{f.url}/moved/{status}/a", method=method, redirects=1, **more)
         assert (s["err"], s["status"], s["heads"], s["body"]) == ("OK", "200", "1", b"ok"), s
+        assert s["redirected"] == f.url + "/there?x"
         assert [(m, t) for m, t, _, _ in seen] == [(method, f"/moved/{status}/a"), (then, "/there?x")]
         assert seen[1][2] == body
         assert ("content-type" in seen[1][3]) == ("content-length" in seen[1][3]) == bool(body)
         assert f.connections == 1  # that of the redirect was kept
         s = usual.ask(f"{f.url}/moved/{status}/a", method=method, **more)
-        assert (s["status"], s["body"], s["err"]) == (str(status), b"xxx", "OK")
+        assert (s["status"], s["body"], s["err"], s["redirected"]) == (str(status), b"xxx", "OK", "")
 
 
 def test_redirect_origins(usual):
@@ -681,7 +682,7 @@ def test_redirect_origins(usual):
         with flaky.Flaky(**redirects(seen, where)) as f, flaky.Flaky(**redirects(seen, {})) as g:
             where["a"] = (g if other else f).url + "/there"
             s = usual.ask(f.url + "/moved/302/a", redirects=1, h0="Authorization: a", h1="cookie: b", h2="X-A: c")
-            assert s["body"] == b"ok", s
+            assert (s["body"], s["redirected"]) == (b"ok", (g if other else f).url + "/there"), s
             assert seen[1][3]["x-a"] == "c" and seen[1][3]["host"] == (g if other else f).url.removeprefix("http://")
             assert ("authorization" in seen[1][3], "cookie" in seen[1][3]) == (not other, not other)
 
@@ -786,6 +787,7 @@ def test_https_redirects(secure):
         for s in (secure.ask(f.url + "/moved/302/down", redirects=1, to_http=1, h0="Cookie: a"),
                   secure.ask(g.url + "/moved/302/up", redirects=1, h0="Cookie: a")):
             assert (s["status"], s["body"]) == ("200", b"ok"), s
+            assert s["redirected"].startswith(("https://", "http://")[s["redirected"] == where["down"]]), s
         s = secure.ask("http://a.example/moved/302/up", connect=g.url.removeprefix("http://"), redirects=1)
         assert (s["status"], s["why"]) == ("302", "not followed: it leads to another origin, and connect is set"), s
         assert ["cookie" in fields for _, _, _, fields in seen] == [False, True, False, True, False, False]

@@ -138,10 +138,10 @@ static int tell(tako_fetch *f, int err, void *arg)
 		text, sizeof(text),
 		"err %s\nwhy %s\nstatus %d\nversion %d\ntype %.*s\ntrailer %.*s\ninforms %" PRIu64
 		"\nheads %" PRIu64 "\nends %" PRIu64 "\nbytes %" PRIu64 "\nsum %" PRIu64
-		"\nlength %" PRId64 "\n\n",
+		"\nlength %" PRId64 "\nredirected %.*s\n\n",
 		program_code(err), tako_fetch_why(f), tako_fetch_status(f), tako_fetch_version(f),
 		TAKO_FMT(type), TAKO_FMT(trailer), a->informs, a->heads, a->ends, a->bytes, a->sum,
-		(int64_t)tako_fetch_content_length(f));
+		(int64_t)tako_fetch_content_length(f), TAKO_FMT(tako_fetch_redirected(f)));
 	tako_res_header(res, "content-type", "text/plain");
 	tako_res_write(res, (tako_str){text, (size_t)n}, NULL, NULL);
 	if (body.n)

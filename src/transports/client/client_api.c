@@ -124,6 +124,11 @@ uint64_t tako_fetch_content_length(const tako_fetch *f)
 	return f->has_status ? f->reply.length : TAKO_OFF64;
 }
 
+tako_str tako_fetch_redirected(const tako_fetch *f)
+{
+	return f->redirected;
+}
+
 tako_str tako_fetch_body(const tako_fetch *f)
 {
 	if (f->cfg.on_data || !f->has_status)

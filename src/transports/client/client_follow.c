@@ -187,9 +187,32 @@ static void start_anew(struct tako_fetch *f)
 	f->trailer_count = 0;
 }
 
+/* For tako_fetch_redirected(). */
+static int note_url(struct tako_fetch *f)
+{
+	const tako_str parts[] = {was_tls(f) ? TAKO_STR("https://") : TAKO_STR("http://"),
+	                          f->authority, f->path, f->query};
+	size_t n = 0;
+	char *to;
+
+	for (size_t i = 0; i < TAKO__COUNT(parts); i++)
+		n += parts[i].n;
+	to = tako__arena_alloc(&f->arena, n);
+	if (!to)
+		return tako__fail(TAKO_ENOMEM, "fetch: out of memory");
+	f->redirected = (tako_str){to, n};
+	for (size_t i = 0; i < TAKO__COUNT(parts); i++) {
+		if (parts[i].n)
+			memcpy(to, parts[i].p, parts[i].n);
+		to += parts[i].n;
+	}
+	return 0;
+}
+
 int tako__redirect_take(struct tako_fetch *f)
 {
 	const struct tako__redirect *r = f->redirect;
+	int rc;
 
 	drop_fields(f, r);
 	if (r->to_get)
@@ -197,5 +220,6 @@ int tako__redirect_take(struct tako_fetch *f)
 	f->path = r->url.path;
 	f->query = r->url.query;
 	start_anew(f);
-	return r->same_origin ? 0 : tako__fetch_aim(f, &r->url);
+	rc = r->same_origin ? 0 : tako__fetch_aim(f, &r->url);
+	return rc == 0 ? note_url(f) : rc;
 }

@@ -170,6 +170,7 @@ struct tako_fetch {
 	uint32_t field_count;
 	uint32_t retry_count;
 	uint32_t redirect_count;
+	tako_str redirected; /* the URL of the last one that was followed; {NULL, 0}: none was */
 	bool has_body;
 	bool chunked;         /* … of unknown length */
 	bool finished;        /* there is no more of it */
