@@ -9,11 +9,11 @@ import servers
 
 # What a test needs that a build may lack (make TLS=0 H3=0 WS=0 REDIS=0 GRPC=0), by its file and name.
 NEEDS = {
-    "tls": r"test_tls.*::|\[tls\b|over_tls\[|test_(raw|unix|connect)\.py::.*(tls|alpn)|test_client\.py::test_https",
-    "ws": r"test_ws_.*::|::test_.*websockets|test_card\[(chat|ticks)\]",
+    "tls": r"test_tls.*::|\[tls\b|over_tls\[|test_(raw|unix|connect)\.py::.*(tls|alpn)|test_client\.py::test_https|test_playwright\.",
+    "ws": r"test_ws_.*::|::test_.*websockets|test_card\[(chat|ticks)\]|test_playwright\.",
     "redis": r"test_redis\.",
     "grpc": r"test_(h3_)?grpc.*::|::test_grpc_",
-    "h3": r"test_h3.*::|test_(quic|raw_quic|webtransport)\.|::test_h3_|test_events\.py::.*\[h3\b",
+    "h3": r"test_h3.*::|test_(quic|raw_quic|webtransport|playwright)\.|::test_h3_|test_events\.py::.*\[h3\b",
 }
 LACKS = os.environ.get("TAKO_LACKS", "").split()
 #: A file with the names of the tests to run, and one to write those of the failed ones to.
