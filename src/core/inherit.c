@@ -251,10 +251,15 @@ static int receive_piece(int from)
 	                     .msg_control = control.bytes,
 	                     .msg_controllen = sizeof control.bytes};
 	int fds[TAKO__PARCEL_FDS];
-	ssize_t n = recvmsg(from, &msg, MSG_CMSG_CLOEXEC);
-	int count = n < 0 ? 0 : take_fds(&msg, fds);
+	ssize_t n;
+	int count;
 	int rc = 0;
 
+	/* With SO_RCVTIMEO a signal interrupts whatever its handler says (signal(7)). */
+	do {
+		n = recvmsg(from, &msg, MSG_CMSG_CLOEXEC);
+	} while (n < 0 && errno == EINTR);
+	count = n < 0 ? 0 : take_fds(&msg, fds);
 	if (n < 0)
 		return tako__fail_errno("receiving sockets");
 	text[n] = '\0';
@@ -321,8 +326,10 @@ static void tell_ready(int fd)
 	bool is_socket = option(fd, SO_TYPE) == SOCK_SEQPACKET;
 	char none;
 
-	if (is_socket)
-		(void)(send(fd, "\n", 1, MSG_NOSIGNAL) == 1 && recv(fd, &none, 1, 0));
+	if (is_socket && send(fd, "\n", 1, MSG_NOSIGNAL) == 1) {
+		while (recv(fd, &none, 1, 0) < 0 && errno == EINTR)
+			;
+	}
 	while (!is_socket && write(fd, "\n", 1) < 0 && errno == EINTR)
 		;
 }

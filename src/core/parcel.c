@@ -28,6 +28,7 @@ static int send_message(int fd, const char *text, size_t n, const int *fds, unsi
 	struct iovec iov = {.iov_base = (void *)text, .iov_len = n};
 	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
 	struct cmsghdr *head;
+	ssize_t sent;
 
 	if (count) {
 		msg.msg_control = control.bytes;
@@ -38,7 +39,11 @@ static int send_message(int fd, const char *text, size_t n, const int *fds, unsi
 		head->cmsg_len = CMSG_LEN(count * sizeof(int));
 		memcpy(CMSG_DATA(head), fds, count * sizeof(int));
 	}
-	return sendmsg(fd, &msg, MSG_NOSIGNAL) < 0 ? tako__fail_errno("handing over") : 0;
+	/* With SO_SNDTIMEO a signal interrupts whatever its handler says (signal(7)). */
+	do {
+		sent = sendmsg(fd, &msg, MSG_NOSIGNAL);
+	} while (sent < 0 && errno == EINTR);
+	return sent < 0 ? tako__fail_errno("handing over") : 0;
 }
 
 static int send_piece(const struct tako__parcel *p, int fd, unsigned at, unsigned count)
@@ -151,9 +156,7 @@ static int check(struct tako_server *srv, const char *addr)
 
 int tako_server_hand_over(tako_server *srv, const char *addr, const tako_restart_config *cfg)
 {
-	tako_listen_config listen = {.size = sizeof listen,
-	                             .backlog = 8,
-	                             .unix_mode = addr && addr[5] == '@' ? 0 : 0600};
+	tako_listen_config listen = {.size = sizeof listen, .backlog = 8};
 	struct tako__local_sock local = {.path = ""};
 	tako_restart_config own;
 	int rc = tako__restart_import(&own, cfg);
@@ -163,6 +166,7 @@ int tako_server_hand_over(tako_server *srv, const char *addr, const tako_restart
 		rc = check(srv, addr);
 	if (rc < 0)
 		return rc;
+	listen.unix_mode = addr[5] == '@' ? 0 : 0600;
 	fd = tako__local_listen(&local, addr, SOCK_SEQPACKET, &listen);
 	if (fd < 0)
 		return fd;

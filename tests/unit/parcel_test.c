@@ -192,6 +192,7 @@ static void test_who_changes_nothing(void **state)
 	struct hander h;
 	tako_server *srv = server_of("ours", 2);
 	char text[TAKO__PARCEL_BYTES];
+	char *tiny;
 	int status;
 	pid_t pid;
 	int fd;
@@ -202,6 +203,10 @@ static void test_who_changes_nothing(void **state)
 	assert_int_equal(tako_server_hand_over(srv, control, NULL), TAKO_ESTATE);
 	assert_int_equal(tako_server_start(srv), 0);
 	assert_int_equal(tako_server_hand_over(srv, "127.0.0.1:1", NULL), TAKO_EINVAL);
+	/* Shorter than what it has to begin with, and with nothing behind it. */
+	tiny = strdup("u");
+	assert_int_equal(tako_server_hand_over(srv, tiny, NULL), TAKO_EINVAL);
+	free(tiny);
 	start_hander(&h, srv);
 	if (geteuid() == 0) {
 		pid = fork();
