@@ -19,6 +19,7 @@
 #include <tako/tako.h>
 
 #include "core/base.h"
+#include "transports/raw/raw_int.h"
 #include "unit/failalloc.h"
 #include "unit/stepped.h"
 
@@ -207,6 +208,36 @@ static void test_from_elsewhere(void **state)
 }
 
 /* What has come by the time the server stops is heard, and answered. */
+/* Above its mark by what has not even been tried to be sent, it has lost nothing, whenever it is looked at. */
+static void test_a_look_before_the_send(void **state)
+{
+	static const tako_raw_config narrow = {.size = sizeof(narrow),
+	                                       .on_open = on_open,
+	                                       .on_data = on_data,
+	                                       .on_close = on_close,
+	                                       .user_bytes = 1000,
+	                                       .write_high_bytes = 2};
+	static struct peer p;
+	struct tako__conn *c;
+	struct stepped s;
+
+	(void)state;
+	assert_int_equal(start_with(&s, &narrow), 0);
+	peer_open(&p, &s);
+	for (int i = 0; i < 200 && !seen.opened; i++)
+		stepped_turn(&s, 1);
+	c = tako__raw_conn(seen.last);
+	assert_int_equal(tako_raw_send(seen.last, TAKO_STR("hello")), 5);
+	c->proto->tick(c);
+	hear(&s, &p, 5);
+	assert_int_equal(p.n, 5);
+	assert_memory_equal(p.data, "hello", 5);
+	assert_int_equal(seen.closed, 0);
+	peer_close(&p);
+	stepped_stop(&s);
+	assert_int_equal(failalloc_live(), 0);
+}
+
 static void test_last_words(void **state)
 {
 	static struct peer p;
@@ -454,6 +485,7 @@ int main(void)
 		cmocka_unit_test(test_no_memory),
 		cmocka_unit_test(test_from_elsewhere),
 		cmocka_unit_test(test_last_words),
+		cmocka_unit_test(test_a_look_before_the_send),
 		cmocka_unit_test(test_unsent_at_the_end),
 		cmocka_unit_test(test_paused_behind_a_header),
 		cmocka_unit_test(test_idle_memory),

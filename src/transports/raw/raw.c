@@ -333,10 +333,11 @@ static bool too_late(struct tako__conn *c, uint64_t now)
 
 /* What has left was told by raw_written(), what was lost is not: a socket that is paused, as of a user who waits
  * for on_writable(), does not say that it has failed.  Then it has given up all that was queued, whatever a layer
- * still holds; while a send is under way, its end will tell of the room there is. */
+ * still holds; while a send is under way, its end will tell of the room there is.  What somebody else's callback
+ * has written in this turn has not been given to the socket yet. */
 static bool has_lost(const struct tako__conn *c, const struct tako_raw *r)
 {
-	return r->high && !r->ended && !is_over(c) && !c->sock.head;
+	return r->high && !r->ended && !is_over(c) && !c->sock.head && !(c->open && c->open->used);
 }
 
 static void raw_tick(struct tako__conn *c)
