@@ -245,7 +245,11 @@ _Static_assert(sizeof(struct tako__cold) <= sizeof((struct tako_sock){0}.rt),
 
 static bool file_waits(struct tako_sock *s, size_t n)
 {
-	return tako__file_waits((struct tako__cold *)(void *)s->rt, s->loop->now_ns, s->head, n);
+	struct tako__cold *c = TAKO__UNLIKELY(s->flags & SOCK_PARKED)
+	                               ? tako__epoll_parked_cold(s)
+	                               : (struct tako__cold *)(void *)s->rt;
+
+	return tako__file_waits(c, s->loop->now_ns, s->head, n);
 }
 
 static enum tako__sent try_send(struct tako_sock *s)
@@ -656,14 +660,15 @@ static bool epoll_waiting(struct tako_sock *s)
 {
 	char byte;
 
-	return (s->flags & SOCK_PARKED) || recv(s->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+	return (s->flags & (SOCK_PARKED | SOCK_AHEAD)) ||
+	       recv(s->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
 }
 
 static bool epoll_silent(struct tako_sock *s)
 {
 	char byte;
 
-	return !(s->flags & (SOCK_PARKED | SOCK_FAILED | TAKO_SOCK_EOF)) &&
+	return !(s->flags & (SOCK_PARKED | SOCK_AHEAD | SOCK_FAILED | TAKO_SOCK_EOF)) &&
 	       recv(s->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
 }
 

@@ -10,12 +10,14 @@
  * which this runtime holds input of a stream.
  */
 #include <errno.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
 #include "core/base.h"
 #include "core/call.h"
 #include "core/clock.h"
+#include "core/cold.h"
 #include "core/mem.h"
 #include "runtime-epoll/epoll_int.h"
 
@@ -31,6 +33,8 @@ enum {
 struct tako__epoll_slot {
 	ssize_t n; /* what recv() said */
 	struct tako_sock *s;
+	/* Of a stream that is parked: both its words are what file it sends, and one is taken. */
+	struct tako__cold cold;
 	char data[SLOT_BYTES];
 };
 
@@ -48,16 +52,30 @@ static void park(struct tako__epoll *ep, unsigned i)
 {
 	struct tako__epoll_slot *slot = ep->slots[i];
 
+	memcpy(&slot->cold, slot->s->rt, sizeof slot->cold);
 	slot->s->rt[PARKED] = (uint64_t)(uintptr_t)slot;
 	slot->s->flags |= SOCK_PARKED | SOCK_READABLE;
 	ep->slots[i] = NULL;
 }
 
-static struct tako__epoll_slot *unpark(struct tako_sock *s)
+static struct tako__epoll_slot *parked(const struct tako_sock *s)
 {
-	s->flags &= ~SOCK_PARKED;
 	return (struct tako__epoll_slot *)(uintptr_t)
 	        s->rt[PARKED]; /* NOLINT(performance-no-int-to-ptr) */
+}
+
+static struct tako__epoll_slot *unpark(struct tako_sock *s)
+{
+	struct tako__epoll_slot *slot = parked(s);
+
+	s->flags &= ~SOCK_PARKED;
+	memcpy(s->rt, &slot->cold, sizeof slot->cold);
+	return slot;
+}
+
+struct tako__cold *tako__epoll_parked_cold(struct tako_sock *s)
+{
+	return &parked(s)->cold;
 }
 
 void tako__epoll_receive_parked(struct tako_sock *s)
@@ -104,6 +122,9 @@ static bool read_ahead(struct tako__epoll *ep, struct tako_sock *s, unsigned i)
 	slot->n = tako__call_recv(s->fd, slot->data, room, 0);
 	if (TAKO__UNLIKELY(slot->n < 0 && (errno == EINTR || errno == EAGAIN)))
 		return false;
+	/* An end is there to be seen again by whoever asks. */
+	if (TAKO__LIKELY(slot->n != 0))
+		s->flags |= SOCK_AHEAD;
 	/* There may be more, which is better read in larger pieces; also the next time. */
 	if (TAKO__UNLIKELY(slot->n == (ssize_t)room))
 		s->flags |= SOCK_READABLE | SOCK_BULK | SOCK_SERVED;
@@ -115,6 +136,7 @@ static void deliver(struct tako__epoll *ep, unsigned i)
 	struct tako__epoll_slot *slot = ep->slots[i];
 	struct tako_sock *s = slot->s;
 
+	s->flags &= ~SOCK_AHEAD;
 	if (TAKO__UNLIKELY(s->flags & (TAKO_SOCK_CLOSING | TAKO_SOCK_BROKEN)))
 		return;
 	if (TAKO__UNLIKELY(s->flags & TAKO_SOCK_PAUSED)) {

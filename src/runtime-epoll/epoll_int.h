@@ -25,8 +25,10 @@
 #define SOCK_BULK (TAKO_SOCK_USER << 13)    /* has had much to say at once */
 #define SOCK_PARKED (TAKO_SOCK_USER << 14)  /* paused, with input that was read already */
 #define SOCK_SERVED (TAKO_SOCK_USER << 15)  /* has had a buffer's worth of this turn */
+#define SOCK_AHEAD (TAKO_SOCK_USER << 16) /* with input, or a failure, that was read and not told */
 
 struct epoll_event;
+struct tako__cold;
 struct tako__epoll_slot;
 
 enum { TAKO__EPOLL_BATCH = 16 };
@@ -68,6 +70,8 @@ void tako__epoll_events(struct tako__epoll *ep, const struct epoll_event *ev, un
 /* Hand up what was parked; or do not. */
 void tako__epoll_receive_parked(struct tako_sock *s);
 void tako__epoll_drop_parked(struct tako_sock *s);
+/* What one that is parked knows of the file it sends: its words are not free for that. */
+struct tako__cold *tako__epoll_parked_cold(struct tako_sock *s);
 void tako__epoll_batch_fini(struct tako__epoll *ep);
 
 /* ---- Datagrams ------------------------------------------------------------------ */

@@ -4,6 +4,7 @@
  */
 #include "unit/runtime_rig.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -73,6 +74,35 @@ static void pause_others(struct end *self)
 		if (&ends[i] != self)
 			ends[i].s.flags |= TAKO_SOCK_PAUSED;
 	}
+}
+
+/* Of those that were not called yet each has something to say. */
+static void ask_others(struct end *self)
+{
+	for (unsigned i = 0; i < ACTORS; i++) {
+		bool is_self = &ends[i] == self;
+
+		assert_int_equal(rig.rt->silent(&ends[i].s), is_self);
+		assert_int_equal(rig.rt->waiting(&ends[i].s), !is_self);
+	}
+}
+
+/* What was read and not handed up is not delivered. */
+static void test_ask_others(void **state)
+{
+	(void)state;
+	start(ACTORS);
+	for (unsigned i = 0; i < ACTORS; i++)
+		rig_say(&ends[i], "x", 1);
+	act = ask_others;
+	rig_turn(1);
+	assert_null(act);
+	for (unsigned i = 0; i < ACTORS; i++) {
+		assert_int_equal(ends[i].n, 1);
+		assert_true(rig.rt->silent(&ends[i].s));
+		assert_false(rig.rt->waiting(&ends[i].s));
+	}
+	finish(ACTORS);
 }
 
 /* More than fit in one go, all in one turn and each exactly once. */
@@ -226,6 +256,42 @@ static void test_close_parked(void **state)
 	finish(ACTORS);
 }
 
+/* What it sends meanwhile, a file above all, leaves alone what it had. */
+static void test_file_past_parked(void **state)
+{
+	enum { FILE_N = 600 << 10 };
+	char name[] = "build/.batch-test-XXXXXX";
+	int fd = mkostemp(name, O_CLOEXEC);
+	char *data = rig_pattern(FILE_N);
+	char *got = malloc(FILE_N);
+	unsigned heard;
+
+	(void)state;
+	assert_true(fd >= 0 && got);
+	assert_int_equal(unlink(name), 0);
+	assert_int_equal(write(fd, data, FILE_N), FILE_N);
+	start(ACTORS);
+	pause_all_but_one(false);
+	heard = who_heard();
+	for (unsigned i = 0; i < ACTORS; i++) {
+		if (i == heard)
+			continue;
+		rig_queue_file(&ends[i], rig.completed, fd, 0, FILE_N);
+		assert_int_equal(rig_drain(&ends[i], got, FILE_N), FILE_N);
+		assert_memory_equal(got, data, FILE_N);
+		assert_int_equal(ends[i].n, 0);
+		RIG_CALL(rig.rt->resume(&ends[i].s));
+		rig_turn(3);
+		assert_int_equal(ends[i].n, 1);
+		assert_memory_equal(ends[i].got, "x", 1);
+	}
+	rig_check_ops(ACTORS - 1, ACTORS - 1, 0);
+	finish(ACTORS);
+	free(got);
+	free(data);
+	close(fd);
+}
+
 static void test_without_memory(void **state)
 {
 	(void)state;
@@ -360,10 +426,12 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_all),
 		TEST(test_much),
+		TEST(test_ask_others),
 		TEST(test_close_others),
 		TEST(test_pause_others),
 		TEST(test_pause_before_the_end),
 		TEST(test_close_parked),
+		TEST(test_file_past_parked),
 		TEST(test_without_memory),
 		TEST(test_slow_handlers),
 		TEST(test_large_answers),
