@@ -293,14 +293,18 @@ static int hear(struct child *c)
 	return tako__fail(TAKO_ECLOSED, "the new process has closed its pipe");
 }
 
-/* How it ended, unless somebody else has been told. */
+/* How it ended.  Where somebody else has been told, or nobody is since SIGCHLD is ignored, there is only that
+ * it did; its number may be another process's by now. */
 static int tell_end(struct child *c, bool wait)
 {
 	int status = 0;
+	pid_t got = c->pid > 0 ? waitpid(c->pid, &status, wait ? 0 : WNOHANG) : 0;
 
-	if (c->pid <= 0 || waitpid(c->pid, &status, wait ? 0 : WNOHANG) != c->pid)
+	if (got == 0 || (got < 0 && errno != ECHILD))
 		return 0;
 	c->pid = 0;
+	if (got < 0)
+		return tako__fail(TAKO_ECLOSED, "the new process ended");
 	if (WIFSIGNALED(status))
 		return tako__fail(TAKO_ECLOSED, "the new process was ended by signal %d",
 		                  WTERMSIG(status));

@@ -11,10 +11,13 @@
 
 #include <netinet/in.h>
 #include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -210,9 +213,41 @@ static void test_one_address_many_times(void **state)
 	assert_true(tested > 0);
 }
 
+/* In place of the C library's. */
+static atomic_uint kills;
+
+int kill(pid_t pid, int sig)
+{
+	atomic_fetch_add(&kills, 1);
+	return (int)syscall(SYS_kill, pid, sig);
+}
+
+/* Where the system reaps children, or another thread, the number of one that has ended may be anybody's:
+ * nobody is sent a signal under it. */
+static void test_reaped_by_others(void **state)
+{
+	char *argv[] = {"false", NULL};
+	tako_server *srv = make(1);
+
+	(void)state;
+	assert_int_equal(tako_server_listen(srv, tako_http1(), "127.0.0.1:0", NULL), 0);
+	assert_int_equal(tako_server_start(srv), 0);
+	assert_true(signal(SIGCHLD, SIG_IGN) != SIG_ERR);
+	atomic_store(&kills, 0);
+	assert_int_equal(tako_server_restart(srv, TAKO_RESTART_CONFIG(.argv = argv)), TAKO_ECLOSED);
+	assert_int_equal(atomic_load(&kills), 0);
+	assert_true(signal(SIGCHLD, SIG_DFL) != SIG_ERR);
+	tako_server_stop(srv);
+	assert_int_equal(tako_server_wait(srv), 0);
+	tako_server_free(srv);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_one_address_many_times)};
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_one_address_many_times),
+		cmocka_unit_test(test_reaped_by_others),
+	};
 	char folder[] = "/tmp/tako-restart-XXXXXX";
 	int failed;
 
