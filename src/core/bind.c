@@ -260,6 +260,19 @@ static int adopt(struct tako__address *a, const struct tako_server *srv,
 	return extra ? adopt_rest(a, srv, got, count) : 0;
 }
 
+/* By its number a descriptor can be had that no variable speaks of, so that nothing but this tells that it is
+ * another listener's: both would close it, the second one whatever has its number by then. */
+static bool has_fd(const struct tako_server *srv, int fd)
+{
+	for (unsigned i = 0; i < srv->address_count; i++) {
+		for (unsigned k = 0; k < 2 * srv->cfg.worker_count; k++) {
+			if (srv->addresses[i]->fds[k] == fd)
+				return true;
+		}
+	}
+	return false;
+}
+
 static int bind_named(struct tako__address *a, const struct tako_server *srv, const char *addr,
                       int type, const tako_listen_config *cfg)
 {
@@ -268,6 +281,8 @@ static int bind_named(struct tako__address *a, const struct tako_server *srv, co
 
 	if (rc == 0)
 		rc = tako__inherit_named(&got, addr, type);
+	if (rc == 0 && has_fd(srv, got.fds[0]))
+		rc = tako__fail(TAKO_ENOENT, "address \"%.60s\": another listener has it", addr);
 	return rc == 0 ? adopt(a, srv, &got, type, cfg) : rc;
 }
 

@@ -356,6 +356,9 @@ static void test_settings_that_cannot_apply(void **state)
 	                                    TAKO_LISTEN_CONFIG(.unix_mode = 0600)),
 	                 TAKO_ENOTSUP);
 	assert_int_equal(tako_server_listen(srv, tako_http1(), "fd:3", NULL), 0);
+	/* Nobody has said that it is inherited, and yet it is one listener's. */
+	assert_int_equal(tako_server_listen(srv, tako_http1(), "fd:3", NULL), TAKO_ENOENT);
+	assert_true(fcntl(FIRST, F_GETFD) >= 0);
 	tako_server_free(srv);
 	/* The default number of workers would be given up, but not what waits for them. */
 	srv = server_of(0);
