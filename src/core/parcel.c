@@ -128,8 +128,12 @@ static int take_peer(struct tako_server *srv, int listener, struct tako__local_s
 	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 	bool done = false;
 
-	if (fd < 0)
+	if (fd < 0) {
+		/* Whoever cannot be accepted for want of a descriptor stays in the backlog, and poll()
+		 * would report him again at once, for as long as that lasts. */
+		poll(NULL, 0, LOOK_MS);
 		return 0;
+	}
 	if (!atomic_exchange(&srv->restarting, true)) {
 		done = serve_peer(srv, fd, cfg->ready_timeout_ms);
 		atomic_store(&srv->restarting, false);
