@@ -5,7 +5,7 @@
  *
  *   h3_client ADDRESS PORT [window=BYTES]
  *
- * A message either way is a kind, a flag, a stream, a length, and so many bytes (struct message_head).
+ * A message either way is a kind, a flag, a stream, a length, and so many bytes (told.h).
  * To it, and what the flag means:
  *   H  a request's fields, "name\0value\0" each   no body follows
  *   D  some of a stream's body                    it is the last
@@ -24,22 +24,15 @@
  * The server's windows grow by what has been taken from this socket, so a test that reads slowly is a
  * client that does.
  */
-#include "peer/quic_peer.h"
+#include "told.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <nghttp3/nghttp3.h>
-#include <poll.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 enum {
-	HEAD_BYTES = 14,
-	IN_BYTES = 1 << 18, /* the longest message, and more */
 	FIELDS_MAX = 128,
 	WINDOW_BYTES = 1 << 20,
 	OWED_MAX = 1 << 16,
@@ -76,12 +69,6 @@ static struct {
 	struct quic_peer quic;
 	nghttp3_conn *h3;
 	struct stream *streams;
-	uint8_t in[IN_BYTES];
-	size_t in_n;
-	bool in_eof;
-	uint8_t *out;
-	size_t out_n, out_cap;
-	uint64_t out_sent; /* ever */
 	struct owed owed[OWED_MAX];
 	size_t owed_first, owed_n;
 	uint8_t *fields;
@@ -89,55 +76,10 @@ static struct {
 	bool told_end;
 } g;
 
-static void die(const char *what)
-{
-	fprintf(stderr, "h3_client: %s\n", what);
-	exit(2);
-}
-
-static void *grow(void *p, size_t *cap, size_t need)
-{
-	if (need <= *cap)
-		return p;
-	*cap = need * 2;
-	p = realloc(p, *cap);
-	if (!p)
-		die("out of memory");
-	return p;
-}
-
-/* ---- What is said to the test ------------------------------------------------------------------ */
-
-static void emit(char kind, bool flag, int64_t id, const void *p, size_t n)
-{
-	uint8_t *to;
-
-	g.out = grow(g.out, &g.out_cap, g.out_n + HEAD_BYTES + n);
-	to = g.out + g.out_n;
-	to[0] = (uint8_t)kind;
-	to[1] = flag;
-	for (unsigned i = 0; i < 8; i++)
-		to[2 + i] = (uint8_t)((uint64_t)id >> (56 - 8 * i));
-	for (unsigned i = 0; i < 4; i++)
-		to[10 + i] = (uint8_t)(n >> (24 - 8 * i));
-	if (n)
-		memcpy(to + HEAD_BYTES, p, n);
-	g.out_n += HEAD_BYTES + n;
-}
-
-static void emit_code(char kind, int64_t id, uint64_t code)
-{
-	uint8_t bytes[8];
-
-	for (unsigned i = 0; i < 8; i++)
-		bytes[i] = (uint8_t)(code >> (56 - 8 * i));
-	emit(kind, false, id, bytes, sizeof bytes);
-}
-
 /* What was taken is room for more. */
 static void pay_owed(void)
 {
-	while (g.owed_n && g.owed[g.owed_first].at <= g.out_sent) {
+	while (g.owed_n && g.owed[g.owed_first].at <= told.out_sent) {
 		struct owed *o = &g.owed[g.owed_first];
 
 		quic_peer_consumed(&g.quic, o->id, o->n);
@@ -148,15 +90,7 @@ static void pay_owed(void)
 
 static void flush_out(void)
 {
-	ssize_t n = g.out_n ? send(0, g.out, g.out_n, MSG_NOSIGNAL | MSG_DONTWAIT) : 0;
-
-	if (n < 0 && errno != EAGAIN && errno != EINTR)
-		g.in_eof = true; /* nobody listens any more */
-	if (n <= 0)
-		return;
-	g.out_n -= (size_t)n;
-	g.out_sent += (uint64_t)n;
-	memmove(g.out, g.out + n, g.out_n);
+	told_flush();
 	pay_owed();
 }
 
@@ -314,7 +248,8 @@ static int on_body(nghttp3_conn *conn, int64_t id, const uint8_t *p, size_t n, v
 	if (g.owed_n == OWED_MAX)
 		return NGHTTP3_ERR_CALLBACK_FAILURE;
 	emit('d', false, id, p, n);
-	g.owed[(g.owed_first + g.owed_n++) % OWED_MAX] = (struct owed){g.out_sent + g.out_n, id, n};
+	g.owed[(g.owed_first + g.owed_n++) % OWED_MAX] = (struct owed){told.out_sent + told.out_n,
+	                                                               id, n};
 	return 0;
 }
 
@@ -506,15 +441,6 @@ static bool ask(uint8_t *p, size_t n, bool last)
 	return true;
 }
 
-static uint64_t number(const uint8_t *p, unsigned n)
-{
-	uint64_t v = 0;
-
-	for (unsigned i = 0; i < n; i++)
-		v = v << 8 | p[i];
-	return v;
-}
-
 /* Of one that is gone already, nobody wants to hear. */
 static void to_stream(char kind, bool flag, struct stream *s, uint8_t *p, size_t n)
 {
@@ -562,35 +488,6 @@ static bool obey(char kind, bool flag, int64_t id, uint8_t *p, size_t n)
 	}
 }
 
-static void obey_all(void)
-{
-	size_t at = 0;
-
-	while (g.quic.ready && !g.quic.ended && g.in_n - at >= HEAD_BYTES) {
-		uint8_t *m = g.in + at;
-		size_t n = (size_t)number(m + 10, 4);
-
-		if (HEAD_BYTES + n > IN_BYTES)
-			die("a message that is too long");
-		if (g.in_n - at < HEAD_BYTES + n ||
-		    !obey((char)m[0], m[1], (int64_t)number(m + 2, 8), m + HEAD_BYTES, n))
-			break;
-		at += HEAD_BYTES + n;
-	}
-	g.in_n -= at;
-	memmove(g.in, g.in + at, g.in_n);
-}
-
-static void read_in(void)
-{
-	ssize_t n = recv(0, g.in + g.in_n, IN_BYTES - g.in_n, MSG_DONTWAIT);
-
-	if (n > 0)
-		g.in_n += (size_t)n;
-	else if (n == 0 || (errno != EAGAIN && errno != EINTR))
-		g.in_eof = true;
-}
-
 /* ---- Life -------------------------------------------------------------------------------------------------- */
 
 static void tell_end(void)
@@ -605,42 +502,20 @@ static void tell_end(void)
 	g.told_end = true;
 }
 
-static void wait_for_more(void)
-{
-	uint64_t now = quic_peer_now();
-	uint64_t next = quic_peer_next(&g.quic);
-	struct timespec ts = {0};
-	struct pollfd fds[2] = {
-		{.fd = 0},
-		{.fd = g.quic.ended ? -1 : g.quic.fd, .events = POLLIN},
-	};
-
-	if (g.in_n < IN_BYTES)
-		fds[0].events = POLLIN;
-	if (g.out_n)
-		fds[0].events |= POLLOUT;
-	if (next > now) {
-		ts.tv_sec = (time_t)((next - now) / 1000000000u);
-		ts.tv_nsec = (long)((next - now) % 1000000000u);
-	}
-	(void)!ppoll(fds, 2, next == UINT64_MAX ? NULL : &ts, NULL);
-	if (fds[0].revents & (POLLIN | POLLHUP | POLLERR))
-		read_in();
-}
-
 static void run(void)
 {
-	while (!g.in_eof) {
-		obey_all();
+	while (!told.in_eof) {
+		if (g.quic.ready)
+			told_obey(&g.quic, obey);
 		/* First, as it opens windows. */
 		flush_out();
 		if (!g.quic.ended)
 			quic_peer_write(&g.quic);
 		if (g.quic.ended && !g.told_end)
 			tell_end();
-		if (g.told_end && !g.out_n)
+		if (g.told_end && !told.out_n)
 			break;
-		wait_for_more();
+		told_wait(&g.quic);
 		if (!g.quic.ended)
 			quic_peer_read(&g.quic);
 	}
@@ -699,7 +574,7 @@ int main(int argc, char **argv)
 	nghttp3_conn_del(g.h3);
 	quic_peer_free(&g.quic);
 	quic_peer_fini();
-	free(g.out);
+	free(told.out);
 	free(g.fields);
 	return 0;
 }

@@ -5,7 +5,7 @@
  *
  *   raw_client ADDRESS PORT ALPN [window=BYTES] [hold]
  *
- * A message either way is a kind, a flag, a stream, a length, and so many bytes (struct message_head).
+ * A message either way is a kind, a flag, a stream, a length, and so many bytes (told.h).
  * To it, and what the flag means:
  *   O  open a stream                              it goes one way
  *   D  some of a stream                           it is the last
@@ -23,21 +23,14 @@
  *   q  so many bytes of a stream have left
  *   x  the end of everything, with a sentence
  */
-#include "peer/quic_peer.h"
+#include "told.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <netinet/in.h>
-#include <poll.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 enum {
-	HEAD_BYTES = 14,
-	IN_BYTES = 1 << 18, /* the longest message, and more */
 	STREAMS = 64,
 	WINDOW_BYTES = 1 << 20,
 	SERVERS_STREAMS = 8,
@@ -56,75 +49,10 @@ struct stream {
 static struct {
 	struct quic_peer quic;
 	struct stream streams[STREAMS];
-	uint8_t in[IN_BYTES];
-	size_t in_n;
-	bool in_eof;
-	uint8_t *out;
-	size_t out_n, out_cap;
 	unsigned to_open[2]; /* by the flag */
 	bool hold;
 	bool told_end;
 } g;
-
-static void die(const char *what)
-{
-	fprintf(stderr, "raw_client: %s\n", what);
-	exit(2);
-}
-
-static void *grow(void *p, size_t *cap, size_t need)
-{
-	if (need <= *cap)
-		return p;
-	*cap = need * 2;
-	p = realloc(p, *cap);
-	if (!p)
-		die("out of memory");
-	return p;
-}
-
-/* ---- What is said to the test ------------------------------------------------------------------ */
-
-static void put_number(uint8_t *to, uint64_t v, unsigned n)
-{
-	for (unsigned i = 0; i < n; i++)
-		to[i] = (uint8_t)(v >> 8 * (n - 1 - i));
-}
-
-static void emit(char kind, bool flag, int64_t id, const void *p, size_t n)
-{
-	uint8_t *to;
-
-	g.out = grow(g.out, &g.out_cap, g.out_n + HEAD_BYTES + n);
-	to = g.out + g.out_n;
-	to[0] = (uint8_t)kind;
-	to[1] = flag;
-	put_number(to + 2, (uint64_t)id, 8);
-	put_number(to + 10, n, 4);
-	if (n)
-		memcpy(to + HEAD_BYTES, p, n);
-	g.out_n += HEAD_BYTES + n;
-}
-
-static void emit_code(char kind, int64_t id, uint64_t code)
-{
-	uint8_t bytes[8];
-
-	put_number(bytes, code, sizeof bytes);
-	emit(kind, false, id, bytes, sizeof bytes);
-}
-
-static void flush_out(void)
-{
-	ssize_t n = g.out_n ? send(0, g.out, g.out_n, MSG_NOSIGNAL | MSG_DONTWAIT) : 0;
-
-	if (n < 0 && errno != EAGAIN && errno != EINTR)
-		g.in_eof = true; /* nobody listens any more */
-	if (n <= 0)
-		return;
-	g.out_n -= (size_t)n;
-	memmove(g.out, g.out + n, g.out_n);
-}
 
 /* ---- Streams ------------------------------------------------------------------------------------- */
 
@@ -279,15 +207,6 @@ static const struct quic_peer_ops ops = {
 
 /* ---- What the test says ----------------------------------------------------------------------------------- */
 
-static uint64_t number(const uint8_t *p, unsigned n)
-{
-	uint64_t v = 0;
-
-	for (unsigned i = 0; i < n; i++)
-		v = v << 8 | p[i];
-	return v;
-}
-
 /* It never moves: the library knows where it is. */
 static void add(struct stream *s, const uint8_t *p, size_t n, bool fin)
 {
@@ -314,67 +233,38 @@ static void let_flow(void)
 	}
 }
 
-static void obey(char kind, bool flag, int64_t id, const uint8_t *p, size_t n)
+static bool obey(char kind, bool flag, int64_t id, uint8_t *p, size_t n)
 {
 	switch (kind) {
 	case 'O':
 		g.to_open[flag]++;
-		return;
+		break;
 	case 'D':
 		add(find(id), p, n, flag);
-		return;
+		break;
 	case 'R':
 		(void)tako__ngtcp2_shutdown_write(g.quic.conn, id, number(p, 8));
-		return;
+		break;
 	case 'S':
 		(void)tako__ngtcp2_shutdown_read(g.quic.conn, id, number(p, 8));
-		return;
+		break;
 	case 'G':
 		if (!quic_peer_datagram(&g.quic, p, n))
 			die("no such datagram");
-		return;
+		break;
 	case 'Q':
 		emit_code('q', id, find(id) ? find(id)->sent : 0);
-		return;
+		break;
 	case 'W':
 		let_flow();
-		return;
+		break;
 	case 'C':
 		quic_peer_close_saying(&g.quic, number(p, 8), (const char *)p + 8, n - 8);
-		return;
+		break;
 	default:
 		die("an unknown message");
 	}
-}
-
-/* The messages that are there as a whole. */
-static void obey_all(void)
-{
-	size_t at = 0;
-
-	while (!g.quic.ended && g.in_n - at >= HEAD_BYTES) {
-		const uint8_t *p = g.in + at;
-		size_t n = (size_t)number(p + 10, 4);
-
-		if (HEAD_BYTES + n > IN_BYTES)
-			die("too long a message");
-		if (g.in_n - at < HEAD_BYTES + n)
-			break;
-		obey((char)p[0], p[1], (int64_t)number(p + 2, 8), p + HEAD_BYTES, n);
-		at += HEAD_BYTES + n;
-	}
-	g.in_n -= at;
-	memmove(g.in, g.in + at, g.in_n);
-}
-
-static void read_in(void)
-{
-	ssize_t n = recv(0, g.in + g.in_n, IN_BYTES - g.in_n, MSG_DONTWAIT);
-
-	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
-		g.in_eof = true;
-	if (n > 0)
-		g.in_n += (size_t)n;
+	return true;
 }
 
 /* ---- Turns ---------------------------------------------------------------------------------------------- */
@@ -394,37 +284,18 @@ static void tell_end(void)
 	emit('x', false, 0, text, n > 0 ? (size_t)n : 0);
 }
 
-static int timeout(void)
-{
-	uint64_t at = quic_peer_next(&g.quic), now = quic_peer_now(), ms;
-
-	if (at == UINT64_MAX)
-		return -1;
-	ms = at > now ? (at - now) / 1000000 + 1 : 0;
-	return ms < 60000 ? (int)ms : 60000;
-}
-
 static void turn(void)
 {
-	struct pollfd fds[2] = {{.fd = 0, .events = POLLIN}, {.fd = g.quic.fd, .events = POLLIN}};
-
-	if (g.in_n == IN_BYTES)
-		fds[0].events = 0;
-	if (g.out_n)
-		fds[0].events |= POLLOUT;
-	if (poll(fds, g.quic.ended ? 1 : 2, timeout()) < 0 && errno != EINTR)
-		die("poll");
-	if (fds[0].revents)
-		read_in();
+	told_wait(&g.quic);
 	if (!g.quic.ended) {
 		quic_peer_read(&g.quic);
-		obey_all();
+		told_obey(&g.quic, obey);
 		open_streams();
 	}
 	if (!g.quic.ended)
 		quic_peer_write(&g.quic);
 	tell_end();
-	flush_out();
+	told_flush();
 }
 
 static void begin(char **argv, const struct quic_peer_config *from)
@@ -461,13 +332,13 @@ int main(int argc, char **argv)
 			die(argv[i]);
 	}
 	begin(argv, &cfg);
-	while (!g.in_eof)
+	while (!told.in_eof)
 		turn();
 	quic_peer_close(&g.quic, 0);
 	for (unsigned i = 0; i < STREAMS; i++)
 		free(g.streams[i].out);
 	quic_peer_free(&g.quic);
 	quic_peer_fini();
-	free(g.out);
+	free(told.out);
 	return 0;
 }
