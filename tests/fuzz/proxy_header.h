@@ -77,4 +77,21 @@ static inline int check_header(const uint8_t *data, size_t size)
 	return (int)h.version;
 }
 
+/* The same behind what headers of that version begin with, so that no input is spent on finding it. */
+static inline int check_behind(const char *start, size_t n, int version, const uint8_t *data,
+                               size_t size)
+{
+	uint8_t all[MAX_BYTES + 64];
+	int found;
+
+	if (size > sizeof all - n)
+		size = sizeof all - n;
+	memcpy(all, start, n);
+	if (size)
+		memcpy(all + n, data, size);
+	found = check_header(all, n + size);
+	MUST(found == 0 || found == version);
+	return 0;
+}
+
 #endif /* TESTS_FUZZ_PROXY_HEADER_H */

@@ -1,26 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * Fuzz target: a header of version 2, behind its signature, so that no input is spent on
- * finding it.
+ * Fuzz target: a header of version 2, behind its signature.
  */
 #include "fuzz/proxy_header.h"
-
-static const char start[] = "\r\n\r\n\0\r\nQUIT\n";
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	uint8_t all[MAX_BYTES + 64];
-	size_t n = sizeof start - 1;
-	int version;
+	static const char start[] = "\r\n\r\n\0\r\nQUIT\n";
 
-	if (size > sizeof all - n)
-		size = sizeof all - n;
-	memcpy(all, start, n);
-	if (size)
-		memcpy(all + n, data, size);
-	version = check_header(all, n + size);
-	MUST(version == 0 || version == 2);
-	return 0;
+	return check_behind(start, sizeof start - 1, 2, data, size);
 }
