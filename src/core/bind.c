@@ -12,10 +12,7 @@
 #include <unistd.h>
 
 #include "core/dgram.h"
-#include "core/forwarded.h"
 #include "core/local.h"
-#include "core/proxied.h"
-#include "core/rawed.h"
 #include "core/server.h"
 
 enum { DGRAM_QUEUE_BYTES = 2 << 20 }; /* the system may have a lower ceiling */
@@ -391,15 +388,6 @@ int tako__listen_bind(struct tako__address **out, struct tako_server *srv, const
 	return rc;
 }
 
-static void release_settings(struct tako__address *a)
-{
-	if (a->shared)
-		a->transport->release(a->shared);
-	tako__proxy_rule_free(a->proxy);
-	tako__raw_rule_free(a->raw);
-	tako__forward_rule_free(a->forward);
-}
-
 void tako__address_free(struct tako_server *srv, struct tako__address *a)
 {
 	if (!a)
@@ -411,6 +399,6 @@ void tako__address_free(struct tako_server *srv, struct tako__address *a)
 	}
 	/* An extra one has its settings from the one before it. */
 	if (!a->extra)
-		release_settings(a);
+		tako__rules_free(&a->rules, a->transport);
 	tako__free(a, address_bytes(srv));
 }

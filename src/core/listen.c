@@ -87,15 +87,7 @@ static int import_listen(tako_listen_config *out, const struct tako_transport *t
 
 /* ---- Rules -------------------------------------------------------------------------------------------- */
 
-/* What a listener's settings have become; all of its addresses point at the same. */
-struct rules {
-	void *shared; /* the transport's own */
-	struct tako__proxy_rule *proxy;
-	struct tako__raw_rule *raw;
-	struct tako__forward_rule *forward;
-};
-
-static int make_rules(struct rules *r, struct tako_server *srv, const tako_transport *t,
+static int make_rules(struct tako__rules *r, struct tako_server *srv, const tako_transport *t,
                       const char *addr, const tako_listen_config *c)
 {
 	int rc = tako__proxy_rule_new(&r->proxy, c);
@@ -109,25 +101,13 @@ static int make_rules(struct rules *r, struct tako_server *srv, const tako_trans
 	return rc;
 }
 
-static void free_rules(const struct rules *r, const tako_transport *t)
+void tako__rules_free(const struct tako__rules *r, const tako_transport *t)
 {
 	if (r->shared)
 		t->release(r->shared);
 	tako__proxy_rule_free(r->proxy);
 	tako__raw_rule_free(r->raw);
 	tako__forward_rule_free(r->forward);
-}
-
-/* They are the first address's from then on, and go with it. */
-static void give_rules(struct tako__address *a, const struct rules *r, const tako_transport *t)
-{
-	for (; a; a = a->next) {
-		a->transport = t;
-		a->shared = r->shared;
-		a->proxy = r->proxy;
-		a->raw = r->raw;
-		a->forward = r->forward;
-	}
 }
 
 /* ---- Listening ---------------------------------------------------------------------------------------- */
@@ -139,7 +119,7 @@ static int set_options(struct tako_server *srv, const struct tako__address *a)
 	if (!a->transport->dgram || !a->transport->dgram->bound)
 		return 0;
 	for (unsigned i = 0; rc == 0 && i < srv->cfg.worker_count; i++)
-		rc = a->transport->dgram->bound(a->fds[i], i, a->shared);
+		rc = a->transport->dgram->bound(a->fds[i], i, a->rules.shared);
 	return rc;
 }
 
@@ -165,7 +145,7 @@ static void add_alt_svc(struct tako_server *srv, const char *protocol, const cha
 		srv->alt_svc_n += (size_t)n;
 }
 
-static int socket_type(const tako_transport *t, const struct rules *r)
+static int socket_type(const tako_transport *t, const struct tako__rules *r)
 {
 	if (t->dgram)
 		return SOCK_DGRAM;
@@ -190,7 +170,7 @@ int tako_server_listen(tako_server *srv, const tako_transport *t, const char *ad
                        const tako_listen_config *cfg)
 {
 	tako_listen_config c = {0};
-	struct rules rules = {0};
+	struct tako__rules rules = {0};
 	struct tako__address *a;
 	int rc = may_listen(srv, t, addr);
 
@@ -202,12 +182,16 @@ int tako_server_listen(tako_server *srv, const tako_transport *t, const char *ad
 	if (rc == 0)
 		rc = tako__listen_bind(&a, srv, addr, socket_type(t, &rules), &c);
 	if (rc < 0) {
-		free_rules(&rules, t);
+		tako__rules_free(&rules, t);
 		return rc;
 	}
-	give_rules(a, &rules, t);
-	for (struct tako__address *each = a; rc == 0 && each; each = each->next)
-		rc = set_options(srv, each);
+	/* They are the first address's from then on, and go with it. */
+	for (struct tako__address *each = a; each; each = each->next) {
+		each->transport = t;
+		each->rules = rules;
+		if (rc == 0)
+			rc = set_options(srv, each);
+	}
 	if (rc < 0) {
 		free_all(srv, a);
 		return rc;

@@ -203,14 +203,14 @@ int tako__listener_open(struct tako__listener *ls, struct tako__worker *w, struc
 	ls->sock.cb = &listener_callbacks;
 	ls->worker = w;
 	ls->transport = a->transport;
-	ls->shared = a->shared;
-	ls->proxy = a->proxy;
-	ls->raw = a->raw;
-	ls->forward = a->forward;
+	ls->shared = a->rules.shared;
+	ls->proxy = a->rules.proxy;
+	ls->raw = a->rules.raw;
+	ls->forward = a->rules.forward;
 	ls->local = &a->local;
 	ls->fd_slot = &a->fds[w->index];
 	tako__timer_init(&ls->backoff, on_backoff);
-	ls->records = tako__raw_records(a->raw);
+	ls->records = tako__raw_records(a->rules.raw);
 	if (ls->records && !w->loop->rt->start_dgram)
 		return tako__fail(TAKO_ENOTSUP,
 		                  "records need datagrams, which the runtime %s lacks",

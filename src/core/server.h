@@ -62,6 +62,14 @@ struct tako_transport {
 	void (*close)(struct tako__listener *ls);
 };
 
+/* What a listener's settings have become. */
+struct tako__rules {
+	void *shared; /* the transport's own */
+	struct tako__proxy_rule *proxy;
+	struct tako__raw_rule *raw;
+	struct tako__forward_rule *forward;
+};
+
 /* One address: a descriptor per worker.  Of a server that had more workers than this one the sockets that
  * are left over are as many addresses more as it takes, `extra`, which own nothing but these. */
 struct tako__address {
@@ -69,10 +77,7 @@ struct tako__address {
 	bool extra;
 	bool inherited;
 	const struct tako_transport *transport;
-	void *shared;
-	struct tako__proxy_rule *proxy;
-	struct tako__raw_rule *raw;
-	struct tako__forward_rule *forward;
+	struct tako__rules rules; /* all of a listener's addresses have the same */
 	struct tako__local_sock local;
 	char text[TAKO__LOCAL_TEXT_BYTES];
 	char name[TAKO__INHERIT_NAME_BYTES]; /* "": it is our own */
@@ -137,6 +142,7 @@ int tako__config_import(tako_server_config *out, const tako_server_config *cfg);
 int tako__listen_bind(struct tako__address **out, struct tako_server *srv, const char *addr,
                       int type, const tako_listen_config *cfg);
 void tako__address_free(struct tako_server *srv, struct tako__address *a);
+void tako__rules_free(const struct tako__rules *r, const struct tako_transport *t);
 /* The `index`th that its user has asked for; NULL: there are not so many. */
 const struct tako__address *tako__server_listener(const struct tako_server *srv, size_t index);
 

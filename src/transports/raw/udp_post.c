@@ -122,7 +122,7 @@ int tako_server_udp_send(tako_server *srv, size_t index, const struct sockaddr *
 		return tako__fail(TAKO_ENOENT, "listener %zu is none of raw UDP", index);
 	if (!tako__udp_is_addr(to, to_bytes))
 		return tako__fail(TAKO_EINVAL, "%u bytes are no address", to_bytes);
-	s = srv->addresses[at]->shared;
+	s = srv->addresses[at]->rules.shared;
 	/* What goes to one peer goes through one worker: it keeps the order, and is joined. */
 	w = tako__worker_call_at(srv, (uint32_t)tako__keyed_hash(s->key, to, to_bytes));
 	if (!w)

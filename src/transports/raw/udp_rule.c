@@ -219,7 +219,7 @@ static void add(tako_udp_stats *sum, const struct tako__udp_counts *c)
 int tako_server_udp_stats(const tako_server *srv, size_t index, tako_udp_stats *out)
 {
 	tako_udp_stats sum = {.size = sizeof sum};
-	const struct tako__udp_shared *s;
+	struct tako__udp_shared *s;
 	const struct tako__address *a;
 
 	if (!srv || !out || out->size < sizeof(size_t) || out->size > sizeof sum)
@@ -227,11 +227,10 @@ int tako_server_udp_stats(const tako_server *srv, size_t index, tako_udp_stats *
 	a = tako__server_listener(srv, index);
 	if (!a || !a->transport->udp)
 		return tako__fail(TAKO_ENOENT, "listener %zu is none of raw UDP", index);
-	s = a->shared;
+	s = a->rules.shared;
 	for (unsigned i = 0; i < s->worker_count; i++)
 		add(&sum, &s->counts[i]);
-	sum.dropped += atomic_load_explicit(&((struct tako__udp_shared *)a->shared)->posted_dropped,
-	                                    memory_order_relaxed);
+	sum.dropped += atomic_load_explicit(&s->posted_dropped, memory_order_relaxed);
 	sum.size = out->size;
 	memcpy(out, &sum, out->size);
 	return 0;
