@@ -31,6 +31,7 @@ enum {
 	KEPT_MAX = 500000,
 	TURNS_MAX = 200000,
 	HIGH_BYTES = 5000,
+	PAUSE_BYTES = 20000, /* so much is kept before the peer has to wait */
 	ORDER_BYTES = 7,
 };
 
@@ -213,7 +214,7 @@ static void proceed(tako_raw *c, struct mine *m)
 {
 	if (parse(c, m) < 0) {
 		tako_raw_abort(c);
-	} else if (m->paused && !m->e) {
+	} else if (m->paused && m->kept_n <= PAUSE_BYTES) {
 		m->paused = false;
 		tako_raw_resume(c);
 	}
@@ -307,7 +308,7 @@ static int on_data(tako_raw *c, tako_str data, void *arg)
 	memcpy(m->kept + m->kept_n, data.p, data.n);
 	m->kept_n += data.n;
 	rc = parse(c, m);
-	m->paused = rc == 0 && m->kept_n > 20000 && m->e;
+	m->paused = rc == 0 && m->kept_n > PAUSE_BYTES && m->e;
 	if (m->paused)
 		tako_raw_pause(c);
 	return rc;
