@@ -153,6 +153,40 @@ static int in_pieces(tako_req *req, tako_res *res, void *arg)
 	return 0;
 }
 
+/* Each lent piece is followed, when its memory is back, by the next; the last one by the end. */
+struct lent {
+	tako_res *res;
+	struct pieces left;
+};
+
+static void lend_next(void *arg)
+{
+	struct lent *l = arg;
+	size_t step = l->left.n - l->left.at;
+
+	if (tako_res_closed(l->res))
+		return;
+	if (!step) {
+		(void)tako_res_end(l->res);
+		return;
+	}
+	step = step < 9000 ? step : 9000;
+	l->left.at += step;
+	(void)tako_res_write(l->res, pattern(l->left.at - step, step), lend_next, l);
+}
+
+static int lend_in_turn(tako_req *req, tako_res *res, void *arg)
+{
+	struct lent *l = tako_req_alloc(req, sizeof(*l));
+
+	(void)arg;
+	if (!l)
+		return TAKO_ENOMEM;
+	*l = (struct lent){res, {0, wanted(req)}};
+	lend_next(l);
+	return 0;
+}
+
 static int echo_some(tako_req *req, tako_res *res, tako_str data, bool end, void *arg)
 {
 	int64_t unsent = data.n ? tako_res_write(res, data, NULL, NULL) : 0;
@@ -177,6 +211,7 @@ static tako_router *routes(void)
 	tako_get(r, "/l/{n}", lend_all, NULL);
 	tako_get(r, "/t/{n}", wait_first, NULL);
 	tako_get(r, "/p/{n}", in_pieces, NULL);
+	tako_get(r, "/r/{n}", lend_in_turn, NULL);
 	tako_post(r, "/e/{n}", echo, NULL);
 	return r;
 }
@@ -377,7 +412,7 @@ static void add_client(void)
 	sim_peer_open(&c->peer, &world.server.sim, hear, c);
 	sim_peer_draw(&c->peer);
 	for (uint64_t i = sim_rand_between(rand_of(), 1, REQUESTS); i; i--) {
-		char kind = "sltpe"[sim_rand_below(rand_of(), 5)];
+		char kind = "sltper"[sim_rand_below(rand_of(), 6)];
 		size_t n = sim_rand_size(rand_of(), BODY_MAX);
 
 		sim_peer_sayf(&c->peer, "%c%06zu", kind, n);

@@ -170,7 +170,8 @@ int tako__raw_x_end(struct tako__exchange *x)
 	tako_exchange *e = tako__raw_x_of(x);
 
 	e->ended = true;
-	return e->queue ? 0 : say_end(e);
+	/* Whoever has back what he had lent may end it from there: the pump says so when it is through. */
+	return e->queue || e->pumping ? 0 : say_end(e);
 }
 
 uint64_t tako__raw_x_unsent(const struct tako__exchange *x)
