@@ -215,12 +215,14 @@ static void tear_down(struct tako__epoll *ep, struct tako_sock *s)
 	s->flags |= SOCK_DEAD;
 	tako_sock_fail(s, TAKO_ECLOSED);
 	tako__epoll_drop_parked(s);
-	/* Closing the descriptor also takes it out of the interest list; a listener's stays open
-	 * with its owner. */
+	/* Closing the descriptor takes it out of the interest list only if nobody else has the socket: a
+	 * process between fork() and exec() has, and what is reported of it then would be of this memory
+	 * whoever has it. */
+	if (s->flags & SOCK_WATCHED)
+		epoll_ctl(ep->fd, EPOLL_CTL_DEL, s->fd, NULL);
+	/* A listener's stays open with its owner. */
 	if (!(s->flags & SOCK_LISTENS))
 		close(s->fd);
-	else if (s->flags & SOCK_WATCHED)
-		epoll_ctl(ep->fd, EPOLL_CTL_DEL, s->fd, NULL);
 	s->next = ep->dead;
 	ep->dead = s;
 }

@@ -281,6 +281,33 @@ static void test_close_takes_who_has_connected(void **state)
 	}
 }
 
+/* A process that is between fork() and exec() has all our descriptors, so that closing ours is not the end of the
+ * socket: what it goes on to receive is not told to whoever has the memory by then. */
+static void test_close_while_others_have_it(void **state)
+{
+	struct end e;
+	unsigned calls;
+	int elsewhere;
+
+	(void)state;
+	rig_start(&e);
+	rig_turn(2);
+	elsewhere = dup(e.s.fd);
+	assert_true(elsewhere >= 0);
+	RIG_CALL(rig.rt->close(&e.s));
+	rig_turn(2);
+	assert_int_equal(e.closed, 1);
+	calls = e.calls;
+	e.s = (struct tako_sock){.loop = rig.loop, .cb = e.s.cb, .fd = -1};
+	rig_say(&e, "x", 1);
+	rig_turn(2);
+	assert_int_equal(e.calls, calls);
+	assert_int_equal(e.s.flags, 0);
+	close(elsewhere);
+	close(e.peer);
+	free(e.got);
+}
+
 int runtime_contract_loop(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -291,6 +318,7 @@ int runtime_contract_loop(void)
 		RIG_TEST(test_accept_errors),
 		RIG_TEST(test_open_without_memory),
 		RIG_TEST(test_close_takes_who_has_connected),
+		RIG_TEST(test_close_while_others_have_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
