@@ -11,6 +11,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "transports/tls/tls_client.h"
+
 static const tako_runtime *runtime;
 static char dir[] = "/tmp/tako-tls-dial-XXXXXX";
 
@@ -443,6 +445,74 @@ static void test_settings(void **state)
 	assert_int_equal(failalloc_live(), 0);
 }
 
+/* Good in January 2020, and a certificate that it has signed, good for a hundred years. */
+static const char old_root[] = "-----BEGIN CERTIFICATE-----\n"
+			       "MIIBWzCCAQCgAwIBAgIUFWRp49n2ojKu32UsGulCmCeoVTswCgYIKoZIzj0EAwIw\n"
+			       "EzERMA8GA1UEAwwIb2xkIHJvb3QwHhcNMjAwMTAxMDAwMDAwWhcNMjAwMjAxMDAw\n"
+			       "MDAwWjATMREwDwYDVQQDDAhvbGQgcm9vdDBZMBMGByqGSM49AgEGCCqGSM49AwEH\n"
+			       "A0IABKMqgQf9LjT4rJOfW14KjKSps3v8XjY05SHGaPR/+MOBCGVRMdcYSOkVZAvb\n"
+			       "0KC3bIEA2m9I0ISljbQ4QuJMVk6jMjAwMA8GA1UdEwEB/wQFMAMBAf8wHQYDVR0O\n"
+			       "BBYEFKoD2jtokDne5UK5gsXdlwvA9kY3MAoGCCqGSM49BAMCA0kAMEYCIQD7AFC0\n"
+			       "yyo/GYXDQiGoIx3iY0VdTwdouwaJd6EKcFTAJwIhAIcGpqLJc8Xz2hXz9g6LGiCT\n"
+			       "OnFgkR77slGaTeBfRMM/\n"
+			       "-----END CERTIFICATE-----\n";
+static const char its_leaf[] = "-----BEGIN CERTIFICATE-----\n"
+			       "MIIBFjCBvKADAgECAgEHMAoGCCqGSM49BAMCMBMxETAPBgNVBAMMCG9sZCByb290\n"
+			       "MCAXDTIwMDEwMTAwMDAwMFoYDzIxMjAwMTAxMDAwMDAwWjAUMRIwEAYDVQQDDAls\n"
+			       "b2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAATzKipXmhYoEND5c5Dc\n"
+			       "O1X2cTS3R98dpghptBIc2Jxup2316gTySWkZSHgIVyaVDnCWJDe9ry4Fvi6Jb3P4\n"
+			       "vXW3MAoGCCqGSM49BAMCA0kAMEYCIQD237TK82A3CBFJ9yRpjAPnaDcgflhoxi4/\n"
+			       "UNCyyVdI0gIhANnRb1H7BYOgN21wp6Zi/fhUIK9V+VyEPWOqNGKImE+m\n"
+			       "-----END CERTIFICATE-----\n";
+
+static bool believes(tako_tls_client *tls, const char *pem)
+{
+	WOLFSSL *ssl = tako__tls_client_session(tls, 0);
+	int rc;
+
+	assert_non_null(ssl);
+	wolfSSL_free(ssl);
+	rc = wolfSSL_CertManagerVerifyBuffer(wolfSSL_CTX_GetCertManager(tls->ctx),
+	                                     (const unsigned char *)pem, (long)strlen(pem),
+	                                     WOLFSSL_FILETYPE_PEM);
+	wolfSSL_ERR_clear_error();
+	return rc == WOLFSSL_SUCCESS;
+}
+
+/* One of several signers is of the past: it is nobody's, also where signers are read as the system's are. */
+static void test_old_signer(void **state)
+{
+	struct tako__tls_blob good = {NULL, 0};
+	tako_tls_client *tls = NULL;
+	tako_cert *mine = NULL;
+	char all[4096];
+	int n;
+
+	(void)state;
+	assert_int_equal(tako_cert_new(&mine, TAKO_CERT_CONFIG(.cert_file = path("b.crt"),
+	                                                       .key_file = path("b.key"))),
+	                 0);
+	assert_int_equal(tako__tls_read_file(&good, path("a.crt"), "a.crt"), 0);
+	n = snprintf(all, sizeof all, "%s%.*s", old_root, (int)good.n, good.p);
+	assert_in_range(n, sizeof old_root, sizeof all - 1);
+	assert_int_equal(tako_tls_client_new(&tls, TAKO_TLS_CLIENT_CONFIG(.ca = {all, (size_t)n},
+	                                                                  .cert = mine)),
+	                 0);
+	n = snprintf(all, sizeof all, "%.*s", (int)good.n, good.p);
+	assert_true(believes(tls, all));
+	assert_false(believes(tls, its_leaf));
+	/* What is shown is reloaded, and the signers are read once more. */
+	assert_int_equal(tako_cert_reload(mine, TAKO_CERT_CONFIG(.cert_file = path("a.crt"),
+	                                                         .key_file = path("a.key"))),
+	                 0);
+	assert_true(believes(tls, all));
+	assert_false(believes(tls, its_leaf));
+	tako__tls_wipe(&good);
+	tako_tls_client_free(tls);
+	tako_cert_free(mine);
+	assert_int_equal(failalloc_live(), 0);
+}
+
 /* Its certificates are there where this is tested. */
 static void test_the_systems(void **state)
 {
@@ -531,7 +601,8 @@ static int run(const tako_runtime *rt)
 		cmocka_unit_test(test_no_resumption), cmocka_unit_test(test_client_certificate),
 		cmocka_unit_test(test_refused),       cmocka_unit_test(test_no_tls),
 		cmocka_unit_test(test_cancelled),     cmocka_unit_test(test_settings),
-		cmocka_unit_test(test_the_systems),   cmocka_unit_test(test_no_memory),
+		cmocka_unit_test(test_the_systems),   cmocka_unit_test(test_old_signer),
+		cmocka_unit_test(test_no_memory),
 	};
 	char why[96];
 

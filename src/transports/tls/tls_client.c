@@ -65,12 +65,12 @@ static int read_signers(struct tako__tls_blob *ca, const tako_tls_client_config 
 
 /* ---- The context ----------------------------------------------------------------------------------- */
 
-/* Of the system's some may be such that wolfSSL does not know, or too old, and are nobody's then.  What
- * somebody has chosen is to be good as a whole. */
+/* Of the system's some may be such that wolfSSL does not know, or too old, and are nobody's then: nothing here may
+ * say that a date does not matter, or wolfSSL believes whoever shows what such a one has signed.  What somebody has
+ * chosen has to have a good one in it. */
 static int set_signers(WOLFSSL_CTX *ctx, const struct tako_tls_client *tls, bool all_good)
 {
-	uint32_t flags = all_good ? WOLFSSL_LOAD_FLAG_NONE
-	                          : WOLFSSL_LOAD_FLAG_IGNORE_ERR | WOLFSSL_LOAD_FLAG_DATE_ERR_OKAY;
+	uint32_t flags = all_good ? WOLFSSL_LOAD_FLAG_NONE : WOLFSSL_LOAD_FLAG_IGNORE_ERR;
 	int rc;
 
 	if (tls->insecure) {
