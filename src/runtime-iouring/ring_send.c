@@ -28,10 +28,19 @@ struct owed {
 	char data[];
 };
 
+/* A read of the file at the head may not have been submitted yet, and is then of whatever has the number of its
+ * descriptor by then, somebody's socket for one: its owner keeps it open until the read is over, which comes back to
+ * tako__ring_flush(). */
+static void give_up(struct tako_sock *s)
+{
+	if (!(s->flags & SOCK_READS_FILE))
+		tako_sock_fail(s, TAKO_ECLOSED);
+}
+
 void tako__ring_fail(struct tako_sock *s)
 {
 	s->flags |= SOCK_FAILED;
-	tako_sock_fail(s, TAKO_ECLOSED);
+	give_up(s);
 	tako__ring_schedule(s, 0);
 }
 
@@ -153,7 +162,7 @@ void tako__ring_flush(struct tako__ring *r, struct tako_sock *s)
 {
 	s->flags &= ~SOCK_DIRTY;
 	if (s->flags & (SOCK_FAILED | TAKO_SOCK_BROKEN)) {
-		tako_sock_fail(s, TAKO_ECLOSED);
+		give_up(s);
 		return;
 	}
 	/* The completion of either comes back here. */
