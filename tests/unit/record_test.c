@@ -26,6 +26,7 @@ static struct {
 	unsigned closed;
 	unsigned records;
 	unsigned ends;
+	bool pauses; /* after each record */
 	int why;
 	tako_raw *last;
 } seen;
@@ -44,6 +45,8 @@ static int on_data(tako_raw *c, tako_str data, void *arg)
 
 	(void)arg;
 	seen.records++;
+	if (seen.pauses)
+		tako_raw_pause(c);
 	return rc < 0 ? (int)rc : 0;
 }
 
@@ -240,6 +243,33 @@ static void test_the_end_is_told_once(void **state)
 	assert_int_equal(failalloc_live(), 0);
 }
 
+/* What came in spite of a pause. */
+static void test_a_pause_keeps_them_apart(void **state)
+{
+	ssize_t sizes[3];
+	struct stepped s;
+	int fd;
+
+	(void)state;
+	open_one(&s, &fd);
+	seen.pauses = true;
+	assert_int_equal(send(fd, "one", 3, 0), 3);
+	assert_int_equal(send(fd, "two22", 5, 0), 5);
+	assert_int_equal(send(fd, "three33", 7, 0), 7);
+	assert_int_equal(hear(&s, fd, sizes, 1), 1);
+	for (unsigned i = 1; i < 3; i++) {
+		tako_raw_resume(seen.last);
+		assert_int_equal(hear(&s, fd, sizes + i, 1), 1);
+	}
+	assert_int_equal(sizes[0], 3);
+	assert_int_equal(sizes[1], 5);
+	assert_int_equal(sizes[2], 7);
+	assert_int_equal(seen.records, 3);
+	close(fd);
+	stepped_stop(&s);
+	assert_int_equal(failalloc_live(), 0);
+}
+
 /* Nobody reads any more: what is sent then ends it. */
 static void test_nobody_is_there(void **state)
 {
@@ -265,6 +295,7 @@ int main(void)
 		cmocka_unit_test(test_no_memory),
 		cmocka_unit_test(test_unsent),
 		cmocka_unit_test(test_the_end_is_told_once),
+		cmocka_unit_test(test_a_pause_keeps_them_apart),
 		cmocka_unit_test(test_nobody_is_there),
 	};
 

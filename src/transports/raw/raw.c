@@ -225,42 +225,50 @@ static size_t held_bytes(const struct tako__raw_held *h)
 	return sizeof *h + h->n;
 }
 
+/* The oldest is given back, which is freed. */
+static void drop_first(struct tako__raw_held **list)
+{
+	struct tako__raw_held *h = *list;
+
+	*list = h->next;
+	tako__free(h, held_bytes(h));
+}
+
 static void drop_held(struct tako_raw *r)
 {
-	if (r->held)
-		tako__free(r->held, held_bytes(r->held));
-	r->held = NULL;
+	while (r->held)
+		drop_first(&r->held);
 }
 
 static void hold(struct tako__conn *c, const char *p, size_t n)
 {
-	struct tako_raw *r = tako__raw_of(c);
-	size_t before = r->held ? r->held->n : 0;
-	struct tako__raw_held *h = tako__alloc(sizeof *h + before + n);
+	struct tako__raw_held *h = tako__alloc(sizeof *h + n);
+	struct tako__raw_held **end = &tako__raw_of(c)->held;
 
 	if (!h) {
 		fail(c, TAKO_ENOMEM);
 		return;
 	}
-	if (before)
-		memcpy(h->data, r->held->data, before);
-	memcpy(h->data + before, p, n);
-	h->n = before + n;
-	drop_held(r);
-	r->held = h;
+	h->next = NULL;
+	h->n = n;
+	memcpy(h->data, p, n);
+	while (*end)
+		end = &(*end)->next;
+	*end = h;
 }
 
-/* Before anything else that comes. */
+/* Before anything else that comes.  None is held while one is heard, so that nobody hears the next one inside. */
 static void hear_held(struct tako__conn *c)
 {
 	struct tako_raw *r = tako__raw_of(c);
-	struct tako__raw_held *h = r->held;
+	struct tako__raw_held *list = r->held;
 
-	if (h && !is_paused(c) && !is_over(c)) {
-		r->held = NULL;
-		hear(c, h->data, h->n);
-		tako__free(h, held_bytes(h));
+	r->held = NULL;
+	while (list && !is_paused(c) && !is_over(c)) {
+		hear(c, list->data, list->n);
+		drop_first(&list);
 	}
+	r->held = list;
 	if (r->held_end && !is_paused(c) && !is_over(c)) {
 		r->held_end = false;
 		hear_end(c);
