@@ -29,8 +29,9 @@ static struct {
 	unsigned count;
 } table;
 
-/* Where a server that hands its sockets to us waits to be told that we serve; 0: there is none. */
-static int ready_fd;
+/* Where a server that hands its sockets to us waits to be told that we serve; -1: there is none.  It may be 0
+ * in a process that was started without its standard input. */
+static int ready_fd = -1;
 
 static int option(int fd, int name)
 {
@@ -341,11 +342,11 @@ void tako__inherit_end(void)
 			close(table.v[i].fd);
 	}
 	forget();
-	if (!ready_fd)
+	if (ready_fd < 0)
 		return;
 	tell_ready(ready_fd);
 	close(ready_fd);
-	ready_fd = 0;
+	ready_fd = -1;
 }
 
 /* ---- What it is ------------------------------------------------------------------------------------------ */

@@ -122,10 +122,10 @@ static bool serve_peer(struct tako_server *srv, int fd, uint32_t timeout_ms)
 }
 
 /* 1: it serves in our place. */
-static int take_peer(struct tako_server *srv, int listener, struct tako__local_sock *l,
+static int take_peer(struct tako_server *srv, int *listener, struct tako__local_sock *l,
                      const tako_restart_config *cfg)
 {
-	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	int fd = accept4(*listener, NULL, NULL, SOCK_CLOEXEC);
 	bool done = false;
 
 	if (fd < 0) {
@@ -139,8 +139,11 @@ static int take_peer(struct tako_server *srv, int listener, struct tako__local_s
 		atomic_store(&srv->restarting, false);
 	}
 	if (done) {
-		/* It may listen here itself, when it sees us let go. */
-		tako__local_end(l, listener);
+		/* It may listen here itself, when it sees us let go: a name without a file is free
+		 * only when its socket is closed. */
+		tako__local_end(l, *listener);
+		close(*listener);
+		*listener = -1;
 		tako__hand_over(srv, cfg->last_call_ms);
 	}
 	close(fd);
@@ -175,8 +178,10 @@ int tako_server_hand_over(tako_server *srv, const char *addr, const tako_restart
 	if (fd < 0)
 		return fd;
 	while (rc == 0 && wait_for(srv, fd, UINT64_MAX))
-		rc = take_peer(srv, fd, &local, &own);
-	tako__local_end(&local, fd);
-	close(fd);
+		rc = take_peer(srv, &fd, &local, &own);
+	if (fd >= 0) {
+		tako__local_end(&local, fd);
+		close(fd);
+	}
 	return rc ? 0 : tako__fail(TAKO_ESTATE, "the server was stopped");
 }

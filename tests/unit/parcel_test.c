@@ -10,12 +10,15 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -173,6 +176,121 @@ static void test_three_in_a_row(void **state)
 	assert_int_equal(stat(web + 5, &now), -1);
 }
 
+/* ---- At the moment of letting go ------------------------------------------------------------------ */
+
+/* 0: nobody looks; else an errno and one: what binding to `control` came to when the peer was let go of. */
+static atomic_int found;
+static atomic_bool looks;
+
+static int try_control(void)
+{
+	struct sockaddr_un un = {.sun_family = AF_UNIX};
+	size_t n = strlen(control + 5);
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	int err = 0;
+
+	memcpy(un.sun_path, control + 5, n);
+	un.sun_path[0] = '\0';
+	if (bind(fd, (struct sockaddr *)&un,
+	         (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n)) < 0)
+		err = errno;
+	syscall(SYS_close, fd);
+	return err;
+}
+
+/* A connection that was accepted at `control`? */
+static bool is_accepted_there(int fd)
+{
+	struct sockaddr_un un = {0};
+	socklen_t n = sizeof un;
+	socklen_t listens_n = sizeof(int);
+	int listens = 1;
+
+	return getsockname(fd, (struct sockaddr *)&un, &n) == 0 && un.sun_family == AF_UNIX &&
+	       n > offsetof(struct sockaddr_un, sun_path) + 1 &&
+	       memcmp(un.sun_path + 1, control + 6, strlen(control + 6)) == 0 &&
+	       getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &listens_n) == 0 && !listens;
+}
+
+/* In place of the C library's. */
+int close(int fd)
+{
+	bool due = atomic_load(&looks) && is_accepted_there(fd);
+	int rc = (int)syscall(SYS_close, fd);
+
+	if (due)
+		atomic_store(&found, try_control() + 1);
+	return rc;
+}
+
+/* What tells the new server that it may be asked itself, at the same name. */
+static void test_name_is_free_when_told(void **state)
+{
+	struct hander h;
+	tako_server *old = server_of("old", 1);
+	tako_server *next;
+
+	(void)state;
+	snprintf(control, sizeof control, "unix:@tako-parcel-next-%d", (int)getpid());
+	assert_int_equal(tako_server_listen(old, tako_http1(), web, NULL), 0);
+	assert_int_equal(tako_server_start(old), 0);
+	start_hander(&h, old);
+	assert_int_equal(inherit_patiently(), 1);
+	next = server_of("next", 1);
+	assert_int_equal(tako_server_listen(next, tako_http1(), web, NULL), 0);
+	atomic_store(&looks, true);
+	assert_int_equal(tako_server_start(next), 0);
+	pthread_join(h.thread, NULL);
+	atomic_store(&looks, false);
+	assert_int_equal(h.result, 0);
+	assert_int_equal(atomic_load(&found), 1);
+	assert_int_equal(tako_server_wait(old), 0);
+	tako_server_free(old);
+	assert_int_equal(tako_server_shutdown(next, 5000), 0);
+	tako_server_free(next);
+	snprintf(control, sizeof control, "unix:%s/control", folder);
+}
+
+/* As a daemon that has closed it: the first descriptor is the one over which we tell that we serve. */
+static void test_without_standard_input(void **state)
+{
+	struct hander h;
+	tako_server *old = server_of("old", 1);
+	tako_server *next;
+	char text[TAKO__PARCEL_BYTES];
+	int saved = dup(0);
+	int fd;
+
+	(void)state;
+	assert_int_equal(tako_server_listen(old, tako_http1(), web, NULL), 0);
+	assert_int_equal(tako_server_start(old), 0);
+	start_hander(&h, old);
+	/* When one that goes again was seen off, nobody is about to open anything. */
+	dial_patiently(control, &fd);
+	while (recv(fd, text, sizeof text, 0) > 1)
+		;
+	shutdown(fd, SHUT_WR);
+	assert_int_equal(recv(fd, text, sizeof text, 0), 0);
+	close(fd);
+	close(0);
+	assert_int_equal(tako_inherit_from(control), 1);
+	assert_true(fcntl(0, F_GETFD) >= 0);
+	next = server_of("next", 1);
+	assert_int_equal(tako_server_listen(next, tako_http1(), web, NULL), 0);
+	assert_int_equal(tako_server_start(next), 0);
+	assert_int_equal(fcntl(0, F_GETFD), -1);
+	if (saved >= 0) {
+		assert_int_equal(dup2(saved, 0), 0);
+		close(saved);
+	}
+	pthread_join(h.thread, NULL);
+	assert_int_equal(h.result, 0);
+	assert_int_equal(tako_server_wait(old), 0);
+	tako_server_free(old);
+	assert_int_equal(tako_server_shutdown(next, 5000), 0);
+	tako_server_free(next);
+}
+
 /* Whoever connects and is of another user is told nothing, whatever may let him connect. */
 static int steal(void)
 {
@@ -298,6 +416,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_three_in_a_row),
+		cmocka_unit_test(test_name_is_free_when_told),
+		cmocka_unit_test(test_without_standard_input),
 		cmocka_unit_test(test_who_changes_nothing),
 		cmocka_unit_test(test_lies),
 	};
