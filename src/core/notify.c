@@ -15,8 +15,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/clock.h"
 #include "core/inherit.h"
 #include "core/server.h"
+
+enum { PATIENCE_S = 1 };
 
 /* ---- One message ------------------------------------------------------------------------------------- */
 
@@ -45,9 +48,27 @@ static int find_socket(struct sockaddr_un *ret, socklen_t *ret_n)
 	return 1;
 }
 
+/* With SO_SNDTIMEO a signal interrupts whatever its handler says (signal(7)), and who is never told READY takes
+ * us for one that does not start.  Signals must not keep us here, either: the last try waits for nothing. */
+static ssize_t send_patiently(int fd, const char *state, int flags, const struct sockaddr_un *sa,
+                              socklen_t sa_n)
+{
+	uint64_t until = tako__clock_ns() + PATIENCE_S * UINT64_C(1000000000);
+	bool late;
+	ssize_t sent;
+
+	do {
+		late = tako__clock_ns() >= until;
+		sent = sendto(fd, state, strlen(state),
+		              flags | MSG_NOSIGNAL | (late ? MSG_DONTWAIT : 0),
+		              (const struct sockaddr *)sa, sa_n);
+	} while (sent < 0 && errno == EINTR && !late);
+	return sent;
+}
+
 static int send_state(const char *state, int flags)
 {
-	const struct timeval patience = {.tv_sec = 1};
+	const struct timeval patience = {.tv_sec = PATIENCE_S};
 	struct sockaddr_un sa;
 	socklen_t sa_n = 0;
 	int rc = find_socket(&sa, &sa_n);
@@ -59,8 +80,7 @@ static int send_state(const char *state, int flags)
 	if (fd < 0)
 		return tako__fail_errno("socket for NOTIFY_SOCKET");
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
-	if (sendto(fd, state, strlen(state), flags | MSG_NOSIGNAL, (struct sockaddr *)&sa, sa_n) <
-	    0)
+	if (send_patiently(fd, state, flags, &sa, sa_n) < 0)
 		rc = tako__fail_errno("NOTIFY_SOCKET");
 	close(fd);
 	return rc;

@@ -9,6 +9,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <errno.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -130,6 +132,46 @@ static void test_reloading_has_the_time(void **state)
 	assert_int_equal(sscanf(hear(), "RELOADING=1\nMONOTONIC_USEC=%llu", &usec), 1);
 	/* CLOCK_MONOTONIC, and not another: a moment ago. */
 	assert_in_range(tako__clock_ns() / 1000 - usec, 0, 60000000);
+	dismiss();
+}
+
+static void make_room(int number)
+{
+	int saved = errno;
+	char text[64];
+
+	(void)number;
+	while (recv(heard_fd, text, sizeof text, MSG_DONTWAIT) > 0)
+		;
+	errno = saved;
+}
+
+/* A signal does not keep the supervisor from being told: of one that is told READY only once the unit's start
+ * would time out. */
+static void test_signal_while_waiting(void **state)
+{
+	const struct sigaction on_alarm = {.sa_handler = make_room};
+	const struct itimerval soon = {.it_value = {.tv_usec = 100000},
+	                               .it_interval = {.tv_usec = 100000}};
+	const struct itimerval never = {{0, 0}, {0, 0}};
+	struct sockaddr_un un = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int rc;
+
+	(void)state;
+	supervise("@tako-notify-full");
+	memcpy(un.sun_path + 1, "tako-notify-full", 16);
+	while (sendto(fd, "x", 1, MSG_DONTWAIT, (struct sockaddr *)&un,
+	              (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 17)) == 1)
+		;
+	assert_int_equal(errno, EAGAIN);
+	assert_int_equal(sigaction(SIGALRM, &on_alarm, NULL), 0);
+	assert_int_equal(setitimer(ITIMER_REAL, &soon, NULL), 0);
+	rc = tako_notify("READY=1");
+	assert_int_equal(setitimer(ITIMER_REAL, &never, NULL), 0);
+	signal(SIGALRM, SIG_DFL);
+	assert_int_equal(rc, 1);
+	close(fd);
 	dismiss();
 }
 
@@ -283,6 +325,7 @@ int main(void)
 		cmocka_unit_test(test_addresses),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_reloading_has_the_time),
+		cmocka_unit_test(test_signal_while_waiting),
 		cmocka_unit_test(test_life),
 		cmocka_unit_test(test_watchdog),
 		cmocka_unit_test(test_watchdog_settings),
