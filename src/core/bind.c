@@ -208,14 +208,23 @@ static void set_inherited_options(int fd, int type)
 
 static struct tako__address *address_new(const struct tako_server *srv);
 
+/* Whoever connects to one that is taken and that nobody accepts from would wait for ever. */
+static void close_rest(const struct tako__taken *got, unsigned at)
+{
+	while (at < got->count)
+		close(got->fds[at++]);
+}
+
 /* One more for the sockets from the `at`th on. */
 static int adopt_rest(struct tako__address *a, const struct tako_server *srv,
                       const struct tako__taken *got, unsigned at)
 {
 	struct tako__address *more = address_new(srv);
 
-	if (!more)
+	if (!more) {
+		close_rest(got, at);
 		return tako__fail(TAKO_ENOMEM, "listener: out of memory");
+	}
 	more->extra = true;
 	more->inherited = true;
 	memcpy(more->text, a->text, sizeof more->text);
@@ -227,10 +236,9 @@ static int adopt_rest(struct tako__address *a, const struct tako_server *srv,
 	return at < got->count ? adopt_rest(a, srv, got, at) : 0;
 }
 
-/* Each of them is accepted from, however many workers there are: what has connected waits in the
- * backlog of one of them.  Workers beyond their number share. */
-static int adopt(struct tako__address *a, const struct tako_server *srv,
-                 const struct tako__taken *got, int type, const tako_listen_config *cfg)
+/* As many as there are workers.  Workers beyond their number share. */
+static int adopt_first(struct tako__address *a, const struct tako_server *srv,
+                       const struct tako__taken *got, int type, const tako_listen_config *cfg)
 {
 	unsigned count = srv->cfg.worker_count;
 	unsigned extra = (got->count - 1) / count;
@@ -254,7 +262,20 @@ static int adopt(struct tako__address *a, const struct tako_server *srv,
 		return tako__fail(TAKO_ETOOBIG,
 		                  "%.60s: %u sockets are too many for this many workers", got->text,
 		                  got->count);
-	return extra ? adopt_rest(a, srv, got, count) : 0;
+	return 0;
+}
+
+/* Each of them is accepted from, however many workers there are: what has connected waits in the
+ * backlog of one of them. */
+static int adopt(struct tako__address *a, const struct tako_server *srv,
+                 const struct tako__taken *got, int type, const tako_listen_config *cfg)
+{
+	unsigned count = srv->cfg.worker_count;
+	int rc = adopt_first(a, srv, got, type, cfg);
+
+	if (rc < 0)
+		close_rest(got, count);
+	return rc == 0 && got->count > count ? adopt_rest(a, srv, got, count) : rc;
 }
 
 /* By its number a descriptor can be had that no variable speaks of, so that nothing but this tells that it is

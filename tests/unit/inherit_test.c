@@ -21,6 +21,7 @@
 #include <tako/tako.h>
 
 #include "core/inherit.h"
+#include "unit/failalloc.h"
 
 enum { FIRST = TAKO__INHERIT_FIRST, PLACES = 6 };
 
@@ -328,6 +329,38 @@ static void test_every_socket_is_accepted_from(void **state)
 	}
 }
 
+/* Those that no listener has in the end must not keep their peers waiting. */
+static void test_no_memory_for_all_of_them(void **state)
+{
+	char text[TAKO__LOCAL_TEXT_BYTES];
+	int rc = TAKO_ENOMEM;
+	size_t n;
+
+	(void)state;
+	for (n = 1; rc < 0; n++) {
+		tako_server *srv;
+
+		put(FIRST, SOCK_STREAM, NULL);
+		text_of(FIRST, text, sizeof text);
+		for (int at = 1; at < 5; at++)
+			put(FIRST + at, SOCK_STREAM, text);
+		say("5", own_pid, NULL);
+		srv = server_of(2);
+		assert_int_equal(tako_listen_fds(), 5);
+		failalloc_arm(n);
+		rc = tako_server_listen(srv, tako_http1(), text, NULL);
+		if (failalloc_disarm())
+			assert_int_equal(rc, TAKO_ENOMEM);
+		tako_server_free(srv);
+		tako__inherit_end();
+		say(NULL, NULL, NULL);
+		for (int at = 0; at < 5; at++)
+			assert_int_equal(fcntl(FIRST + at, F_GETFD), -1);
+	}
+	/* Three addresses at least, of which each has failed. */
+	assert_in_range(n, 5, 40);
+}
+
 static void test_what_nobody_takes_is_closed(void **state)
 {
 	char text[TAKO__LOCAL_TEXT_BYTES];
@@ -380,9 +413,12 @@ int main(void)
 		IN_PLACES(test_by_number),
 		IN_PLACES(test_what_is_no_listener),
 		IN_PLACES(test_every_socket_is_accepted_from),
+		IN_PLACES(test_no_memory_for_all_of_them),
 		IN_PLACES(test_what_nobody_takes_is_closed),
 		IN_PLACES(test_settings_that_cannot_apply),
 	};
 
+	if (failalloc_install() < 0)
+		return 1;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
