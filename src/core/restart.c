@@ -403,15 +403,19 @@ int tako__restart_import(tako_restart_config *ret, const tako_restart_config *cf
 static void tell(struct tako_server *srv, int rc)
 {
 	char text[320];
+	char why[256];
 
 	if (!srv->cfg.notify)
 		return;
+	snprintf(why, sizeof why, "%s", tako_last_error());
 	/* The supervisor believes whom it started, and that is us until we have said who is next. */
 	if (rc > 0)
 		snprintf(text, sizeof text, "MAINPID=%d\nREADY=1", rc);
 	else
-		snprintf(text, sizeof text, "READY=1\nSTATUS=restart: %s", tako_last_error());
-	(void)tako_notify(text);
+		snprintf(text, sizeof text, "READY=1\nSTATUS=restart: %s", why);
+	/* That it cannot be told is not what our caller wants to know. */
+	if (tako_notify(text) < 0)
+		tako__note("%s", why);
 }
 
 static int restart(struct tako_server *srv, const tako_restart_config *cfg)

@@ -242,10 +242,33 @@ static void test_reaped_by_others(void **state)
 	tako_server_free(srv);
 }
 
+/* Why it failed is what the caller is told, also where a supervisor cannot be. */
+static void test_why(void **state)
+{
+	char *argv[] = {"false", NULL};
+	tako_router *r = tako_router_new();
+	tako_server *srv = NULL;
+
+	(void)state;
+	setenv("NOTIFY_SOCKET", "/nowhere/at/all", 1);
+	assert_int_equal(
+		tako_server_new(&srv, r, TAKO_SERVER_CONFIG(.worker_count = 1, .notify = 1)), 0);
+	tako_router_free(r);
+	assert_int_equal(tako_server_listen(srv, tako_http1(), "127.0.0.1:0", NULL), 0);
+	assert_int_equal(tako_server_start(srv), 0);
+	assert_int_equal(tako_server_restart(srv, TAKO_RESTART_CONFIG(.argv = argv)), TAKO_ECLOSED);
+	assert_non_null(strstr(tako_last_error(), "status 1"));
+	tako_server_stop(srv);
+	assert_int_equal(tako_server_wait(srv), 0);
+	tako_server_free(srv);
+	unsetenv("NOTIFY_SOCKET");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_one_address_many_times),
+		cmocka_unit_test(test_why),
 		cmocka_unit_test(test_reaped_by_others),
 	};
 	char folder[] = "/tmp/tako-restart-XXXXXX";
