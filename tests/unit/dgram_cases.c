@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/udp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -930,6 +931,39 @@ static void test_close_while_paused(void **state)
 	assert_int_equal(e.calls, 0);
 }
 
+/* As after a restart: somebody else has the socket as well, and what comes for him is nothing to us. */
+static void test_close_what_others_have(void **state)
+{
+	union tako_dgram_addr at;
+	union tako_dgram_addr ignored;
+	int peer = bound(AF_INET, INADDR_LOOPBACK, &ignored);
+	int fd = bound(AF_INET, INADDR_LOOPBACK, &at);
+	int theirs = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	struct pollfd host = {.events = POLLIN};
+	struct end e;
+	char got[8];
+
+	(void)state;
+	assert_true(theirs >= 0);
+	start(&e, fd);
+	let_pass();
+	finish(&e);
+	say(peer, &at, "x", 1);
+	for (int i = 0; i < 3; i++) {
+		host.fd = rt->pollable(loop, UINT64_MAX);
+		assert_true(host.fd >= 0);
+		/* What is left of the closing may still be there the first times. */
+		if (poll(&host, 1, 0) == 0)
+			break;
+		turn_until(0);
+		say(peer, &at, "x", 1);
+	}
+	assert_int_equal(poll(&host, 1, 0), 0);
+	assert_int_equal(hear(theirs, got, sizeof got, NULL), 1);
+	close(theirs);
+	close(peer);
+}
+
 static void test_pause_from_a_delivery(void **state)
 {
 	union tako_dgram_addr at;
@@ -1062,6 +1096,7 @@ int dgram_cases_run(const struct tako_runtime *runtime, unsigned buffers)
 		WITH(test_pause),
 		WITH(test_pause_is_its_own),
 		WITH(test_close_while_paused),
+		WITH(test_close_what_others_have),
 		WITH(test_pause_from_a_delivery),
 		WITH(test_close_from_a_delivery),
 		WITH(test_fairness),
