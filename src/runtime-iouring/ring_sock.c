@@ -485,6 +485,8 @@ static void close_down(struct tako__ring *r, struct tako_sock *s)
 			tako__ring_linger(r, s);
 		else if (!(s->flags & SOCK_LINGERS))
 			cancel_out(r, s);
+		if ((s->flags & (SOCK_BLOCKED | SOCK_LINGERS | SOCK_CANCEL_OUT)) == SOCK_BLOCKED)
+			tako__ring_schedule(s, 0); /* no entry was free for the cancellation */
 		if (s->flags & SOCK_BLOCKED)
 			return;
 	}

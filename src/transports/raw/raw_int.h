@@ -24,7 +24,8 @@ struct tako__raw_rule {
 };
 
 /* Bytes that were in somebody's hands already when the user paused: those behind a PROXY header, if on_open()
- * did, or the rest of a batch of records, each of which stays one.  The runtime is told of the pause, so that there are never more than it had received by then. */
+ * did, or the rest of a batch of records, each of which stays one.  The runtime is told of the pause, so that
+ * there are never more than it had received by then. */
 struct tako__raw_held {
 	struct tako__raw_held *next; /* what came after it */
 	size_t n;
