@@ -25,6 +25,7 @@ static int refuse_layered(const struct tako_transport *t, const tako_listen_conf
 		{"key_file", c->key_file != NULL},
 		{"cert", c->cert != NULL},
 		{"cert_fn", c->cert_fn != NULL},
+		{"cert_arg", c->cert_arg != NULL},
 		{"client_ca_file", c->client_ca_file != NULL},
 		{"client_ca_dir", c->client_ca_dir != NULL},
 		{"client_ca", c->client_ca.n != 0},
@@ -45,6 +46,46 @@ static int refuse_layered(const struct tako_transport *t, const tako_listen_conf
 	return 0;
 }
 
+/* Settings of what the transport is not. */
+static int refuse_foreign(const struct tako_transport *t, const tako_listen_config *c)
+{
+	const bool quic = t->dgram && !t->udp;
+	const struct {
+		const char *name;
+		bool set;
+		bool here;
+		const char *why;
+	} fields[] = {
+		{"wt", c->wt != NULL, t->sessions, "has no use for it"},
+		{"wt_arg", c->wt_arg != NULL, t->sessions, "has no use for it"},
+		{"quic_alpn", c->quic_alpn != NULL, t->sessions, "has no use for it"},
+		{"backlog", c->backlog != 0, !t->dgram, "has none"},
+		{"h3_qlog_dir", c->h3_qlog_dir != NULL, quic, "is without QUIC"},
+		{"h3_qlog_max_files", c->h3_qlog_max_files != 0, quic, "is without QUIC"},
+		{"h3_qlog_max_bytes", c->h3_qlog_max_bytes != 0, quic, "is without QUIC"},
+		{"udp", c->udp != NULL, t->udp, "has no use for it"},
+		{"proxy_protocol", c->proxy_protocol != 0, !t->dgram,
+	         "has no connections to begin with a header"},
+	};
+
+	for (size_t i = 0; i < TAKO__COUNT(fields); i++) {
+		if (fields[i].set && !fields[i].here)
+			return tako__fail(TAKO_ENOTSUP, "%s is set, but %s %s", fields[i].name,
+			                  t->name, fields[i].why);
+	}
+	return 0;
+}
+
+/* What a callback would get that is not there. */
+static int refuse_idle(const tako_listen_config *c)
+{
+	if (c->cert_arg && !c->cert_fn)
+		return tako__fail(TAKO_EINVAL, "cert_arg is set, but cert_fn is not");
+	if (c->wt_arg && !c->wt)
+		return tako__fail(TAKO_EINVAL, "wt_arg is set, but wt is not");
+	return 0;
+}
+
 static int import_listen(tako_listen_config *out, const struct tako_transport *t,
                          const tako_listen_config *cfg)
 {
@@ -53,32 +94,19 @@ static int import_listen(tako_listen_config *out, const struct tako_transport *t
 	                            "tako_listen_config")
 	             : 0;
 
+	if (rc == 0 && (!t->prepare || t->udp))
+		rc = refuse_layered(t, &c);
+	if (rc == 0)
+		rc = refuse_foreign(t, &c);
+	if (rc == 0)
+		rc = refuse_idle(&c);
 	if (rc < 0)
 		return rc;
-	if (!t->prepare || t->udp) {
-		rc = refuse_layered(t, &c);
-		if (rc < 0)
-			return rc;
-	}
-	if (!t->sessions && (c.wt || c.wt_arg || c.quic_alpn))
-		return tako__fail(TAKO_ENOTSUP,
-		                  "wt, wt_arg or quic_alpn is set, but %s has no use for it",
-		                  t->name);
 	if (c.backlog > INT32_MAX)
 		return tako__fail(TAKO_EINVAL, "backlog is %u, not in 1 to %d", c.backlog,
 		                  INT32_MAX);
-	if (c.backlog && t->dgram)
-		return tako__fail(TAKO_ENOTSUP, "backlog is set, but %s has none", t->name);
-	if ((c.h3_qlog_dir || c.h3_qlog_max_files || c.h3_qlog_max_bytes) && (!t->dgram || t->udp))
-		return tako__fail(TAKO_ENOTSUP, "h3_qlog_%s is set, but %s is without QUIC",
-		                  c.h3_qlog_dir ? "dir" : "max", t->name);
-	if (c.udp && !t->udp)
-		return tako__fail(TAKO_ENOTSUP, "udp is set, but %s has no use for it", t->name);
-	if (c.proxy_protocol && t->dgram)
-		return tako__fail(
-			TAKO_ENOTSUP,
-			"proxy_protocol is set, but %s has no connections to begin with a header",
-			t->name);
+	if (c.reserved)
+		return tako__fail(TAKO_EINVAL, "reserved is %u, not 0", c.reserved);
 	if (!c.backlog)
 		c.backlog = 1024;
 	*out = c;

@@ -61,7 +61,12 @@ static void test_refused(void **state)
 	refused(TAKO_ETLS, "client_ca");
 	options.client_ca = version->chain;
 	options.client_crl = blob("-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n");
-	refused(TAKO_ETLS, "client_crl_file");
+	refused(TAKO_ETLS, "client_crl_file: not a revocation list");
+	options.client_crl = version->chain;
+	refused(TAKO_ETLS, "client_crl_file: not a revocation list");
+	/* Nothing was read of it, so that everybody would be refused without a word. */
+	options.client_crl = blob("rubbish");
+	refused(TAKO_ETLS, "client_crl_file: no revocation list in PEM");
 	options.client_crl = (struct tako__tls_blob){NULL, 0};
 	/* The signer of a staple would become one of clients. */
 	version->ocsp = blob("x");

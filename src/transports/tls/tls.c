@@ -49,11 +49,14 @@ static int take_signers(struct tako__tls_options *o, const tako_listen_config *c
 	            (cfg->client_ca.n != 0);
 	int rc;
 
+	if (cfg->client_auth == TAKO_CLIENT_AUTH_NONE && (given || cfg->client_crl_file))
+		return tako__fail(TAKO_EINVAL, "%s is set, but client_auth is not",
+		                  cfg->client_ca_file    ? "client_ca_file"
+		                  : cfg->client_ca_dir   ? "client_ca_dir"
+		                  : cfg->client_crl_file ? "client_crl_file"
+		                                         : "client_ca");
 	if (cfg->client_auth == TAKO_CLIENT_AUTH_NONE)
-		return given || cfg->client_crl_file
-		               ? tako__fail(TAKO_EINVAL, "client_ca or client_crl is set, but "
-		                                         "client_auth is not")
-		               : 0;
+		return 0;
 	if (cfg->client_auth > TAKO_CLIENT_AUTH_REQUIRED)
 		return tako__fail(TAKO_EINVAL, "client_auth is %u, not in 0 to 2",
 		                  cfg->client_auth);

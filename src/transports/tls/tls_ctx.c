@@ -62,6 +62,7 @@ static int load_crls(WOLFSSL_CTX *ctx, const struct tako__tls_blob *crls)
 	static const char mark[] = "-----BEGIN";
 	const char *at = crls->p;
 	const char *end = crls->p + crls->n;
+	unsigned count = 0;
 
 	if (wolfSSL_CTX_EnableCRL(ctx, WOLFSSL_CRL_CHECK) != WOLFSSL_SUCCESS)
 		return tako__fail(TAKO_ETLS, "client_crl_file: this wolfSSL checks none");
@@ -70,10 +71,11 @@ static int load_crls(WOLFSSL_CTX *ctx, const struct tako__tls_blob *crls)
 		                                   WOLFSSL_FILETYPE_PEM);
 
 		if (rc != WOLFSSL_SUCCESS)
-			return tako__tls_fail(rc, "client_crl_file");
+			return tako__tls_fail(rc, "client_crl_file: not a revocation list");
 		at += sizeof mark - 1;
+		count++;
 	}
-	return 0;
+	return count ? 0 : tako__fail(TAKO_ETLS, "client_crl_file: no revocation list in PEM");
 }
 
 static int set_clients(WOLFSSL_CTX *ctx, const struct tako__tls_options *o)

@@ -184,7 +184,7 @@ int tako__tls_fail(int code, const char *what)
 		return tako__fail(TAKO_ENOMEM, "%s: out of memory", what);
 	/* Some calls fail without saying why. */
 	if (code >= 0 || code == WOLFSSL_FATAL_ERROR)
-		return tako__fail(TAKO_ETLS, "%s", what);
+		return tako__fail(TAKO_ETLS, "%s: wolfSSL refuses it and does not say why", what);
 	return tako__fail(TAKO_ETLS, "%s: %s", what,
 	                  wolfSSL_ERR_reason_error_string((unsigned long)code));
 }
