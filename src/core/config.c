@@ -100,6 +100,44 @@ static uint32_t cpu_count(void)
 	return n < 1 ? 1 : n > TAKO__WORKERS_MAX ? TAKO__WORKERS_MAX : (uint32_t)n;
 }
 
+/* Fields of what is off: as they came, since a default means nothing by itself. */
+static int refuse_idle(const tako_server_config *c)
+{
+	const struct {
+		const char *name;
+		bool set;
+		bool on;
+		const char *what;
+	} fields[] = {
+		{"access_arg", c->access_arg != NULL, c->access_fn != NULL, "access_fn is not"},
+		{"access_log_format", c->access_log_format != 0, c->access_log_fd != 0,
+	         "access_log_fd is not"},
+		{"access_log_queue_bytes", c->access_log_queue_bytes != 0, c->access_log_fd != 0,
+	         "access_log_fd is not"},
+		{"h2_keepalive_timeout_ms", c->h2_keepalive_timeout_ms != 0,
+	         c->h2_keepalive_interval_ms && c->h2_keepalive_interval_ms != TAKO_OFF,
+	         "h2_keepalive_interval_ms is not"},
+		{"min_rate_grace_ms", c->min_rate_grace_ms != 0, c->min_rate_bytes != TAKO_OFF,
+	         "min_rate_bytes is TAKO_OFF"},
+		{"h3_qpack_blocked_streams",
+	         c->h3_qpack_blocked_streams && c->h3_qpack_blocked_streams != TAKO_OFF,
+	         c->h3_qpack_table_bytes != TAKO_OFF, "h3_qpack_table_bytes is TAKO_OFF"},
+		{"wt_max_early_streams",
+	         c->wt_max_early_streams && c->wt_max_early_streams != TAKO_OFF,
+	         c->wt_max_sessions != TAKO_OFF, "wt_max_sessions is TAKO_OFF"},
+		{"wt_max_early_datagrams",
+	         c->wt_max_early_datagrams && c->wt_max_early_datagrams != TAKO_OFF,
+	         c->wt_max_sessions != TAKO_OFF, "wt_max_sessions is TAKO_OFF"},
+	};
+
+	for (size_t i = 0; i < TAKO__COUNT(fields); i++) {
+		if (fields[i].set && !fields[i].on)
+			return tako__fail(TAKO_ENOTSUP, "%s is set, but %s", fields[i].name,
+			                  fields[i].what);
+	}
+	return 0;
+}
+
 /* Fields of transports that this build does not have. */
 static int refuse_absent(const tako_server_config *c)
 {
@@ -278,11 +316,6 @@ static int check(const tako_server_config *c)
 		rc = tako__fail(TAKO_EINVAL, "write_high_bytes is below 4096");
 	if (rc == 0 && c->max_line_bytes > c->max_head_bytes)
 		rc = tako__fail(TAKO_EINVAL, "max_line_bytes is over max_head_bytes");
-	if (rc == 0 && (c->access_log_format || c->access_log_queue_bytes != 256u << 10) &&
-	    !c->access_log_fd)
-		rc = tako__fail(TAKO_ENOTSUP,
-		                "access_log_format and access_log_queue_bytes need an "
-		                "access_log_fd");
 	return rc;
 }
 
@@ -309,6 +342,8 @@ int tako__config_import(tako_server_config *out, const tako_server_config *cfg)
 		                  "tako_server_config");
 	if (rc == 0)
 		rc = refuse_absent(&c);
+	if (rc == 0)
+		rc = refuse_idle(&c);
 	if (rc < 0)
 		return rc;
 	c.size = sizeof c;

@@ -181,6 +181,11 @@ static void set(tako_server_config *c, const char *name, uint64_t value)
 	memcpy((char *)c + r->at, &value, r->bytes);
 }
 
+static void nothing(const tako_access *a, void *arg)
+{
+	(void)a, (void)arg;
+}
+
 /* Everything that a value at its own limit needs of other fields. */
 static tako_server_config base_for(const struct row *r, uint64_t value)
 {
@@ -188,6 +193,10 @@ static tako_server_config base_for(const struct row *r, uint64_t value)
 
 	if (strncmp(r->name, "access_log_", 11) == 0)
 		c.access_log_fd = 2;
+	if (strcmp(r->name, "access_arg") == 0)
+		c.access_fn = nothing;
+	if (strcmp(r->name, "h2_keepalive_timeout_ms") == 0)
+		c.h2_keepalive_interval_ms = 1;
 	if (strcmp(r->name, "max_line_bytes") == 0)
 		c.max_head_bytes = 1 << 20;
 	if (strcmp(r->name, "accept_backoff_min_ms") == 0)
@@ -412,9 +421,42 @@ static void test_pairs(void **state)
 	         NULL,
 	         0,
 	         "accept_backoff_max_ms"},
-		/* What would be ignored without a descriptor is refused. */
+		/* What would be ignored is refused. */
 		{{"access_log_format"}, {TAKO_LOG_JSON}, NULL, 0, "access_log_fd"},
 		{{"access_log_queue_bytes"}, {8192}, NULL, 0, "access_log_fd"},
+		/* … also where it is what would have been there. */
+		{{"access_log_queue_bytes"}, {256 << 10}, NULL, 0, "access_log_fd"},
+		{{"access_arg"}, {1}, NULL, 0, "access_fn"},
+		{{"h2_keepalive_timeout_ms"}, {20000}, NULL, 0, "h2_keepalive_interval_ms"},
+		{{"h2_keepalive_timeout_ms", "h2_keepalive_interval_ms"},
+	         {5, TAKO_OFF},
+	         NULL,
+	         0,
+	         "h2_keepalive_interval_ms"},
+		{{"min_rate_grace_ms", "min_rate_bytes"}, {5, TAKO_OFF}, NULL, 0, "min_rate_bytes"},
+		{{"min_rate_grace_ms", "min_rate_bytes"}, {5, 1}, "min_rate_grace_ms", 5, NULL},
+#ifdef TAKO__WITH_QUIC
+		{{"h3_qpack_blocked_streams", "h3_qpack_table_bytes"},
+	         {5, TAKO_OFF},
+	         NULL,
+	         0,
+	         "h3_qpack_table_bytes"},
+		{{"h3_qpack_blocked_streams", "h3_qpack_table_bytes"},
+	         {TAKO_OFF, TAKO_OFF},
+	         "h3_qpack_table_bytes",
+	         TAKO_OFF,
+	         NULL},
+		{{"wt_max_early_streams", "wt_max_sessions"},
+	         {5, TAKO_OFF},
+	         NULL,
+	         0,
+	         "wt_max_sessions"},
+		{{"wt_max_early_datagrams", "wt_max_sessions"},
+	         {5, TAKO_OFF},
+	         NULL,
+	         0,
+	         "wt_max_sessions"},
+#endif
 		{{"access_log_format", "access_log_fd"},
 	         {TAKO_LOG_JSON, 2},
 	         "access_log_format",
@@ -432,6 +474,8 @@ static void test_pairs(void **state)
 			set(&c, cases[i].set[k], cases[i].to[k]);
 		rc = tako__config_import(&out, &c);
 		if (cases[i].error) {
+			if (rc == 0)
+				fail_msg("case %zu is taken", i);
 			assert_true(rc == TAKO_EINVAL || rc == TAKO_ENOTSUP);
 			assert_non_null(strstr(tako_last_error(), cases[i].error));
 			continue;

@@ -51,16 +51,25 @@ static void draw_limits(uint64_t seed)
 	cfg.keepalive_timeout_ms = any_ms(&r);
 	cfg.body_timeout_ms = any_ms(&r);
 	cfg.write_timeout_ms = any_ms(&r);
-	cfg.min_rate_grace_ms = any_ms(&r);
 	cfg.linger_timeout_ms = any_ms(&r);
 	cfg.min_rate_bytes = TAKO_OFF;
+}
+
+/* More than anybody here sends. */
+static void draw_rate(uint64_t seed)
+{
+	struct sim_rand r;
+
+	sim_rand_init(&r, seed ^ 0x72);
+	cfg.min_rate_bytes = 1000000;
+	cfg.min_rate_grace_ms = any_ms(&r);
 }
 
 static void begin(uint64_t seed, const struct sim_options *options)
 {
 	static const struct sim_options calm;
 	const uint32_t limits[] = {cfg.body_timeout_ms, cfg.write_timeout_ms,
-	                           cfg.min_rate_grace_ms};
+	                           cfg.min_rate_grace_ms ? cfg.min_rate_grace_ms : 10000};
 	uint32_t shortest_ms = 4000;
 
 	for (unsigned i = 0; i < 3; i++) {
@@ -252,7 +261,7 @@ static void body_rate(uint64_t seed)
 	uint64_t drip_ns;
 
 	draw_limits(seed);
-	cfg.min_rate_bytes = 1000000;
+	draw_rate(seed);
 	if (cfg.body_timeout_ms <= cfg.min_rate_grace_ms)
 		cfg.body_timeout_ms = cfg.min_rate_grace_ms * 2;
 	begin(seed, NULL);
@@ -264,6 +273,22 @@ static void body_rate(uint64_t seed)
 	assert_passed(since, cfg.min_rate_grace_ms, tick_ns);
 	assert_answer(408);
 	assert_timeouts(1);
+	sim_scene_end(&scene);
+}
+
+/* As slowly as its own clock allows, for as long as that would have been too slow by default. */
+static void body_at_no_rate(uint64_t seed)
+{
+	draw_limits(seed);
+	cfg.body_timeout_ms += 1000;
+	begin(seed, NULL);
+	say_post();
+	for (uint64_t since = now(); now() - since < 15000 * SIM_MS;) {
+		assert_true(pass((uint64_t)cfg.body_timeout_ms * SIM_MS - 1));
+		sim_peer_say(&client->peer, "x", 1);
+	}
+	assert_int_equal(client->http.reply_count, 0);
+	assert_timeouts(0);
 	sim_scene_end(&scene);
 }
 
@@ -323,7 +348,7 @@ static void slow_reader(uint64_t seed)
 	char byte;
 
 	draw_limits(seed);
-	cfg.min_rate_bytes = 1000000;
+	draw_rate(seed);
 	if (cfg.write_timeout_ms <= cfg.min_rate_grace_ms)
 		cfg.write_timeout_ms = cfg.min_rate_grace_ms * 2;
 	begin(seed, &narrow);
@@ -410,10 +435,10 @@ static void route_timeout(uint64_t seed)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		SIM_TEST(first_request), SIM_TEST(keep_alive),    SIM_TEST(head),
-		SIM_TEST(body),          SIM_TEST(body_rate),     SIM_TEST(held_body),
-		SIM_TEST(deaf_reader),   SIM_TEST(slow_reader),   SIM_TEST(linger),
-		SIM_TEST(later),         SIM_TEST(route_timeout),
+		SIM_TEST(first_request), SIM_TEST(keep_alive),  SIM_TEST(head),
+		SIM_TEST(body),          SIM_TEST(body_rate),   SIM_TEST(body_at_no_rate),
+		SIM_TEST(held_body),     SIM_TEST(deaf_reader), SIM_TEST(slow_reader),
+		SIM_TEST(linger),        SIM_TEST(later),       SIM_TEST(route_timeout),
 	};
 
 	sim_alloc_install();
