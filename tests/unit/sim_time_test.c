@@ -363,6 +363,69 @@ static void slow_reader(uint64_t seed)
 	sim_scene_end(&scene);
 }
 
+/* ---- Waiting for descriptors --------------------------------------------------------------------- */
+
+static uint64_t accept_errors(void)
+{
+	tako_stats stats = {.size = sizeof stats};
+
+	assert_int_equal(tako_server_stats(scene.server.srv, &stats), 0);
+	return stats.accept_errors;
+}
+
+/* Accepting fails now, and again after each pause; how long the one is that has begun. */
+static uint64_t expect_pauses(void)
+{
+	uint64_t count = accept_errors();
+	uint64_t since = now();
+	uint64_t pause_ms = 0;
+
+	for (unsigned i = 0; i < 9; i++) {
+		while (accept_errors() == count)
+			turn(SIM_NEVER);
+		count++;
+		assert_int_equal(accept_errors(), count);
+		if (i == 0)
+			assert_int_equal(now(), since);
+		else
+			assert_passed(since, pause_ms, 0);
+		pause_ms = i == 0 ? cfg.accept_backoff_min_ms : 2 * pause_ms;
+		if (pause_ms > cfg.accept_backoff_max_ms)
+			pause_ms = cfg.accept_backoff_max_ms;
+		since = now();
+	}
+	return pause_ms;
+}
+
+/* The longer it fails the longer is each pause, up to a point; after a success they are short again. */
+static void accept_backoff(uint64_t seed)
+{
+	static const struct sim_options calm;
+	struct sim_rand r;
+
+	sim_rand_init(&r, seed ^ 0x73);
+	cfg = (tako_server_config){.size = sizeof cfg};
+	cfg.accept_backoff_min_ms = (uint32_t)sim_rand_between(&r, 1, 50);
+	cfg.accept_backoff_max_ms = (uint32_t)sim_rand_between(&r, 50, 5000);
+	sim_scene_begin(&scene, seed, &calm, &cfg);
+	for (unsigned i = 0; i < 2; i++) {
+		uint64_t pause_ms;
+		uint64_t since;
+
+		scene.server.sim.options.accept_error_permille = 1000;
+		client = sim_scene_client(&scene);
+		pause_ms = expect_pauses();
+		scene.server.sim.options.accept_error_permille = 0;
+		since = now();
+		sim_script_get(client, "/text/3",
+		               (struct sim_expect){.status = 200, .text = true, .key = 3});
+		await(true);
+		assert_passed(since, pause_ms, 0);
+		sim_script_check(client, true);
+	}
+	sim_scene_end(&scene);
+}
+
 /* ---- Waiting for an end ------------------------------------------------------------------------ */
 
 /* A peer that has its refusal and does not leave. */
@@ -435,10 +498,11 @@ static void route_timeout(uint64_t seed)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		SIM_TEST(first_request), SIM_TEST(keep_alive),  SIM_TEST(head),
-		SIM_TEST(body),          SIM_TEST(body_rate),   SIM_TEST(body_at_no_rate),
-		SIM_TEST(held_body),     SIM_TEST(deaf_reader), SIM_TEST(slow_reader),
-		SIM_TEST(linger),        SIM_TEST(later),       SIM_TEST(route_timeout),
+		SIM_TEST(first_request),  SIM_TEST(keep_alive),  SIM_TEST(head),
+		SIM_TEST(body),           SIM_TEST(body_rate),   SIM_TEST(body_at_no_rate),
+		SIM_TEST(held_body),      SIM_TEST(deaf_reader), SIM_TEST(slow_reader),
+		SIM_TEST(accept_backoff), SIM_TEST(linger),      SIM_TEST(later),
+		SIM_TEST(route_timeout),
 	};
 
 	sim_alloc_install();
