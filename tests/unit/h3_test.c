@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "transports/h3/h3_frame.h"
@@ -632,6 +633,36 @@ static void test_drain(void **state)
 	stop();
 }
 
+static uint64_t clock_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/* Requests that have begun have their grace, however long the server would wait. */
+static void test_grace_of_a_drain(void **state)
+{
+	struct h3_rig_stream *s;
+	uint64_t since;
+
+	(void)state;
+	assert_true(start_with(
+		TAKO_SERVER_CONFIG(.h3_goaway_grace_ms = 100, .drain_timeout_ms = TAKO_OFF)));
+	assert_true(h3_rig_client(&rig, NULL));
+	s = get("/defer");
+	since = clock_ms();
+	tako_server_stop(rig.server.srv);
+	while (!rig.closed && clock_ms() - since < 5000)
+		h3_rig_run(&rig, 1);
+	assert_true(rig.closed);
+	assert_true(clock_ms() - since >= 99);
+	assert_int_equal(s->status, 0);
+	tako_deferred_done(deferral);
+	stop();
+}
+
 #ifdef TAKO__WITH_WS
 /* What its DATA frames hold; their sum is `n`. */
 static const char *data_of(const struct h3_rig_stream *s, size_t *ret_n)
@@ -825,6 +856,7 @@ int main(void)
 		cmocka_unit_test(test_never_ended),
 		cmocka_unit_test(test_never_acknowledged),
 		cmocka_unit_test(test_drain),
+		cmocka_unit_test(test_grace_of_a_drain),
 #ifdef TAKO__WITH_WS
 		cmocka_unit_test(test_websocket),
 #endif

@@ -17,7 +17,7 @@
 
 #include <tako/tako.h>
 
-#include "core/base.h"
+#include "core/server.h"
 
 /* ---- Where ------------------------------------------------------------------------------------ */
 
@@ -414,6 +414,44 @@ static void test_longer_struct(void **state)
 	}
 }
 
+#ifdef TAKO__WITH_QUIC
+/* What connections over TLS are told of HTTP/3 (RFC 7838 section 3): the ports that there is room for. */
+static void test_alt_svc(void **state)
+{
+	const struct {
+		uint32_t alt_svc;
+		unsigned listeners;
+		unsigned told;
+	} cases[] = {{0, 0, 0}, {0, 1, 1}, {0, 2, 2}, {0, 9, 4}, {TAKO_OFF, 2, 0}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		tako_server *srv = NULL;
+		char want[512] = "";
+		char addr[64];
+		size_t n = 0;
+
+		assert_int_equal(tako_server_new(&srv, router,
+		                                 TAKO_SERVER_CONFIG(.worker_count = 1,
+		                                                    .alt_svc = cases[i].alt_svc)),
+		                 0);
+		for (unsigned k = 0; k < cases[i].listeners; k++) {
+			assert_int_equal(tako_server_listen(srv, tako_h3(), port_addr,
+			                                    TAKO_LISTEN_CONFIG(.cert = cert)),
+			                 0);
+			assert_true(tako_server_local_addr(srv, k, addr, sizeof addr) > 0);
+			if (k < cases[i].told)
+				n += (size_t)snprintf(want + n, sizeof want - n,
+				                      "%sh3=\"%s\"; ma=86400", k ? ", " : "",
+				                      strrchr(addr, ':'));
+		}
+		assert_int_equal(srv->alt_svc_n, n);
+		assert_memory_equal(srv->alt_svc, want, n);
+		tako_server_free(srv);
+	}
+}
+#endif
+
 /* ---- Life ------------------------------------------------------------------------------------- */
 
 #ifdef TAKO__WITH_TLS
@@ -481,6 +519,9 @@ int main(void)
 		cmocka_unit_test(test_values_out_of_range),
 		cmocka_unit_test(test_shorter_struct),
 		cmocka_unit_test(test_longer_struct),
+#ifdef TAKO__WITH_QUIC
+		cmocka_unit_test(test_alt_svc),
+#endif
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
