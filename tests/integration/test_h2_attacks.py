@@ -129,6 +129,22 @@ def test_continuation_flood(server, payload):
     serves(server)
 
 
+@pytest.mark.parametrize("limit", [None, 1, 3])
+def test_continuations_are_as_many_as_is_said(limit):
+    settings = {} if limit is None else {"h2_max_continuation_count": limit}
+    with servers.knobs(**settings) as s, H2(s.addr) as c:
+        most = limit or 8
+        block = c.block(c.basic(path="/hello"))
+        c.frame(HEADERS, END_STREAM, 1, block)
+        for i in range(most):
+            c.frame(CONTINUATION, END_HEADERS if i == most - 1 else 0, 1, b"")
+        assert c.response(1).status == 200
+        c.frame(HEADERS, END_STREAM, 3, c.block(c.basic(path="/hello")))
+        for i in range(most + 1):
+            c.frame(CONTINUATION, 0, 3, b"")
+        calmed(c, "CONTINUATION")
+
+
 def test_field_block_of_many_bytes(server):
     """Less than eight frames, more than can be a list that is not too large."""
     with H2(server.addr) as c:
