@@ -10,7 +10,8 @@ In README.md and docs/*.md, the words after ```c say what a snippet claims:
 
 <!-- handlers: list, show --> anywhere in a page declares functions that its snippets only name. Every
 gcc line of README.md is run as it stands, on its first program, whose server must then answer.
-Links to files must lead somewhere, and docs/config.md must name every knob.
+Links to files must lead somewhere, and docs/config.md must name every knob of every config struct, where it
+speaks of that struct.
 """
 import http.client
 import os
@@ -45,7 +46,9 @@ KNOB_STRUCTS = {
     "grpc.h": ["tako_grpc_config"],
     "sse.h": ["tako_sse_config"],
     "tls.h": ["tako_cert_config"],
-    "raw.h": ["tako_raw_config"],
+    "raw.h": ["tako_raw_config", "tako_udp_config"],
+    "connect.h": ["tako_tls_client_config", "tako_connect_config"],
+    "forwarded.h": ["tako_forward_config"],
     "client.h": ["tako_client_config", "tako_fetch_config"],
     "inherit.h": ["tako_restart_config"],
     "ws.h": ["tako_ws_config", "tako_ws_deflate"],
@@ -201,10 +204,26 @@ def knobs(header, struct):
     return [a or b for a, b in fields if (a or b) not in ("size", "reserved")]
 
 
+def described(text, struct):
+    """What the page says from the struct's name, at the beginning of a line, up to that of the next."""
+    m = re.search(rf"^`{struct}`(.*?)(?=^`tako_\w+`|\Z)", text, re.M | re.S)
+    return m.group(1) if m else ""
+
+
 def missing_knobs(text):
     for header, structs in KNOB_STRUCTS.items():
         for struct in structs:
-            yield from (f"{struct}.{k}" for k in knobs(header, struct) if f"`{k}`" not in text)
+            here = described(text, struct)
+            yield from (f"{struct}.{k}" for k in knobs(header, struct) if f"`{k}`" not in here)
+
+
+def unknown_structs():
+    """Configs in the headers that nobody looks for in the page."""
+    for header in sorted(os.listdir(os.path.join(ROOT, "include/tako"))):
+        if header.endswith(".h"):
+            with open(os.path.join(ROOT, "include/tako", header), encoding="utf-8") as f:
+                found = re.findall(r"^\} (tako_\w+_config);", f.read(), re.M)
+            yield from (s for s in found if s not in KNOB_STRUCTS.get(header, []))
 
 
 def checks(build):
@@ -217,7 +236,7 @@ def checks(build):
         dead = list(dead_links(page, text))
         yield f"{page}: links", f"these lead nowhere: {', '.join(dead)}" if dead else None
     yield from first_program(build, all_pages["README.md"])
-    unnamed = list(missing_knobs(all_pages["docs/config.md"]))
+    unnamed = list(missing_knobs(all_pages["docs/config.md"])) + list(unknown_structs())
     yield "docs/config.md: knobs", f"not there: {', '.join(unnamed)}" if unnamed else None
 
 

@@ -29,6 +29,13 @@ compile() { # output, pkg-config's mode
     ${CC:-gcc} -std=c99 -Wall -Wextra -pedantic -Werror tests/install/client.c -o "$1" \
         -D_POSIX_C_SOURCE=200809L $flags
 }
+# The README's program by a C++ compiler, which reads the same headers.
+compile_cxx() { # output
+    local flags
+    flags=$(env "${where[@]}" pkg-config --cflags --libs tako) || return
+    # shellcheck disable=SC2086
+    ${CXX:-g++} -x c++ -std=c++11 -Wall -Wextra -pedantic -Werror examples/hello.c -o "$1" $flags
+}
 is_linked() { readelf -d "$1" | grep -q 'NEEDED.*libtako\.so\.0'; }
 is_static() { ! is_linked "$1"; }
 nothing_left() { [[ -z $(find "$1" ! -type d -print | tee /dev/stderr) ]]; }
@@ -40,6 +47,8 @@ where=(PKG_CONFIG_PATH="$prefix/lib/pkgconfig")
 step "install" mk install PREFIX="$prefix"
 step "compile, shared" compile "$dir/shared" ""
 step "uses the soname" is_linked "$dir/shared"
+step "compile as C++" compile_cxx "$dir/cxx"
+step "C++ uses the soname" is_linked "$dir/cxx"
 step "run, shared" env LD_LIBRARY_PATH="$prefix/lib" "$dir/shared"
 rm -f "$prefix"/lib/libtako.so*
 step "compile, static" compile "$dir/static" --static
