@@ -119,6 +119,10 @@ OUTPUTS = """document.readyState !== "complete" ? {} : Object.fromEntries([...do
     command: card.querySelector(".cmd code").textContent }]))"""
 
 
+SIZES = """({ width: document.documentElement.scrollWidth, cards: Object.fromEntries(
+    [...document.querySelectorAll("article")].map((card) => [card.id, card.offsetHeight])) })"""
+
+
 def done(outputs):
     return all(all(word in outputs[card]["text"] for word in words) and
                len(outputs[card]["badges"]) >= len(badges)
@@ -147,7 +151,8 @@ def page(tmp_path_factory):
                 outputs = browser.evaluate(OUTPUTS)
                 if set(CARDS) <= set(outputs) and done(outputs):
                     break
-            yield outputs, list(complaints(browser.events))
+            browser.call("Emulation.setDeviceMetricsOverride", width=390, height=844, deviceScaleFactor=1, mobile=True)
+            yield outputs, list(complaints(browser.events)), browser.evaluate(SIZES)
         finally:
             browser.close()
 
@@ -171,3 +176,9 @@ def test_every_card_is_known(page):
 
 def test_no_complaints(page):
     assert page[1] == []
+
+
+def test_fits_a_phone(page):
+    """Nothing is wider than the screen, and no table so narrow that its words are broken into letters."""
+    assert page[2]["width"] <= 390
+    assert {card: height for card, height in page[2]["cards"].items() if height > 1200} == {}
