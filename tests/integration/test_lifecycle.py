@@ -13,7 +13,7 @@ import pytest
 
 import servers
 from servers import EXIT_CUT, in_whole_pieces, knobs, program, stats
-from wire import PATIENCE, Wire, eventually, once, readable, request, scaled
+from wire import PATIENCE, Wire, eventually, on_time, once, readable, request, scaled
 
 MODES = ["run", "start", "step"]
 PROMPT_S = 3.0 * PATIENCE
@@ -159,16 +159,22 @@ def refused(addr):
 
 def test_drain_lingers():
     """Requests that cross with the last answer do not reset it."""
-    with knobs() as s, s.connect() as w:
-        w.send(request("GET", f"/slow?ms={400 * PATIENCE}"))
-        eventually(lambda: stats(s)["active"] == 2)
-        s.signal()
-        assert readable(w.sock, w.timeout)
-        for _ in range(5):
-            w.send(request("GET", "/hello"))
-            assert not w.quiet(0.01)
-        assert w.response().closes
-        w.assert_closed()
+    def attempt(tick):
+        with knobs() as s, s.connect() as w:
+            w.send(request("GET", f"/slow?ms={400 * PATIENCE}"))
+            eventually(lambda: stats(s)["active"] == 2)
+            tick(first=True)
+            s.signal()
+            assert readable(w.sock, w.timeout)
+            tick()
+            for _ in range(5):
+                w.send(request("GET", "/hello"))
+                assert not w.quiet(0.01)
+            tick()
+            assert w.response().closes
+            w.assert_closed()
+
+    on_time(0.9, attempt)
 
 
 def test_drain_lets_bodies_end():

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from servers import free_port, in_whole_pieces, knobs, not_sent_in_bits, program, run_refused, stats
-from wire import PATIENCE, SAN, Wire, chunked, eventually, once, readable, request, scaled
+from wire import PATIENCE, SAN, Wire, chunked, eventually, on_time, once, readable, request, scaled
 
 #: What a time-out may take longer than it says.
 SLACK_S = 1.0 * PATIENCE
@@ -108,35 +108,48 @@ def test_idle_connection(hasty):
 
 
 def test_idle_clock_starts_anew(hasty):
-    with hasty.connect() as w:
-        for _ in range(4):
+    def attempt(tick):
+        with hasty.connect() as w:
+            for _ in range(2):
+                assert w.get("/hello").status == 200
+                tick()
+                assert w.quiet(IDLE_S * 0.6)
+            since = time.monotonic()
             assert w.get("/hello").status == 200
-            assert w.quiet(IDLE_S / 3)
-        since = time.monotonic()
-        assert w.get("/hello").status == 200
-        w.assert_closed()
-        assert_took(since, IDLE_S)
+            tick()
+            w.assert_closed()
+            assert_took(since, IDLE_S)
+
+    on_time(0.8 * IDLE_S, attempt)
 
 
 def test_no_idle_timeout_while_a_handler_works(hasty):
-    with hasty.connect() as w:
-        since = time.monotonic()
-        assert w.get(f"/slow?ms={int(IDLE_S * 2000)}").status == 200
-        assert_took(since, 2 * IDLE_S)
-        assert w.get("/hello").status == 200
+    def attempt(tick):
+        with hasty.connect() as w:
+            since = time.monotonic()
+            assert w.get(f"/slow?ms={int(IDLE_S * 2000)}").status == 200
+            assert time.monotonic() - since > 2 * IDLE_S - 0.02
+            tick(first=True)
+            assert w.get("/hello").status == 200
+
+    on_time(0.8 * IDLE_S, attempt)
 
 
 def test_no_idle_timeout_while_an_answer_streams(hasty):
     """A reader that is slow but does read is not cut by the clocks of heads and idleness."""
-    with hasty.connect() as w:
-        # More than the kernel holds for the two of them.
-        w.send(request("GET", "/big?bytes=50000000"))
-        n = int(w.head().get("Content-Length"))
-        since = time.monotonic()
-        while n:
-            n -= len(w.exactly(min(n, 2500000)))
-            time.sleep(UNIT_S / 2)
-        assert time.monotonic() - since > 2 * IDLE_S
+    def attempt(tick):
+        with hasty.connect() as w:
+            # More than the kernel holds for the two of them.
+            w.send(request("GET", "/big?bytes=50000000"))
+            n = int(w.head().get("Content-Length"))
+            since = time.monotonic()
+            while n:
+                n -= len(w.exactly(min(n, 2500000)))
+                tick()
+                time.sleep(UNIT_S / 2)
+            assert time.monotonic() - since > 2 * IDLE_S
+
+    on_time(0.8 * WRITE_S, attempt)
 
 
 @pytest.mark.parametrize("path", ["/whole", "/sink"])
@@ -154,12 +167,21 @@ def test_stalled_body(hasty, path, framing):
 
 def test_body_that_flows_slowly(hasty):
     """The time-out is for silence: what keeps coming may take longer than it."""
-    with hasty.connect() as w:
-        w.send(request("POST", "/whole", "Content-Length: 10"))
-        for _ in range(10):
-            time.sleep(BODY_S / 5)
-            w.send(b"x")
-        assert w.response().body == b"10\n"
+    def attempt(tick):
+        with hasty.connect() as w:
+            w.send(request("POST", "/echo", "Content-Length: 4"))
+            since = time.monotonic()
+            for i in range(4):
+                time.sleep(BODY_S / 3)
+                w.send(b"x")
+                if i == 0:
+                    assert w.head().status == 200
+                assert w.exactly(6) == b"1\r\nx\r\n"
+                tick()
+            assert w.exactly(5) == b"0\r\n\r\n"
+            assert time.monotonic() - since > 1.2 * BODY_S
+
+    on_time(0.8 * BODY_S, attempt)
 
 
 def test_stalled_body_nobody_asked_for(hasty):

@@ -7,7 +7,7 @@ import time
 import pytest
 
 import servers
-from wire import PATIENCE, SAN, Wire, eventually, once, request, scaled
+from wire import PATIENCE, SAN, Wire, eventually, on_time, once, request, scaled
 from wswire import (BINARY, CLOSE, CONT, PING, TEXT, WS, binary, close, cont, frame, message, ping, pong,
                     text)
 
@@ -125,11 +125,15 @@ def test_pongs_keep_it(server):
 
 def test_anything_keeps_it(server):
     """Who talks is not asked whether it is there."""
-    with WS(server.addr, "/echo?ping_interval_ms=600&pong_timeout_ms=100") as w:
-        for i in range(6):
-            time.sleep(0.15)
-            assert w.ask(TEXT, b"%d" % i) == (TEXT, b"%d" % i)
-        w.goodbye()
+    def attempt(tick):
+        with WS(server.addr, "/echo?ping_interval_ms=600&pong_timeout_ms=100") as w:
+            for i in range(6):
+                tick()
+                time.sleep(0.15)
+                assert w.ask(TEXT, b"%d" % i) == (TEXT, b"%d" % i)
+            w.goodbye()
+
+    on_time(0.4, attempt)
 
 
 def test_idle(server):
@@ -145,11 +149,15 @@ def test_idle(server):
 
 
 def test_messages_are_not_idle(server):
-    with WS(server.addr, "/echo?idle_timeout_ms=600") as w:
-        for _ in range(4):
-            time.sleep(0.2)
-            assert w.ask(TEXT, b"x") == (TEXT, b"x")
-        w.goodbye()
+    def attempt(tick):
+        with WS(server.addr, "/echo?idle_timeout_ms=600") as w:
+            for _ in range(4):
+                tick()
+                time.sleep(0.2)
+                assert w.ask(TEXT, b"x") == (TEXT, b"x")
+            w.goodbye()
+
+    on_time(0.4, attempt)
 
 
 

@@ -7,7 +7,7 @@ import time
 import pytest
 
 import servers
-from wire import PATIENCE, eventually, request
+from wire import PATIENCE, eventually, on_time, request
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 ACCEPT = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
@@ -217,43 +217,49 @@ def test_codes_to_close_with(fresh, code, reason, result):
 
 # ---- Time -----------------------------------------------------------------------------------------
 
-def test_a_silent_peer_is_pinged_and_given_up(fresh):
-    with fresh.connect() as w:
-        ws = WebSocket(w, "/echo?ping_interval_ms=100&pong_timeout_ms=500")
-        for _ in range(2):
+def test_a_silent_peer_is_pinged_and_given_up():
+    def attempt(tick):
+        with servers.launch("ws") as s, s.connect() as w:
+            ws = WebSocket(w, "/echo?ping_interval_ms=100&pong_timeout_ms=500")
+            for _ in range(2):
+                assert ws.recv() == (0x89, b"")
+                tick()
+                ws.send(frame(10))
             assert ws.recv() == (0x89, b"")
-            ws.send(frame(10))
-        assert ws.recv() == (0x89, b"")
-        assert w.until_gone() == b""
-    assert events(fresh) == ["open -", "pong ", "pong ", "close 1006 "]
+            tick()
+            assert w.until_gone() == b""
+            eventually(happened(s, "close 1006 "))
+            assert events(s) == ["open -", "pong ", "pong ", "close 1006 "]
+
+    on_time(0.4, attempt)
 
 
-def test_who_speaks_is_not_pinged(server):
-    with server.connect() as w:
-        ws = WebSocket(w, "/echo?ping_interval_ms=400")
-        for _ in range(8):
-            time.sleep(0.1)
-            assert ws.send(frame(1, b"x")).recv() == (0x81, b"x")
+def test_idle():
+    """Pings are no messages."""
+    def attempt(tick):
+        with servers.launch("ws") as s, s.connect() as w:
+            ws = WebSocket(w, "/echo?idle_timeout_ms=600")
+            for _ in range(2):
+                time.sleep(0.1)
+                assert ws.send(frame(9)).recv() == (0x8a, b"")
+                tick()
+            ws.closed_with(1001, b"idle").send(close(1001))
+            assert w.until_gone() == b""
+            eventually(happened(s, "close 1001 idle"))
 
-
-def test_idle(fresh):
-    with fresh.connect() as w:
-        # Pings are no messages.
-        ws = WebSocket(w, "/echo?idle_timeout_ms=600")
-        for _ in range(2):
-            time.sleep(0.1)
-            assert ws.send(frame(9)).recv() == (0x8a, b"")
-        ws.closed_with(1001, b"idle").send(close(1001))
-        assert w.until_gone() == b""
-    assert events(fresh)[-1] == "close 1001 idle"
+    on_time(0.4, attempt)
 
 
 def test_lifetime(fresh):
-    with fresh.connect() as w:
-        ws = WebSocket(w, "/echo?max_lifetime_ms=500")
-        assert ws.send(frame(1, b"x")).recv() == (0x81, b"x")
-        ws.closed_with(1001, b"lifetime").send(close(1001))
-        assert w.until_gone() == b""
+    def attempt(tick):
+        with fresh.connect() as w:
+            ws = WebSocket(w, "/echo?max_lifetime_ms=500")
+            assert ws.send(frame(1, b"x")).recv() == (0x81, b"x")
+            tick()
+            ws.closed_with(1001, b"lifetime").send(close(1001))
+            assert w.until_gone() == b""
+
+    on_time(0.4, attempt)
 
 
 # ---- Slow peers --------------------------------------------------------------------------------------

@@ -457,3 +457,25 @@ def eventually(check, timeout=None, every=0.01):
             return value
         assert time.monotonic() < deadline, f"did not come true: {value!r}"
         time.sleep(every)
+
+
+def on_time(limit_s, attempt):
+    """Run attempt(tick), which calls tick() at each moment that must not be further than that from the one
+    before; what was before tick(first=True) does not count.  What fails is tried again where one was: somebody
+    was stopped meanwhile, and a clock that should not have run out has."""
+    for _ in range(30):
+        last, late = time.monotonic(), False
+
+        def tick(first=False):
+            nonlocal last, late
+            now = time.monotonic()
+            last, late = now, not first and (late or now - last > limit_s)
+
+        try:
+            attempt(tick)
+            return
+        except (AssertionError, OSError):
+            tick()
+            if not late:
+                raise
+    raise AssertionError(f"never within {limit_s} s")
