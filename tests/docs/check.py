@@ -231,7 +231,7 @@ def checks(build):
     all_pages = pages()
     for page, text in all_pages.items():
         for line, claim, code in snippets(text):
-            if claim.startswith("c "):
+            if claim.split(" ")[0] == "c":
                 yield f"{page}:{line}", compile_snippet(build, page, text, line, claim, code)
         dead = list(dead_links(page, text))
         yield f"{page}: links", f"these lead nowhere: {', '.join(dead)}" if dead else None
