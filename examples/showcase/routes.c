@@ -84,6 +84,8 @@ void routes_add(tako_router *router, const char *files)
 	/* Outside the group: what benchmarks ask for has no middleware. */
 	tako_get(router, "/plaintext", plaintext, NULL);
 	tako_post(router, "/count", count, NULL);
+	tako_get(router, "/ws", ws, NULL);
+	tako_get(router, "/events", events, NULL);
 	if (files)
 		tako_static(router, "/files", files);
 	else

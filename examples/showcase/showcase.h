@@ -28,6 +28,8 @@ int count(tako_req *req, tako_res *res, void *arg);
 int stream(tako_req *req, tako_res *res, void *arg);
 int chat(tako_req *req, tako_res *res, void *arg);
 int ticks(tako_req *req, tako_res *res, void *arg);
+int ws(tako_req *req, tako_res *res, void *arg);
+int events(tako_req *req, tako_res *res, void *arg);
 int session(tako_req *req, tako_res *res, void *arg);
 
 /* What the chat and the ticks need, while a server runs.  Stopping is for after it, and what has not started. */
