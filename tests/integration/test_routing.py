@@ -146,6 +146,8 @@ def test_error_handler_of_the_router(w):
     assert text(w, "/no/such", status=404) == "custom 404 [GET]"
     r = w.get("/m", method="PUT")
     assert r.body == b"custom 405 [PUT]\n" and r.get("Allow")
+    # No route takes it, so it is in no group.
+    assert text(w, "/api/no/such", status=404) == "custom 404 [GET]"
 
 
 @pytest.mark.parametrize("data,status,method", [
