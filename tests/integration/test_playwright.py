@@ -34,9 +34,6 @@ def fixture_showcase(tmp_path_factory):
     with servers.Server(args, ("127.0.0.1", http)) as s:
         yield s, {"http/1.1": f"http://127.0.0.1:{http}", "h2, TLSv1.3": f"https://127.0.0.1:{tls}",
                   "h3, TLSv1.3": f"https://127.0.0.1:{tls}"}
-        # What WebTransport has used may be waited for as long as HTTP/3's grace is.
-        s.signal()
-        s.wait(60 * PATIENCE)
 
 
 @pytest.mark.parametrize("protocol", ["http/1.1", "h2, TLSv1.3", "h3, TLSv1.3"])

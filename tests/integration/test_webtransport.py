@@ -78,10 +78,12 @@ class Pages:
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory):
-    p = Pages(tmp_path_factory.mktemp("chromium"), args=["worker_count=2"])
+    # No session's end holds the server for as long as a request might: it would be minutes here.
+    p = Pages(tmp_path_factory.mktemp("chromium"),
+              args=["worker_count=2", "h3_goaway_grace_ms=300000", "drain_timeout_ms=300000"])
     yield p
-    p.browser.close()
     p.server.stop()
+    p.browser.close()
 
 
 def test_streams_and_datagrams_come_back(pages):

@@ -442,7 +442,33 @@ static void test_the_connection_outlives_it(void **state)
 	end();
 }
 
-/* … or the peer wants to, who may be told why it ends. */
+/* … but not for whoever has gone without a word, as browsers do behind their last session.  A request is still
+ * waited for. */
+static void test_nobody_hears_its_end(void **state)
+{
+	uint64_t since;
+	int64_t begun;
+
+	(void)state;
+	begin(TAKO_SERVER_CONFIG(.h3_goaway_grace_ms = 60000, .drain_timeout_ms = TAKO_OFF));
+	(void)request(LINES);
+	begun = put(false, S("\x01"), false);
+	rig.hold_acks = true;
+	say(0, S(CLOSE "\x04\0\0\0\x01"), true);
+	assert_string_equal(wt_log_take(), "open|over 0 1 |");
+	tako_server_stop(rig.server.srv);
+	since = tako__clock_ns();
+	UNTIL(tako__clock_ns() - since > 1200000000);
+	assert_false(rig.closed);
+	assert_false(h3_rig_stream(&rig, 0)->gone);
+	h3_rig_reset(&rig, begun, CANCELLED);
+	UNTIL(rig.closed);
+	assert_true(rig.closed);
+	assert_int_equal(rig.code, 0x100);
+	assert_string_equal(rig.reason, "");
+	end();
+}
+
 /* RFC 9297 section 3.5: the same as one of QUIC's; and the session's, so that it keeps it from being idle. */
 static void test_datagrams_in_capsules(void **state)
 {
@@ -458,6 +484,7 @@ static void test_datagrams_in_capsules(void **state)
 	end();
 }
 
+/* … or the peer wants to, who may be told why it ends. */
 static void test_the_peer_drains(void **state)
 {
 	(void)state;
@@ -978,6 +1005,7 @@ int main(void)
 		cmocka_unit_test(test_the_server_stops),
 		cmocka_unit_test(test_the_connection_outlives_it),
 		cmocka_unit_test(test_datagrams_in_capsules),
+		cmocka_unit_test(test_nobody_hears_its_end),
 		cmocka_unit_test(test_the_peer_drains),
 		cmocka_unit_test(test_later_drafts),
 		cmocka_unit_test(test_codes),

@@ -12,6 +12,9 @@ enum {
 	NOTICE_MS = 1000,
 	/* After a session has ended, as a client may have had its end and not told anybody yet. */
 	PARTING_MS = 500,
+	/* … that has not acknowledged it.  Browsers throw a connection away behind its last session, and tell
+	 * nobody: it would be waited for as long as an answer. */
+	UNHEARD_MS = 1000,
 };
 
 /* ---- Errors ------------------------------------------------------------------------------- */
@@ -39,11 +42,27 @@ void tako__h3_count_reset(struct tako__h3 *h)
 
 /* ---- Deadlines --------------------------------------------------------------------------------- */
 
-/* A connection that ends behind a session takes the session's own end away from whoever has yet to hear of
+/* When a drain is over if nothing else happens; never, while there is anything to wait for.
+ *
+ * A connection that ends behind a session takes the session's own end away from whoever has yet to hear of
  * it: browsers then say that it was lost.  Clients leave by themselves before that. */
-static uint64_t parting_ns(const struct tako__h3 *h)
+static uint64_t end_ns(const struct tako__h3 *h)
 {
-	return h->parted_ns ? h->parted_ns + tako__ms_ns(PARTING_MS) : 0;
+	uint64_t at = h->parted_ns ? h->parted_ns + tako__ms_ns(PARTING_MS) : 0;
+
+	if (h->drain != TAKO__H3_LAST)
+		return TAKO__NEVER;
+	TAKO__LIST_EACH(link, &h->streams)
+	{
+		struct tako__h3_stream *s = TAKO__CONTAINER(link, struct tako__h3_stream, link);
+		uint64_t heard = s->since_ns + tako__ms_ns(UNHEARD_MS);
+
+		if (!tako__h3_stream_parts(s))
+			return TAKO__NEVER;
+		if (heard > at)
+			at = heard;
+	}
+	return at;
 }
 
 static uint64_t next_look(const struct tako__h3 *h, uint64_t now)
@@ -57,8 +76,8 @@ static uint64_t next_look(const struct tako__h3 *h, uint64_t now)
 		at = h->cold_ns;
 	if (h->drain == TAKO__H3_NOTICED && h->notice_ns + tako__ms_ns(NOTICE_MS) < at)
 		at = h->notice_ns + tako__ms_ns(NOTICE_MS);
-	if (h->drain == TAKO__H3_LAST && !h->stream_count && parting_ns(h) < at)
-		at = parting_ns(h);
+	if (end_ns(h) < at)
+		at = end_ns(h);
 	if (h->cut_ns && h->cut_ns < at)
 		at = h->cut_ns;
 	return at;
@@ -81,9 +100,11 @@ static void arm(struct tako__h3 *h)
 
 void tako__h3_check_end(struct tako__h3 *h)
 {
-	if (h->over || h->stream_count || h->drain != TAKO__H3_LAST)
+	uint64_t at = h->over ? TAKO__NEVER : end_ns(h);
+
+	if (at == TAKO__NEVER)
 		return;
-	if (tako__h3_now(h) < parting_ns(h))
+	if (tako__h3_now(h) < at)
 		arm(h);
 	else
 		(void)tako__h3_fail(h, NGHTTP3_H3_NO_ERROR, NULL);

@@ -352,6 +352,8 @@ void tako__h3_stream_free(struct tako__h3_stream *s);
 /* Look at it when the present call is over. */
 void tako__h3_stream_later(struct tako__h3_stream *s);
 void tako__h3_stream_look(struct tako__h3_stream *s);
+/* It was a session's, or asked to be, and all that is to come is that the peer acknowledges its end. */
+bool tako__h3_stream_parts(const struct tako__h3_stream *s);
 /* The peer has kept it waiting too long, or is about to.  Once a tick. */
 void tako__h3_stream_check(struct tako__h3_stream *s, uint64_t now_ns);
 

@@ -382,6 +382,13 @@ void tako__h3_stream_look(struct tako__h3_stream *s)
 	end_early(s);
 }
 
+bool tako__h3_stream_parts(const struct tako__h3_stream *s)
+{
+	return (s->flags & TAKO__H3S_SESSION) && !s->x &&
+	       (s->flags & (TAKO__H3S_FINAL | TAKO__H3S_CUT)) &&
+	       (s->flags & (TAKO__H3S_RECEIVED | TAKO__H3S_STOPPED));
+}
+
 static void time_out(struct tako__h3_stream *s)
 {
 	tako__add(&s->h->c->worker->stats.timeouts, 1);
