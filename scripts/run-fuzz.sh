@@ -13,18 +13,19 @@ logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
 
 one() {
-    local prog=$1 name dir seeds=() old=()
+    local prog=$1 name dir seeds old=()
     name=$(basename "$prog")
     dir=$(dirname "$prog")/$name.found
     mkdir -p "$dir/corpus"
-    [[ -d tests/fuzz/corpus/$name ]] && seeds=("tests/fuzz/corpus/$name")
+    seeds=tests/fuzz/corpus/$name
     [[ -d tests/fuzz/regression/$name ]] && mapfile -t old < <(find "tests/fuzz/regression/$name" -type f)
     {
-        if ((${#old[@]})); then "$prog" -timeout=10 -rss_limit_mb=2048 "${old[@]}"; fi &&
+        { [[ -d $seeds ]] || { echo "it has no seeds in $seeds"; false; }; } &&
+            if ((${#old[@]})); then "$prog" -timeout=10 -rss_limit_mb=2048 "${old[@]}"; fi &&
             timeout -k 5 $((seconds * 2 + 60)) "$prog" -seed="${TAKO_FUZZ_SEED:-0}" \
                 -max_total_time="$seconds" -timeout=10 \
                 -rss_limit_mb=2048 -print_final_stats=1 -artifact_prefix="$dir/" \
-                "$dir/corpus" "${seeds[@]}"
+                "$dir/corpus" "$seeds"
     } </dev/null >"$logs/$name" 2>&1
     if (($? == 0)); then
         printf '  ok      %s: %s runs, %d regressions\n' "$name" \
