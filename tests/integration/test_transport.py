@@ -100,6 +100,18 @@ def test_too_large_a_head_is_answered(f):
     assert f.get(1, "/" + "x" * 20000).status == 414
     assert f.get(2, "/hello", *[(f"n{i}", "v") for i in range(150)]).status == 431
 
+
+def test_too_many_trailers(f):
+    """The content ends without them, and who brought them is told."""
+    for number, count in (1, 90), (2, 150):
+        f.begin(number, "POST", "/request-trailer", length="-")
+        f.data(number, b"hello")
+        f.trailers(number, ("x-sum", "42"), *(("x-more", "1") for _ in range(count)))
+        r = f.response(number)
+        assert r.status == 200 and (b"42" in r.body) == (count < 100)
+    assert f.refused == {2: "ETOOBIG"}
+
+
 def test_a_bad_path_is_answered(f):
     """It is the handlers' client who sent it; nothing follows what the next parser may read otherwise."""
     assert f.get(1, "/a b").status == 400

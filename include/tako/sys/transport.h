@@ -94,9 +94,12 @@ TAKO_API int tako_exchange_begin(tako_exchange **ret, tako_raw *c, const tako_re
  *   TAKO_ESTATE  it has ended already */
 TAKO_API int tako_exchange_data(tako_exchange *e, tako_str data, bool end);
 
-/* Fields behind the content, which ends with them (RFC 9110 section 6.5); borrowed for the call.  Too many of
- * them, or without memory for them, are as if not sent.  As tako_exchange_data() with `end`; and
- *   TAKO_EPROTO  they are malformed: it has been broken off */
+/* Fields behind the content, which ends with them (RFC 9110 section 6.5); borrowed for the call.  As
+ * tako_exchange_data() with `end`; and
+ *   TAKO_EPROTO   they are malformed: it has been broken off
+ *   TAKO_ETOOBIG  more than max_header_count, or max_head_bytes, allow: the content has ended as if they had
+ *                 not been sent, which their sender must expect anyway
+ *   TAKO_ENOMEM   the same, for want of memory */
 TAKO_API int tako_exchange_trailers(tako_exchange *e, const tako_field *fields, size_t count);
 
 /* The peer has given it up: its handler is told, nothing more is written.  over() follows. */

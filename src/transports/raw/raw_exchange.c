@@ -146,6 +146,7 @@ int tako_exchange_trailers(tako_exchange *e, const tako_field *fields, size_t co
 	struct tako__exchange *x = e->x;
 	struct tako__h2_head h;
 	int status;
+	int rc;
 
 	if (!x || (x->flags & TAKO__X_BODY_DONE))
 		return tako__fail(TAKO_ESTATE, "the content has ended");
@@ -162,7 +163,11 @@ int tako_exchange_trailers(tako_exchange *e, const tako_field *fields, size_t co
 		x->trailers = h.fields;
 		x->trailer_count = h.field_count;
 	}
-	return tako_exchange_data(e, (tako_str){"", 0}, true);
+	rc = tako_exchange_data(e, (tako_str){"", 0}, true);
+	if (rc < 0 || status == 0)
+		return rc;
+	return status == 431 ? tako__fail(TAKO_ETOOBIG, "too many trailers: none was taken")
+	                     : tako__fail(TAKO_ENOMEM, "trailers: out of memory");
 }
 
 void tako_exchange_cancel(tako_exchange *e)
