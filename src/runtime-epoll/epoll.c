@@ -531,18 +531,32 @@ static void epoll_wake(struct tako_loop *loop)
 	errno = saved;
 }
 
+/* Kept only if it is watched: the host sleeps by it. */
+static int open_timer(struct tako__epoll *ep)
+{
+	struct epoll_event ev = {.events = EPOLLIN, .data.ptr = ep};
+	int fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+	int rc;
+
+	if (fd < 0)
+		return tako__fail_errno("timerfd");
+	if (epoll_ctl(ep->fd, EPOLL_CTL_ADD, fd, &ev) < 0) {
+		rc = tako__fail_errno("timerfd: epoll_ctl");
+		close(fd);
+		return rc;
+	}
+	ep->timer_fd = fd;
+	return 0;
+}
+
 static int epoll_pollable(struct tako_loop *loop, uint64_t deadline_ns)
 {
 	struct tako__epoll *ep = TAKO__CONTAINER(loop, struct tako__epoll, base);
 	struct itimerspec when = {0};
+	int rc = ep->timer_fd < 0 ? open_timer(ep) : 0;
 
-	if (ep->timer_fd < 0) {
-		struct epoll_event ev = {.events = EPOLLIN, .data.ptr = ep};
-
-		ep->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-		if (ep->timer_fd < 0 || epoll_ctl(ep->fd, EPOLL_CTL_ADD, ep->timer_fd, &ev) < 0)
-			return tako__fail_errno("timerfd");
-	}
+	if (rc < 0)
+		return rc;
 	if (ep->work)
 		deadline_ns = 1;
 	else if (ep->cold && ep->cold_until_ns < deadline_ns)

@@ -286,22 +286,40 @@ static void ring_wake(struct tako_loop *loop)
 
 /* A ring whose completions are prepared only in our own enter does not wake who polls its
  * descriptor.  It does signal an eventfd. */
-static int open_host(struct tako__ring *r)
+static int open_event(struct tako__ring *r, int *ret_fd)
 {
 	int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	int rc;
 
 	if (fd < 0)
 		return tako__fail_errno("eventfd");
-	atomic_store(&r->host_fd, fd);
 	rc = io_uring_register_eventfd(&r->uring, fd);
 	if (rc < 0) {
 		errno = -rc;
-		return tako__fail_errno("io_uring: eventfd");
+		rc = tako__fail_errno("io_uring: eventfd");
+		close(fd);
+		return rc;
 	}
+	*ret_fd = fd;
+	return 0;
+}
+
+/* Both or neither.  Other threads write to the former from the moment that they see it. */
+static int open_host(struct tako__ring *r)
+{
+	int fd;
+	int rc = open_event(r, &fd);
+
+	if (rc < 0)
+		return rc;
 	r->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-	if (r->timer_fd < 0)
-		return tako__fail_errno("timerfd");
+	if (r->timer_fd < 0) {
+		rc = tako__fail_errno("timerfd");
+		io_uring_unregister_eventfd(&r->uring);
+		close(fd);
+		return rc;
+	}
+	atomic_store(&r->host_fd, fd);
 	watch(r, TAKO__RING_TIMER);
 	r->timer_ns = UINT64_MAX;
 	return 0;

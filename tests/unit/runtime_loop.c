@@ -90,6 +90,41 @@ static void test_pollable(void **state)
 	rig_finish(&e);
 }
 
+/* However few there are left, what a failure has taken it gives back, and a later call makes good for it. */
+static void test_pollable_without_descriptors(void **state)
+{
+	struct rlimit old;
+	int lowest = dup(STDERR_FILENO);
+	unsigned failures = 0;
+	int fd = -1;
+
+	(void)state;
+	close(lowest);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+	while (fd < 0 && failures < 1000) {
+		struct rlimit few = old;
+
+		few.rlim_cur = (rlim_t)lowest + failures;
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+		fd = rig.rt->pollable(rig.loop, UINT64_MAX);
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+		if (fd >= 0)
+			break;
+		failures++;
+		assert_int_equal(fd, TAKO_ESYS);
+		assert_int_equal(fcntl(lowest, F_GETFD), -1);
+	}
+	assert_in_range(failures, 1, 999);
+	rig_turn(1);
+	assert_int_equal(rig.rt->pollable(rig.loop, tako__clock_ns() + 1000000), fd);
+	assert_true(rig_readable(fd, RIG_FOR_EVER));
+	rig_turn(1);
+	assert_int_equal(rig.rt->pollable(rig.loop, UINT64_MAX), fd);
+	assert_false(rig_readable(fd, 0));
+	rig.rt->wake(rig.loop);
+	assert_true(rig_readable(fd, RIG_FOR_EVER));
+}
+
 /* ---- Accepting ------------------------------------------------------------------------------------------ */
 
 static struct {
@@ -314,6 +349,7 @@ int runtime_contract_loop(void)
 		RIG_TEST(test_wake),
 		RIG_TEST(test_deadline),
 		RIG_TEST(test_pollable),
+		RIG_TEST(test_pollable_without_descriptors),
 		RIG_TEST(test_accept_and_pause),
 		RIG_TEST(test_accept_errors),
 		RIG_TEST(test_open_without_memory),
