@@ -16,7 +16,10 @@ enum {
 	 * touch, would share one place of the nearest cache. */
 	BUFFER_STRIDE = TAKO__DGRAM_BUFFER_BYTES + 9 * 64,
 	SEND_BATCH = 16,
-	SEND_BUDGET = 8, /* batches a turn, then others get theirs */
+	SEND_BUDGET = 8, /* of these a turn, then others get theirs */
+	/* Where messages are long, a batch of few has filled the second-level cache already. */
+	LONG_BATCH = 16,
+	LONG_BYTES = 4096,
 };
 
 struct tako__dgram_batch {
@@ -26,6 +29,8 @@ struct tako__dgram_batch {
 	union tako_dgram_addr to[TAKO_DGRAM_BATCH];
 	union tako_dgram_control control[TAKO_DGRAM_BATCH];
 	struct tako_dgram out[TAKO_DGRAM_BATCH];
+	unsigned used; /* of the headers the kernel has written into the first ones */
+	unsigned next; /* how many messages the next call asks for */
 	char *buffers; /* behind the struct, aligned */
 };
 
@@ -38,9 +43,12 @@ struct tako__dgram_batch *tako__dgram_batch_new(void)
 {
 	struct tako__dgram_batch *b = tako__alloc(BLOCK_BYTES);
 
-	if (b)
-		b->buffers = (char *)(((uintptr_t)(b + 1) + BUFFER_ALIGN - 1) &
-		                      ~(uintptr_t)(BUFFER_ALIGN - 1));
+	if (!b)
+		return NULL;
+	b->buffers = (char *)(((uintptr_t)(b + 1) + BUFFER_ALIGN - 1) &
+	                      ~(uintptr_t)(BUFFER_ALIGN - 1));
+	b->used = TAKO_DGRAM_BATCH;
+	b->next = TAKO_DGRAM_BATCH;
 	return b;
 }
 
@@ -66,20 +74,29 @@ static void arm(struct tako__dgram_batch *b, unsigned i)
 static void deliver(struct tako__dgram_batch *b, struct tako_sock *s,
                     const struct tako_dgram_info *info, unsigned count)
 {
-	for (unsigned i = 0; i < count; i++)
+	size_t bytes = 0;
+
+	for (unsigned i = 0; i < count; i++) {
 		tako_dgram_decode(&b->out[i], &b->to[i], info, &b->msgs[i].msg_hdr,
 		                  b->iov[i].iov_base, b->msgs[i].msg_len);
+		bytes += b->msgs[i].msg_len;
+	}
+	b->next = bytes > (size_t)count * LONG_BYTES ? LONG_BATCH : TAKO_DGRAM_BATCH;
 	s->cb->on_dgrams(s, b->out, count);
 }
 
 enum tako__dgram_got tako__dgram_recv(struct tako__dgram_batch *b, struct tako_sock *s,
                                       struct tako__dgram_sock *d)
 {
+	unsigned asked = b->next;
 	int n;
 
-	for (unsigned i = 0; i < TAKO_DGRAM_BATCH; i++)
+	/* The others are as they were: most calls bring far fewer than they may. */
+	for (unsigned i = 0; i < b->used; i++)
 		arm(b, i);
-	n = recvmmsg(s->fd, b->msgs, TAKO_DGRAM_BATCH, MSG_DONTWAIT, NULL);
+	n = recvmmsg(s->fd, b->msgs, asked, MSG_DONTWAIT, NULL);
+	/* What a call that failed has written is not known. */
+	b->used = n > 0 ? (unsigned)n : 1;
 	if (n < 0 && errno == EAGAIN)
 		return TAKO__DGRAM_NONE;
 	if (n < 0) {
@@ -89,7 +106,7 @@ enum tako__dgram_got tako__dgram_recv(struct tako__dgram_batch *b, struct tako_s
 		return TAKO__DGRAM_MORE;
 	}
 	deliver(b, s, &d->info, (unsigned)n);
-	return n < TAKO_DGRAM_BATCH ? TAKO__DGRAM_LAST : TAKO__DGRAM_MORE;
+	return (unsigned)n < asked ? TAKO__DGRAM_LAST : TAKO__DGRAM_MORE;
 }
 
 void tako__dgram_report(struct tako_sock *s, struct tako__dgram_sock *d)

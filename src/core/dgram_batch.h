@@ -13,6 +13,13 @@
  * fit.  Only the pages that traffic reaches are ever touched. */
 enum { TAKO__DGRAM_BUFFER_BYTES = 64 << 10 };
 
+/* Batches that are received for one socket in a turn; then others have theirs. */
+enum { TAKO__DGRAM_BUDGET = 2 };
+static inline unsigned tako__dgram_budget(unsigned buffers)
+{
+	return buffers < TAKO__DGRAM_BUDGET ? buffers : TAKO__DGRAM_BUDGET;
+}
+
 /* What a runtime keeps of a datagram socket; it fits into tako_sock.rt. */
 struct tako__dgram_sock {
 	struct tako_dgram_info info;

@@ -26,6 +26,7 @@
 #include "core/call.h"
 #include "core/clock.h"
 #include "core/cold.h"
+#include "core/dgram_batch.h"
 #include "core/knock.h"
 #include "core/mem.h"
 #include "runtime-epoll/epoll_int.h"
@@ -303,6 +304,8 @@ static bool receive_some(struct tako__epoll *ep, struct tako_sock *s)
 static void service_flow(struct tako__epoll *ep, struct tako_sock *s)
 {
 	unsigned buffers = TAKO__UNLIKELY(s->flags & SOCK_SERVED) ? 1 : 0;
+	unsigned budget = s->flags & SOCK_PACKETS ? tako__dgram_budget(ep->recv_budget)
+	                                          : ep->recv_budget;
 
 	s->flags &= ~SOCK_SERVED;
 	if (TAKO__UNLIKELY(s->flags & TAKO_SOCK_CONNECTING) && !is_connected(s))
@@ -310,7 +313,7 @@ static void service_flow(struct tako__epoll *ep, struct tako_sock *s)
 	if (TAKO__UNLIKELY(s->flags & SOCK_FAILED))
 		tell_failure(s);
 	for (unsigned i = buffers; may_receive(s); i++) {
-		if (i == ep->recv_budget) {
+		if (i == budget) {
 			s->flags |= SOCK_AGAIN;
 			break;
 		}

@@ -5,8 +5,8 @@
  * A socket has one multishot receive armed: each message becomes a completion, in a buffer of a ring
  * of their own, for nothing a datagram may be fits into a stream's.  Completions that follow each
  * other are handed up as one batch.  When the ring of buffers runs dry, and on kernels that know no
- * such receive, recvmmsg(2) brings the rest; sendmmsg(2) sends, since one call for sixteen messages
- * is cheaper than sixteen entries.  Both are core/dgram_batch.c.
+ * such receive, recvmmsg(2) brings the rest; sendmmsg(2) sends, since one call for many messages
+ * is cheaper than an entry for each.  Both are core/dgram_batch.c.
  *
  * What arrives for one that has paused is held in its buffer: it needs no memory then, so none can
  * be missing, and whom that leaves without buffers is read by call.
@@ -26,7 +26,8 @@ enum {
 	/* No multiple of a page: the first lines of all buffers would share a few places of the
 	 * cache. */
 	BUFFER_BYTES = TAKO__DGRAM_BUFFER_BYTES + 512,
-	/* Two batches.  Traffic walks all of them, so more would leave the second-level cache. */
+	/* Traffic walks all of them, so more would leave the second-level cache.  What there is
+	 * beyond them is a burst, and comes by call. */
 	BUFFERS_MAX = 32,
 	GROUP = TAKO__BUF_GROUP + 1,
 };
@@ -243,8 +244,8 @@ static void receive_some(struct tako__ring *r, struct tako_sock *s)
 	/* A receive of the ring may have datagrams that come before these. */
 	if (s->flags & SOCK_RECEIVES)
 		return;
-	for (unsigned i = 0; i < r->recv_budget && (s->flags & SOCK_READABLE) && may_deliver(s);
-	     i++) {
+	for (unsigned i = tako__dgram_budget(r->recv_budget);
+	     i && (s->flags & SOCK_READABLE) && may_deliver(s); i--) {
 		enum tako__dgram_got got = tako__dgram_recv(r->dgrams->batch, s, &own(s)->d);
 
 		if (got != TAKO__DGRAM_MORE)

@@ -72,10 +72,12 @@ int sendmmsg(int fd, struct mmsghdr *v, unsigned n, int flags)
 }
 
 static unsigned receives; /* calls */
+static unsigned asked;    /* messages of the last one */
 
 int recvmmsg(int fd, struct mmsghdr *v, unsigned n, int flags, struct timespec *timeout)
 {
 	receives++;
+	asked = n;
 	return (int)syscall(SYS_recvmmsg, fd, v, n, flags, timeout);
 }
 
@@ -326,6 +328,41 @@ static void test_calls(void **state)
 	close(peer);
 }
 
+/* As many as there are of short messages; of long ones as many as leave the cache to others, from the call
+ * behind the first on.  What an earlier call has left in the headers is not seen by a later one. */
+static void test_long_messages_come_by_fewer(void **state)
+{
+	enum { SHORT = 3, LONG = 5000, FEW = 16 };
+	static const size_t lengths[] = {SHORT, LONG, LONG, SHORT, SHORT};
+	static const unsigned expected[] = {TAKO_DGRAM_BATCH, TAKO_DGRAM_BATCH, FEW, FEW,
+	                                    TAKO_DGRAM_BATCH};
+	static const char text[LONG];
+	struct tako_loop_config cfg = {.size = sizeof cfg};
+	struct tako_sock s = {.cb = &counting};
+	struct sockaddr_in at;
+	struct tako_loop *loop;
+	int peer = bound(&peer_at);
+
+	(void)state;
+	assert_int_equal(rt->open(&loop, &cfg), 0);
+	assert_int_equal(rt->start_dgram(loop, &s, bound(&at)), 0);
+	turn(loop, 2);
+	arrived = 0;
+	for (unsigned i = 0; i < 5; i++) {
+		assert_int_equal(
+			sendto(peer, text, lengths[i], 0, (struct sockaddr *)&at, sizeof at),
+			lengths[i]);
+		turn(loop, 3);
+		assert_int_equal(arrived, i + 1);
+		if (by_call)
+			assert_int_equal(asked, expected[i]);
+	}
+	rt->close(&s);
+	turn(loop, 1);
+	rt->free(loop);
+	close(peer);
+}
+
 static int run_all(const struct tako_runtime *runtime, bool calls)
 {
 	const struct CMUnitTest tests[] = {
@@ -335,6 +372,7 @@ static int run_all(const struct tako_runtime *runtime, bool calls)
 		cmocka_unit_test(test_full_once),
 		cmocka_unit_test(test_error_of_an_earlier_datagram),
 		cmocka_unit_test(test_calls),
+		cmocka_unit_test(test_long_messages_come_by_fewer),
 	};
 
 	rt = runtime;

@@ -57,7 +57,7 @@ struct tako_send {
 
 /* Most datagrams of a train and most bytes of it (what every kernel with GSO takes), and most
  * that one call of on_dgrams() delivers. */
-enum { TAKO_DGRAM_SEGMENTS_MAX = 64, TAKO_DGRAM_BYTES_MAX = 65507, TAKO_DGRAM_BATCH = 16 };
+enum { TAKO_DGRAM_SEGMENTS_MAX = 64, TAKO_DGRAM_BYTES_MAX = 65507, TAKO_DGRAM_BATCH = 64 };
 
 /* What arrived on a datagram socket: one datagram, or several of one sender that the kernel
  * joined: segment_bytes each but the last, which may be shorter.  All of it is borrowed for
