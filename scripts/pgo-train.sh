@@ -19,8 +19,8 @@ skip() { echo "PGO: untrained: $*" >&2; }
 
 # Nothing here is large enough to be worth a fraction of the bound: a generator that hangs is a failure.
 run() { timeout -k 1 15 "$@" >"$dir/out" 2>&1 </dev/null || die "'${*##*/}' failed: $(tail -n 1 "$dir/out")"; }
-load() { run "$train/bench/load" --port "$http" --seconds 1 "$@"; }
-load_ws() { run "$train/bench/load_ws" --port "$http" --path /echo --seconds 1 "$@"; }
+load() { run "$train/bench/load" --port "$http" --seconds 10 "$@"; }
+load_ws() { run "$train/bench/load_ws" --port "$http" --path /echo --seconds 10 "$@"; }
 
 # About as much of each, lest one kind of request decides alone what is worth inlining.
 http1() {
