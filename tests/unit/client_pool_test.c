@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "transports/client/client_origin.h"
 #include "unit/client_rig.h"
 
 /* ---- Somebody comes to look at whoever waits ---------------------------------------------- */

@@ -192,7 +192,7 @@ static struct pools *pools_of(struct tako__worker *w)
 	if (!all)
 		return NULL;
 	all->base = (struct tako__worker_local){
-		.next = w->locals, .owner = &tako__client_h1_ops, .fini = pools_free};
+		.next = w->locals, .owner = &tako__client_h1_carrier.ops, .fini = pools_free};
 	tako__list_init(&all->list);
 	w->locals = &all->base;
 	return all;

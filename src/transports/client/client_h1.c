@@ -8,6 +8,7 @@
 
 #include "core/base.h"
 #include "core/method.h"
+#include "transports/client/client_origin.h"
 
 /* ---- Time ----------------------------------------------------------------------------- */
 
@@ -143,11 +144,7 @@ void tako__client_h1_fail(struct tako__conn *c, int err, const char *why)
 
 static int h1_open(struct tako__conn *c)
 {
-	struct tako__client_h1 *h = tako__client_h1_of(c);
-
-	tako__list_init(&h->base.idle);
-	tako__list_init(&h->base.by_age);
-	h->base_ns = tako__now_ns(c->worker);
+	tako__client_h1_of(c)->base_ns = tako__now_ns(c->worker);
 	return 0;
 }
 
@@ -214,16 +211,6 @@ static void h1_fini(struct tako__conn *c)
 		tako__client_leave(c);
 }
 
-const struct tako__proto_ops tako__client_h1_ops = {
-	.name = "http/1.1",
-	.open = h1_open,
-	.recv = h1_recv,
-	.written = h1_written,
-	.tick = h1_tick,
-	.drain = h1_drain,
-	.fini = h1_fini,
-};
-
 /* ---- The carrier ------------------------------------------------------------------------------ */
 
 static uint64_t carrier_unsent(const struct tako_fetch *f)
@@ -260,6 +247,16 @@ static void carrier_cancel(struct tako_fetch *f)
 }
 
 const struct tako__carrier tako__client_h1_carrier = {
+	.ops =
+		{
+			.name = "http/1.1",
+			.open = h1_open,
+			.recv = h1_recv,
+			.written = h1_written,
+			.tick = h1_tick,
+			.drain = h1_drain,
+			.fini = h1_fini,
+		},
 	.begin = tako__client_h1_begin,
 	.data = tako__client_h1_data,
 	.finish = tako__client_h1_finish,

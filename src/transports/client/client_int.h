@@ -8,7 +8,8 @@
  *	client_fetch.c  a fetch from its start to its end, whatever happens between
  *	client_follow.c redirects
  *	client_api.c    what its user may ask of it
- *	client_pool.c   connections by origin, and who waits for one
+ *	client_origin.c whoever one connection is as good as the other for, and who waits for one
+ *	client_pool.c   connections: made, handed out, kept
  *	client_h1*.c    HTTP/1.1
  */
 #ifndef TAKO_CLIENT_INT_H
@@ -52,35 +53,22 @@ struct tako__client_pool {
 	struct tako__list idle;      /* connections without a request, by what they last did */
 	struct tako__field *scratch; /* max_header_count of them, for whoever parses a head */
 	uint32_t conn_count;         /* made or being made */
-	uint32_t dial_count;         /* being made */
-	uint32_t queue_count;        /* fetches that wait for one */
+	uint32_t waiting_count;      /* fetches beyond those that what is being made is for */
 	bool starved;                /* max_connections has left somebody without */
-};
-
-/* Whoever one connection is as good as the other for.  There is one while there is a connection or a
- * fetch. */
-struct tako__client_origin {
-	struct tako__list link;
-	struct tako__client_pool *pool;
-	struct tako__list queue; /* fetches, the oldest first */
-	struct tako__list
-		idle;        /* connections, the latest first: the others may end by being idle */
-	uint32_t conn_count; /* made or being made */
-	uint32_t dial_count; /* being made */
-	uint32_t queue_count;
-	uint32_t idle_count;
-	uint32_t key_n;
-	char key[];
 };
 
 /* The beginning of the state of each connection of a client. */
 struct tako__client_conn {
 	struct tako__client_origin *origin; /* NULL: of no more use */
-	struct tako__list idle;             /* the origin's */
-	struct tako__list by_age;           /* the pool's */
-	bool used;                          /* it was there before its request: it may have ended */
-	bool ended;                         /* the peer has, while its response was paused */
-	bool resumed;                       /* its response may go on, and has not yet */
+	struct tako__list open;             /* the origin's */
+	struct tako__list by_age;           /* the pool's, of those without a request */
+	uint16_t carried;                   /* requests that it has */
+	uint16_t limit;                     /* … and may have */
+	bool unsaid;                        /* it counts as being made still */
+	bool retired; /* it takes no more, and goes with the last that it has */
+	bool used;    /* it was there before its request: it may have ended */
+	bool ended;   /* the peer has, while its response was paused */
+	bool resumed; /* its response may go on, and has not yet */
 };
 
 /* Give `f`, which is new or starts over, a connection: now, or as soon as there is one.  A negative code: nothing has
@@ -88,10 +76,18 @@ struct tako__client_conn {
 int tako__client_join(struct tako_fetch *f);
 /* It waits for none any more. */
 void tako__client_unjoin(struct tako_fetch *f);
-/* `c` has done its request and could take another one. */
+/* `c` has done one of its requests and could take another one. */
 void tako__client_park(struct tako__conn *c);
+/* `c`, whose carrier is a `shared` one, takes up to `limit` requests at a time from now on. */
+void tako__client_room(struct tako__conn *c, uint32_t limit);
+/* What its peer had to say before it was asked anything else has been looked at. */
+void tako__client_look(struct tako__conn *c);
+/* No more requests for `c`, which closes when it has none. */
+void tako__client_retire(struct tako__conn *c);
 /* `c` is none of its origin's any more, and closes. */
 void tako__client_leave(struct tako__conn *c);
+/* … and is closed by its carrier, which has something to say first. */
+void tako__client_abandon(struct tako__conn *c);
 /* A connection of `o`, which is counted still, was found to be dead: those that are idle will be, too. */
 void tako__client_distrust(struct tako__client_origin *o);
 
@@ -103,6 +99,10 @@ void tako__client_unref(struct tako_client *client);
 /* ---- The seam to a version of HTTP --------------------------------------------------------- */
 
 struct tako__carrier {
+	struct tako__proto_ops ops; /* of its connections, which are known by them */
+	/* A connection has as many requests at a time as tako__client_room() says, and until then one; and its
+	 * peer may speak without having been asked. */
+	bool shared;
 	/* Send the head of f, and what there is of its body; `c` has room for it. */
 	void (*begin)(struct tako__conn *c, struct tako_fetch *f);
 	/* Body bytes of f, copied. */
@@ -119,7 +119,11 @@ struct tako__carrier {
 };
 
 extern const struct tako__carrier tako__client_h1_carrier;
-extern const struct tako__proto_ops tako__client_h1_ops;
+
+static inline const struct tako__carrier *tako__client_carrier(const struct tako__conn *c)
+{
+	return TAKO__CONTAINER(c->proto, struct tako__carrier, ops);
+}
 
 /* ---- Fetches ---------------------------------------------------------------------------------- */
 
@@ -169,6 +173,7 @@ struct tako_fetch {
 	uint64_t body_left; /* of stream_bytes */
 	uint32_t field_count;
 	uint32_t retry_count;
+	uint32_t dial_number; /* the origin's when it began to wait */
 	uint32_t redirect_count;
 	tako_str redirected; /* the URL of the last one that was followed; {NULL, 0}: none was */
 	bool has_body;

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: MIT
  *
- * A worker's connections of one client, by origin, and the fetches that wait for one.  Nothing here calls
+ * A worker's connections of one client: made, handed to the fetches that wait, kept.  Nothing here calls
  * back: whoever cannot be served is told later.
  *
  * Who waits is in its origin's queue, and somebody always comes to look at it: a connection that is done or
- * gone, one that was made, or failed to be.  Where max_connections leaves an origin without any, whoever leaves
- * makes room for it (serve_starved).
+ * gone, one that was made, or failed to be, one that takes more than before.  Where max_connections leaves an
+ * origin without any, whoever leaves makes room for it (serve_starved).
  */
 #include <string.h>
 
 #include "core/base.h"
 #include "core/dial.h"
 #include "core/server.h"
-#include "transports/client/client_int.h"
+#include "transports/client/client_origin.h"
 
 static struct tako__client_conn *state_of(struct tako__conn *c)
 {
@@ -24,82 +24,12 @@ static struct tako__conn *conn_of(struct tako__client_conn *s)
 	return TAKO__CONTAINER(s, struct tako__conn, proto_state);
 }
 
-/* ---- Origins ----------------------------------------------------------------------------- */
-
-static struct tako__client_origin *origin_find(struct tako__client_pool *p, tako_str key)
-{
-	TAKO__LIST_EACH(at, &p->origins)
-	{
-		struct tako__client_origin *o = TAKO__CONTAINER(at, struct tako__client_origin,
-		                                                link);
-
-		if (o->key_n == key.n && memcmp(o->key, key.p, key.n) == 0)
-			return o;
-	}
-	return NULL;
-}
-
-static struct tako__client_origin *origin_new(struct tako__client_pool *p, tako_str key)
-{
-	struct tako__client_origin *o = tako__zalloc(sizeof *o + key.n);
-
-	if (!o)
-		return NULL;
-	o->pool = p;
-	tako__list_init(&o->queue);
-	tako__list_init(&o->idle);
-	memcpy(o->key, key.p, key.n);
-	o->key_n = (uint32_t)key.n;
-	tako__list_push_front(&p->origins, &o->link);
-	return o;
-}
-
-static void origin_release(struct tako__client_origin *o)
-{
-	if (o->conn_count || o->queue_count)
-		return;
-	tako__list_remove(&o->link);
-	tako__free(o, sizeof *o + o->key_n);
-}
-
 /* ---- The queue ---------------------------------------------------------------------------- */
-
-static void enqueue(struct tako__client_origin *o, struct tako_fetch *f)
-{
-	f->origin = o;
-	/* One that starts over was before those that wait. */
-	if (f->retry_count)
-		tako__list_push_front(&o->queue, &f->link);
-	else
-		tako__list_push_back(&o->queue, &f->link);
-	o->queue_count++;
-	o->pool->queue_count++;
-}
-
-static struct tako_fetch *dequeue(struct tako_fetch *f)
-{
-	tako__list_remove(&f->link);
-	f->origin->queue_count--;
-	f->pool->queue_count--;
-	f->origin = NULL;
-	return f;
-}
-
-static struct tako_fetch *first_of(struct tako__client_origin *o)
-{
-	return TAKO__CONTAINER(o->queue.next, struct tako_fetch, link);
-}
-
-/* What is being made serves the first of them. */
-static uint32_t waiting(const struct tako__client_origin *o)
-{
-	return o->queue_count > o->dial_count ? o->queue_count - o->dial_count : 0;
-}
 
 static void fail_all(struct tako__client_origin *o, int err, const char *why)
 {
 	while (o->queue_count)
-		tako__fetch_unserved(dequeue(first_of(o)), err, why);
+		tako__fetch_unserved(tako__client_dequeue(tako__client_first(o)), err, why);
 }
 
 void tako__client_unjoin(struct tako_fetch *f)
@@ -108,28 +38,46 @@ void tako__client_unjoin(struct tako_fetch *f)
 
 	if (!o)
 		return;
-	dequeue(f);
-	origin_release(o);
+	tako__client_dequeue(f);
+	tako__client_origin_release(o);
 }
 
-/* ---- Idle connections -------------------------------------------------------------------------- */
+/* ---- Connections that could take a request ------------------------------------------------------ */
 
-static void unidle(struct tako__client_conn *s)
+static bool has_room(struct tako__client_conn *s)
 {
-	if (tako__list_empty(&s->idle))
+	return s->carried < s->limit && !(conn_of(s)->flags & TAKO__CONN_CLOSING);
+}
+
+static void unlist(struct tako__client_conn *s)
+{
+	tako__list_remove(&s->open);
+	if (tako__list_empty(&s->by_age))
 		return;
-	tako__list_remove(&s->idle);
 	tako__list_remove(&s->by_age);
 	s->origin->idle_count--;
 }
 
-static void idle(struct tako__client_conn *s)
+/* Among those that it belongs to, by what it has. */
+static void enlist(struct tako__client_conn *s)
 {
-	tako__list_push_front(&s->origin->idle, &s->idle);
+	if (has_room(s))
+		tako__list_push_front(&s->origin->open, &s->open);
+	if (s->carried)
+		return;
 	tako__list_push_back(&s->origin->pool->idle, &s->by_age);
 	s->origin->idle_count++;
 	s->used = true;
-	tako__client_h1_carrier.rest(conn_of(s));
+}
+
+/* It has said how many it takes, or never will: nobody waits for that any more. */
+static void said(struct tako__client_conn *s)
+{
+	if (!s->unsaid)
+		return;
+	s->unsaid = false;
+	s->origin->dial_count--;
+	tako__client_recount(s->origin);
 }
 
 /* Out of the counts; whoever calls this looks at its origin afterwards. */
@@ -137,7 +85,8 @@ static struct tako__client_origin *uncount(struct tako__client_conn *s)
 {
 	struct tako__client_origin *o = s->origin;
 
-	unidle(s);
+	said(s);
+	unlist(s);
 	s->origin = NULL;
 	o->conn_count--;
 	o->pool->conn_count--;
@@ -152,17 +101,18 @@ static bool is_stale(struct tako__conn *c)
 }
 
 /* The one that was used last; NULL: none. */
-static struct tako__conn *take_idle(struct tako__client_origin *o)
+static struct tako__conn *take_open(struct tako__client_origin *o)
 {
-	while (!tako__list_empty(&o->idle)) {
-		struct tako__client_conn *s = TAKO__CONTAINER(o->idle.next,
-		                                              struct tako__client_conn, idle);
+	TAKO__LIST_EACH(at, &o->open)
+	{
+		struct tako__client_conn *s = TAKO__CONTAINER(at, struct tako__client_conn, open);
 		struct tako__conn *c = conn_of(s);
 
-		if (!is_stale(c)) {
-			unidle(s);
+		if (s->carried || !is_stale(c))
 			return c;
-		}
+		/* Of another one it may be a PING: it stays, and tells when it has been looked at. */
+		if (tako__client_carrier(c)->shared)
+			continue;
 		uncount(s);
 		tako__conn_close(c);
 	}
@@ -174,14 +124,17 @@ static void close_idle(struct tako__client_conn *s)
 	struct tako__client_origin *o = uncount(s);
 
 	tako__conn_close(conn_of(s));
-	origin_release(o);
+	tako__client_origin_release(o);
 }
 
 void tako__client_distrust(struct tako__client_origin *o)
 {
-	TAKO__LIST_EACH(at, &o->idle)
+	TAKO__LIST_EACH(at, &o->open)
 	{
-		close_idle(TAKO__CONTAINER(at, struct tako__client_conn, idle));
+		struct tako__client_conn *s = TAKO__CONTAINER(at, struct tako__client_conn, open);
+
+		if (!s->carried)
+			close_idle(s);
 	}
 }
 
@@ -202,21 +155,30 @@ static bool make_room(struct tako__client_pool *p)
 	return true;
 }
 
+/* Could it be another one that those get who wait?  Where one is to say first how many it takes, or what else its
+ * peer has to say, they wait for that; the end of the wait comes to look at them. */
+static bool could_dial(const struct tako__client_origin *o)
+{
+	if (o->conn_count >= o->pool->client->cfg.max_connections_per_origin)
+		return false;
+	return tako__client_is_single(o) ||
+	       (o->stream_max ? !o->dial_count && tako__list_empty(&o->open) : !o->conn_count);
+}
+
 static bool may_dial(struct tako__client_origin *o)
 {
-	return o->conn_count < o->pool->client->cfg.max_connections_per_origin &&
-	       make_room(o->pool);
+	return could_dial(o) && make_room(o->pool);
 }
 
 /* For the first that waits without. */
 static int dial(struct tako__client_origin *o)
 {
 	struct tako__client_pool *p = o->pool;
-	const struct tako_fetch *f = first_of(o);
+	const struct tako_fetch *f = tako__client_first(o);
 	const struct tako__dial_options options = {
 		.tls = f->server_name ? p->client->cfg.tls : NULL,
 		.server_name = f->server_name,
-		.alpn = f->server_name ? tako__client_h1_ops.name : NULL,
+		.alpn = f->server_name ? tako__client_h1_carrier.ops.name : NULL,
 		.timeout_ms = p->client->cfg.connect_timeout_ms,
 	};
 	struct tako__dial *d;
@@ -225,9 +187,10 @@ static int dial(struct tako__client_origin *o)
 	if (rc < 0)
 		return rc;
 	o->conn_count++;
-	o->dial_count++;
-	p->dial_count++;
 	p->conn_count++;
+	o->dial_number++;
+	o->dial_count++;
+	tako__client_recount(o);
 	return 0;
 }
 
@@ -236,7 +199,7 @@ static void dial_more(struct tako__client_origin *o)
 {
 	int rc = 0;
 
-	while (rc == 0 && waiting(o) && may_dial(o))
+	while (rc == 0 && tako__client_waiting(o) && may_dial(o))
 		rc = dial(o);
 	if (rc < 0 && !o->conn_count)
 		fail_all(o, rc, tako_last_error());
@@ -245,7 +208,6 @@ static void dial_more(struct tako__client_origin *o)
 /* Who could do with another connection, and has waited longest; NULL: nobody. */
 static struct tako__client_origin *starved(struct tako__client_pool *p)
 {
-	uint32_t max = p->client->cfg.max_connections_per_origin;
 	struct tako__client_origin *next = NULL;
 
 	TAKO__LIST_EACH(at, &p->origins)
@@ -253,7 +215,7 @@ static struct tako__client_origin *starved(struct tako__client_pool *p)
 		struct tako__client_origin *o = TAKO__CONTAINER(at, struct tako__client_origin,
 		                                                link);
 
-		if (waiting(o) && o->conn_count < max)
+		if (tako__client_waiting(o) && could_dial(o))
 			next = o; /* the last in the list has waited longest */
 	}
 	return next;
@@ -269,7 +231,7 @@ static void serve_starved(struct tako__client_pool *p)
 		if (o->queue_count)
 			return;
 		/* Nothing could be made for it, and nothing will leave that the others could wait for. */
-		origin_release(o);
+		tako__client_origin_release(o);
 	}
 	p->starved = false;
 }
@@ -278,10 +240,14 @@ static void serve_starved(struct tako__client_pool *p)
 
 static void assign(struct tako__conn *c, struct tako_fetch *f)
 {
-	const struct tako__carrier *carrier = &tako__client_h1_carrier;
+	const struct tako__carrier *carrier = tako__client_carrier(c);
+	struct tako__client_conn *s = state_of(c);
 
+	unlist(s);
+	s->carried++;
 	tako__fetch_carried(f, c, carrier);
 	carrier->begin(c, f);
+	enlist(s);
 }
 
 /* Something has changed. */
@@ -290,12 +256,20 @@ static void pump(struct tako__client_origin *o)
 	struct tako__client_pool *p = o->pool;
 	struct tako__conn *c;
 
-	while (o->queue_count && (c = take_idle(o)))
-		assign(c, dequeue(first_of(o)));
+	while (o->queue_count && (c = take_open(o)))
+		assign(c, tako__client_dequeue(tako__client_first(o)));
 	dial_more(o);
-	origin_release(o);
+	tako__client_origin_release(o);
 	if (TAKO__UNLIKELY(p->starved))
 		serve_starved(p);
+}
+
+static bool may_rest(struct tako__client_conn *s)
+{
+	const struct tako__client_origin *o = s->origin;
+
+	return !s->retired && !(conn_of(s)->flags & TAKO__CONN_DRAINING) &&
+	       o->idle_count < o->pool->client->cfg.max_idle_per_origin;
 }
 
 /* To whoever waits, or to wait for somebody.  One that is `fresh` is never stale: a server that greets or
@@ -304,56 +278,137 @@ static void offer(struct tako__conn *c, bool fresh)
 {
 	struct tako__client_conn *s = state_of(c);
 	struct tako__client_origin *o = s->origin;
-	const tako_client_config *cfg = &o->pool->client->cfg;
+	const struct tako__carrier *carrier = tako__client_carrier(c);
+	bool stale = o->queue_count && !fresh && !carrier->shared && is_stale(c);
 
-	if (o->queue_count && (fresh || !is_stale(c))) {
-		assign(c, dequeue(first_of(o)));
-	} else if (o->queue_count || (c->flags & TAKO__CONN_DRAINING) ||
-	           o->idle_count >= cfg->max_idle_per_origin) {
+	while (!stale && o->queue_count && has_room(s))
+		assign(c, tako__client_dequeue(tako__client_first(o)));
+	unlist(s);
+	if (s->carried || (!stale && may_rest(s))) {
+		enlist(s);
+		if (!s->carried)
+			carrier->rest(c);
+	} else {
 		uncount(s);
 		tako__conn_close(c);
-	} else {
-		idle(s);
 	}
 	pump(o);
+}
+
+/* It has been made: whose protocol is it from here on?  A negative code: nobody's. */
+static int settle_in(struct tako__client_origin *o, struct tako__conn *c)
+{
+	const struct tako__carrier *carrier = &tako__client_h1_carrier;
+	struct tako__client_conn *s = state_of(c);
+	int rc = tako__conn_become(c, &carrier->ops);
+
+	if (rc < 0) {
+		tako__conn_close(c);
+		return rc;
+	}
+	tako__list_init(&s->open);
+	tako__list_init(&s->by_age);
+	s->origin = o;
+	s->limit = 1;
+	s->unsaid = true;
+	if (o->carrier != carrier)
+		o->stream_max = carrier->shared ? 0 : 1;
+	o->carrier = carrier;
+	if (!carrier->shared)
+		said(s);
+	tako__client_recount(o);
+	return 0;
+}
+
+/* Who has waited for it since it was begun.  With one request a connection that is the first, unless another one is
+ * being made for him: his may yet come to something. */
+static void fail_some(struct tako__client_origin *o, int err, const char *why)
+{
+	if (!tako__client_is_single(o)) {
+		while (o->queue_count && tako__client_first(o)->dial_number != o->dial_number)
+			tako__fetch_unserved(tako__client_dequeue(tako__client_first(o)), err, why);
+	} else if (tako__client_waiting(o)) {
+		tako__fetch_unserved(tako__client_dequeue(tako__client_first(o)), err, why);
+	}
 }
 
 static void on_dialed(const struct tako__dialed *r, void *arg)
 {
 	struct tako__client_origin *o = arg;
+	int err = r->conn ? settle_in(o, r->conn) : r->err;
 
-	o->dial_count--;
-	o->pool->dial_count--;
-	if (r->conn && tako__conn_become(r->conn, &tako__client_h1_ops) == 0) {
-		state_of(r->conn)->origin = o;
+	if (err == 0) {
 		offer(r->conn, true);
 		return;
 	}
 	o->conn_count--;
 	o->pool->conn_count--;
-	/* Whom another one is being made for has that: his may yet come to something. */
-	if (waiting(o))
-		tako__fetch_unserved(dequeue(first_of(o)), r->err < 0 ? r->err : TAKO_ENOMEM,
-		                     tako_last_error());
+	o->dial_count--;
+	tako__client_recount(o);
+	fail_some(o, err, r->conn ? NULL : tako_last_error());
 	pump(o);
 }
 
 void tako__client_park(struct tako__conn *c)
 {
-	/* It goes as far as it is used: nothing new begins on it. */
-	if (c->flags & TAKO__CONN_DRAINING) {
-		tako__client_leave(c);
+	struct tako__client_conn *s = state_of(c);
+
+	s->carried--;
+	if (!s->origin)
 		return;
-	}
+	/* It goes as far as it is used: nothing new begins on it. */
+	if (!s->carried && (c->flags & TAKO__CONN_DRAINING))
+		tako__client_leave(c);
+	else
+		offer(c, false);
+}
+
+void tako__client_room(struct tako__conn *c, uint32_t limit)
+{
+	struct tako__client_conn *s = state_of(c);
+
+	if (!s->origin || s->retired)
+		return;
+	unlist(s);
+	s->limit = (uint16_t)limit;
+	enlist(s);
+	s->origin->stream_max = limit;
+	said(s);
+	tako__client_recount(s->origin);
+	offer(c, false);
+}
+
+void tako__client_look(struct tako__conn *c)
+{
+	struct tako__client_conn *s = state_of(c);
+
+	if (s->origin && s->origin->queue_count)
+		offer(c, false);
+}
+
+void tako__client_retire(struct tako__conn *c)
+{
+	struct tako__client_conn *s = state_of(c);
+
+	if (!s->origin)
+		return;
+	s->retired = true;
+	s->limit = 0;
+	said(s);
 	offer(c, false);
 }
 
 void tako__client_leave(struct tako__conn *c)
 {
-	struct tako__client_conn *s = state_of(c);
-
 	/* First: what is made instead may need its place. */
 	tako__conn_close(c);
+	tako__client_abandon(c);
+}
+
+void tako__client_abandon(struct tako__conn *c)
+{
+	struct tako__client_conn *s = state_of(c);
+
 	if (s->origin)
 		pump(uncount(s));
 }
@@ -363,27 +418,16 @@ static bool has_queue_room(const struct tako_fetch *f)
 {
 	const struct tako__client_pool *p = f->pool;
 
-	return f->retry_count || p->queue_count <= p->dial_count + p->client->cfg.max_queue_count;
+	return f->retry_count || p->waiting_count <= p->client->cfg.max_queue_count;
 }
 
-int tako__client_join(struct tako_fetch *f)
+/* For f, which nobody can take now.  A negative code: it cannot wait either. */
+static int wait_for_one(struct tako__client_origin *o, struct tako_fetch *f)
 {
-	struct tako__client_pool *p = f->pool;
-	struct tako__client_origin *o = origin_find(p, f->key);
-	struct tako__conn *c;
 	int rc = 0;
 
-	if (!o)
-		o = origin_new(p, f->key);
-	if (!o)
-		return tako__fail(TAKO_ENOMEM, "fetch: out of memory");
-	/* Nobody overtakes those that wait. */
-	c = o->queue_count ? NULL : take_idle(o);
-	if (c) {
-		assign(c, f);
+	if (!tako__client_is_single(o) && !tako__client_waiting(o))
 		return 0;
-	}
-	enqueue(o, f);
 	if (may_dial(o)) {
 		rc = dial(o);
 		/* Those that there are will do. */
@@ -392,6 +436,28 @@ int tako__client_join(struct tako_fetch *f)
 	} else if (!has_queue_room(f)) {
 		rc = tako__fail(TAKO_EBUSY, "fetch: max_queue_count fetches wait already");
 	}
+	return rc;
+}
+
+int tako__client_join(struct tako_fetch *f)
+{
+	struct tako__client_pool *p = f->pool;
+	struct tako__client_origin *o = tako__client_origin_find(p, f->key);
+	struct tako__conn *c;
+	int rc;
+
+	if (!o)
+		o = tako__client_origin_new(p, f->key);
+	if (!o)
+		return tako__fail(TAKO_ENOMEM, "fetch: out of memory");
+	/* Nobody overtakes those that wait. */
+	c = o->queue_count ? NULL : take_open(o);
+	if (c) {
+		assign(c, f);
+		return 0;
+	}
+	tako__client_enqueue(o, f);
+	rc = wait_for_one(o, f);
 	if (rc < 0)
 		tako__client_unjoin(f);
 	return rc;
