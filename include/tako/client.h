@@ -38,6 +38,12 @@ TAKO_BEGIN
 /* Settings, and the pools of connections that workers have by them. */
 typedef struct tako_client tako_client;
 
+/* A version of HTTP beside HTTP/1.1.  By a pointer, so that a program that does not want it is not linked with the
+ * library for it. */
+typedef struct tako_http_version tako_http_version;
+/* HTTP/2 (RFC 9113), for tako_client_config.http2; lives for ever.  [any] */
+TAKO_API const tako_http_version *tako_client_http2(void);
+
 /* Limits are each worker's own.  Copied. */
 typedef struct tako_client_config {
 	size_t size;
@@ -65,9 +71,22 @@ typedef struct tako_client_config {
 	 * that was there before it has ended without a byte of a response.  0: 2; TAKO_OFF: never. */
 	uint32_t max_retry_count;
 	uint32_t reserved; /* must be 0 */
-	/* For https: whom to believe (tako/connect.h).  Gets another reference; its alpn is not asked, as HTTP/1.1
-	 * is offered.  NULL: https is refused. */
+	/* For https: whom to believe (tako/connect.h).  Gets another reference; its alpn is not asked, as what
+	 * the client speaks is offered.  NULL: https is refused. */
 	tako_tls_client *tls;
+	/* tako_client_http2(): HTTP/2 too, for as many requests at a time on one connection.  Over TLS it is
+	 * offered before HTTP/1.1, and the server chooses.  NULL: HTTP/1.1 only. */
+	const tako_http_version *http2;
+	/* 1: http:// is HTTP/2 from its first byte (RFC 9113 section 3.3), for servers that are known to speak
+	 * it.  0: HTTP/1.1. */
+	uint32_t http2_prior_knowledge;
+	/* 0: 100; requests on one connection, of which the server may allow less.  Another one is made when
+	 * those that there are have no room. */
+	uint32_t http2_max_stream_count;
+	/* What a response may have sent that its fetch, paused, has not taken; and all of a connection's
+	 * together, of what is not yet looked at. */
+	uint32_t http2_stream_window_bytes;     /* 0: 256 KiB, to 1 GiB; at least 1024 */
+	uint32_t http2_connection_window_bytes; /* 0: 1 MiB, to 1 GiB; at least 65535 */
 } tako_client_config;
 #define TAKO_CLIENT_CONFIG(...)                                                                    \
 	(&(tako_client_config){.size = sizeof(tako_client_config), __VA_ARGS__})
@@ -125,7 +144,7 @@ typedef struct tako_fetch_config {
 	 *   TAKO_ECLOSED    the peer has closed before the response was complete; the fetch was
 	 *                   cancelled; the server has stopped
 	 *   TAKO_ETIMEDOUT  one of the timeouts
-	 *   TAKO_EPROTO     what came is no HTTP response
+	 *   TAKO_EPROTO     what came is no HTTP response, or not one that may be
 	 *   TAKO_ETOOBIG    over a limit
 	 *   TAKO_EBUSY      max_outgoing_connections of the server
 	 *   TAKO_ENOMEM     or what a callback has returned; tako_fetch_why() is a sentence about it */
@@ -182,14 +201,14 @@ TAKO_API int64_t tako_fetch_write(tako_fetch *f, tako_str data);
 /* The body is complete.  TAKO_EINVAL: less than stream_bytes; TAKO_ESTATE, TAKO_ECLOSED, TAKO_ENOMEM: as
  * above.  [loop] */
 TAKO_API int tako_fetch_finish(tako_fetch *f);
-/* Bytes that were written and not taken by the kernel yet.  [loop] */
+/* Bytes that were written and not taken by the kernel yet; over HTTP/2 those that its connection has not.  [loop] */
 TAKO_API uint64_t tako_fetch_unsent(const tako_fetch *f);
 
 /* ---- The response ------------------------------------------------------------------------ */
 
 /* Its status; 0: no response has come.  [loop] */
 TAKO_API int tako_fetch_status(const tako_fetch *f);
-/* 10 or 11; 0: no response has come.  [loop] */
+/* 10, 11 or 20; 0: no response has come.  [loop] */
 TAKO_API int tako_fetch_version(const tako_fetch *f);
 /* The first field of that name (no matter the case), without the white space around it; {NULL, 0} if absent.
  * Lives as long as the fetch.  [loop] */
@@ -206,7 +225,8 @@ TAKO_API uint64_t tako_fetch_content_length(const tako_fetch *f);
 TAKO_API tako_str tako_fetch_redirected(const tako_fetch *f);
 /* The body, collected, in on_end(); {NULL, 0} with on_data().  After an error, what there is of it.  [loop] */
 TAKO_API tako_str tako_fetch_body(const tako_fetch *f);
-/* Hold its body back, and let it flow again: the peer is slowed down by TCP's own flow control.  [loop] */
+/* Hold its body back, and let it flow again: the peer is slowed down by the flow control of TCP or of HTTP/2, where
+ * other fetches of the same connection go on.  [loop] */
 TAKO_API void tako_fetch_pause(tako_fetch *f);
 TAKO_API void tako_fetch_resume(tako_fetch *f);
 /* In on_end(), after an error or a redirect that was not followed: a sentence.  "" without one.  [loop] */

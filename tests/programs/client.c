@@ -2,7 +2,7 @@
  *
  * A server that asks others, for tests/integration/test_client.py:
  *
- *   client [ca=FILE] [client_FIELD=VALUE]... [FIELD=VALUE]...
+ *   client [ca=FILE] [http2] [client_FIELD=VALUE]... [FIELD=VALUE]...
  *
  * /fetch?url=… asks as its other parameters say (see ask()), and answers with one "key value" a line about what
  * came of it, an empty line, and the body.  POST /pass?url=… streams both ways: what comes is sent on, and what
@@ -387,11 +387,24 @@ static int stats(tako_req *req, tako_res *res, void *arg)
 #f, offsetof(tako_client_config, f), sizeof(((tako_client_config *)0)->f)          \
 	}
 static const struct program_knob client_knobs[] = {
-	KNOB(write_high_bytes),    KNOB(max_connections),     KNOB(max_connections_per_origin),
-	KNOB(max_idle_per_origin), KNOB(max_queue_count),     KNOB(keepalive_timeout_ms),
-	KNOB(connect_timeout_ms),  KNOB(head_timeout_ms),     KNOB(idle_timeout_ms),
-	KNOB(total_timeout_ms),    KNOB(continue_timeout_ms), KNOB(max_header_bytes),
-	KNOB(max_header_count),    KNOB(max_retry_count),
+	KNOB(write_high_bytes),
+	KNOB(max_connections),
+	KNOB(max_connections_per_origin),
+	KNOB(max_idle_per_origin),
+	KNOB(max_queue_count),
+	KNOB(keepalive_timeout_ms),
+	KNOB(connect_timeout_ms),
+	KNOB(head_timeout_ms),
+	KNOB(idle_timeout_ms),
+	KNOB(total_timeout_ms),
+	KNOB(continue_timeout_ms),
+	KNOB(max_header_bytes),
+	KNOB(max_header_count),
+	KNOB(max_retry_count),
+	KNOB(http2_prior_knowledge),
+	KNOB(http2_max_stream_count),
+	KNOB(http2_stream_window_bytes),
+	KNOB(http2_connection_window_bytes),
 };
 #undef KNOB
 
@@ -446,6 +459,10 @@ int main(int argc, char **argv)
 
 			if (rc < 0)
 				return program_refused("ca", rc);
+			continue;
+		}
+		if (strcmp(argv[i], "http2") == 0) {
+			client_cfg.http2 = tako_client_http2();
 			continue;
 		}
 		if (strncmp(argv[i], "client_", 7) == 0

@@ -28,6 +28,9 @@ static struct {
 	char why[128];
 } seen;
 
+/* What the client speaks. */
+static bool http2;
+
 /* ---- What is asked, and how it ends ------------------------------------------------------- */
 
 static void note(tako_fetch *f, int err)
@@ -133,7 +136,9 @@ static int start(struct stepped *s)
 	int rc;
 
 	memset(&seen, 0, sizeof seen);
-	rc = tako_client_new(&seen.client, NULL);
+	rc = tako_client_new(&seen.client,
+	                     TAKO_CLIENT_CONFIG(.http2 = http2 ? tako_client_http2() : NULL,
+	                                        .http2_prior_knowledge = http2));
 	if (rc < 0)
 		return rc;
 	r = tako_router_new();
@@ -141,8 +146,9 @@ static int start(struct stepped *s)
 	tako_get(r, "/ask-moved", ask_moved, NULL);
 	tako_post(r, "/echo/moved", moved, NULL);
 	tako_post(r, "/echo", echo, NULL);
+	/* Both versions: who asks for /ask speaks the first. */
 	rc = stepped_start(s, r, TAKO_SERVER_CONFIG(.worker_count = 1, .drain_timeout_ms = 1000),
-	                   NULL);
+	                   http2 ? tako_http() : NULL);
 	tako_router_free(r);
 	if (rc < 0)
 		tako_client_free(seen.client);
@@ -217,6 +223,16 @@ static void test_no_memory_moved(void **state)
 {
 	(void)state;
 	fail_each("/ask-moved");
+}
+
+/* The server that it asks is HTTP/2's, too: all of both. */
+static void test_no_memory_http2(void **state)
+{
+	(void)state;
+	http2 = true;
+	fail_each("/ask");
+	fail_each("/ask-moved");
+	http2 = false;
 }
 
 /* ---- From elsewhere --------------------------------------------------------------------------- */
@@ -413,6 +429,27 @@ static void test_settings(void **state)
 		{.size = sizeof(tako_client_config), .total_timeout_ms = TAKO_OFF - 1},
 		{.size = sizeof(tako_client_config), .user_agent = "a\r\nb: c"},
 		{.size = sizeof(tako_client_config), .reserved = 1},
+		{.size = sizeof(tako_client_config), .http2_prior_knowledge = 1},
+		{.size = sizeof(tako_client_config), .http2_max_stream_count = 1},
+		{.size = sizeof(tako_client_config), .http2_stream_window_bytes = 65535},
+		{.size = sizeof(tako_client_config), .http2_connection_window_bytes = 65535},
+		/* Without TLS nobody could choose it. */
+		{.size = sizeof(tako_client_config), .http2 = tako_client_http2()},
+		{.size = sizeof(tako_client_config),
+	         .http2 = tako_client_http2(),
+	         .http2_prior_knowledge = 2},
+		{.size = sizeof(tako_client_config),
+	         .http2 = tako_client_http2(),
+	         .http2_prior_knowledge = 1,
+	         .http2_max_stream_count = 10001},
+		{.size = sizeof(tako_client_config),
+	         .http2 = tako_client_http2(),
+	         .http2_prior_knowledge = 1,
+	         .http2_stream_window_bytes = 1023},
+		{.size = sizeof(tako_client_config),
+	         .http2 = tako_client_http2(),
+	         .http2_prior_knowledge = 1,
+	         .http2_connection_window_bytes = 65534},
 		{.size = sizeof(size_t)},
 	};
 	tako_client *client = NULL;
@@ -434,10 +471,11 @@ static void test_settings(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_no_memory), cmocka_unit_test(test_no_memory_moved),
-		cmocka_unit_test(test_posted),    cmocka_unit_test(test_posted_too_late),
-		cmocka_unit_test(test_cut),       cmocka_unit_test(test_misuse),
-		cmocka_unit_test(test_refused),   cmocka_unit_test(test_settings),
+		cmocka_unit_test(test_no_memory),       cmocka_unit_test(test_no_memory_moved),
+		cmocka_unit_test(test_no_memory_http2), cmocka_unit_test(test_posted),
+		cmocka_unit_test(test_posted_too_late), cmocka_unit_test(test_cut),
+		cmocka_unit_test(test_misuse),          cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_settings),
 	};
 
 	if (failalloc_install() < 0)

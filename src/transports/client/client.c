@@ -34,6 +34,9 @@ static void fill_defaults(tako_client_config *c)
 	set(&c->max_header_bytes, TAKO__H1_HEAD_BYTES);
 	set(&c->max_header_count, TAKO__H1_FIELDS);
 	set(&c->max_retry_count, 2);
+	set(&c->http2_max_stream_count, 100);
+	set(&c->http2_stream_window_bytes, 256u << 10);
+	set(&c->http2_connection_window_bytes, 1u << 20);
 	/* What may be none is 0 of it from here on; a total timeout keeps saying so. */
 	c->max_idle_per_origin = c->max_idle_per_origin == TAKO_OFF ? 0 : c->max_idle_per_origin;
 	c->max_queue_count = c->max_queue_count == TAKO_OFF ? 0 : c->max_queue_count;
@@ -45,6 +48,32 @@ static int check_range(const char *name, uint32_t value, uint32_t max)
 	if (value <= max)
 		return 0;
 	return tako__fail(TAKO_EINVAL, "client: %s is over %u", name, max);
+}
+
+static int check_http2(const tako_client_config *c)
+{
+	if (c->http2_prior_knowledge > 1)
+		return tako__fail(TAKO_EINVAL, "client: http2_prior_knowledge is neither 0 nor 1");
+	if (c->http2 && !c->tls && !c->http2_prior_knowledge)
+		return tako__fail(TAKO_EINVAL,
+		                  "client: http2 without tls, in which a server chooses it, or "
+		                  "http2_prior_knowledge");
+	/* RFC 9113 section 6.9.2: what a connection begins with cannot be less. */
+	if (c->http2_connection_window_bytes < 65535)
+		return tako__fail(TAKO_EINVAL,
+		                  "client: http2_connection_window_bytes is under 65535");
+	if (c->http2_stream_window_bytes < 1024)
+		return tako__fail(TAKO_EINVAL, "client: http2_stream_window_bytes is under 1024");
+	return 0;
+}
+
+/* Before defaults are filled in: what has been asked for. */
+static int check_without_http2(const tako_client_config *c)
+{
+	if (c->http2 || !(c->http2_prior_knowledge || c->http2_max_stream_count ||
+	                  c->http2_stream_window_bytes || c->http2_connection_window_bytes))
+		return 0;
+	return tako__fail(TAKO_EINVAL, "client: a setting of HTTP/2, and http2 is not set");
 }
 
 static int check(const tako_client_config *c)
@@ -66,6 +95,9 @@ static int check(const tako_client_config *c)
 		{"max_header_bytes", c->max_header_bytes, 1 << 20},
 		{"max_header_count", c->max_header_count, 1000},
 		{"max_retry_count", c->max_retry_count, 10},
+		{"http2_max_stream_count", c->http2_max_stream_count, 10000},
+		{"http2_stream_window_bytes", c->http2_stream_window_bytes, 1u << 30},
+		{"http2_connection_window_bytes", c->http2_connection_window_bytes, 1u << 30},
 	};
 
 	for (size_t i = 0; i < TAKO__COUNT(limits); i++) {
@@ -84,7 +116,9 @@ static int check(const tako_client_config *c)
 	    (strlen(c->user_agent) > 256 || !tako__field_value_ok(tako_str_z(c->user_agent))))
 		return tako__fail(TAKO_EINVAL, "client: user_agent is over 256 bytes, or has "
 		                               "control characters");
-	return c->reserved ? tako__fail(TAKO_EINVAL, "client: reserved is not 0") : 0;
+	if (c->reserved)
+		return tako__fail(TAKO_EINVAL, "client: reserved is not 0");
+	return check_http2(c);
 }
 
 /* ---- Clients ----------------------------------------------------------------------------- */
@@ -98,6 +132,8 @@ int tako_client_new(tako_client **ret, const tako_client_config *cfg)
 	int rc = tako__import(&c, sizeof c, cfg ? cfg : &none, offsetof(tako_client_config, tls),
 	                      "tako_client_config");
 
+	if (rc == 0)
+		rc = check_without_http2(&c);
 	if (rc < 0)
 		return rc;
 	fill_defaults(&c);

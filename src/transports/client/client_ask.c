@@ -219,6 +219,25 @@ static int copy_body(struct tako_fetch *f, const tako_fetch_config *c)
 	return tako__client_buf_add(&f->held, c->body.p, c->body.n);
 }
 
+/* ---- What that comes to -------------------------------------------------------------------- */
+
+bool tako__fetch_says_length(const struct tako_fetch *f)
+{
+	return f->has_body || f->method == TAKO__POST || f->method == TAKO__PUT ||
+	       f->method == TAKO__PATCH;
+}
+
+uint64_t tako__fetch_length(const struct tako_fetch *f)
+{
+	return f->cfg.stream ? f->cfg.stream_bytes : f->held.n;
+}
+
+bool tako__fetch_is_idempotent(const struct tako_fetch *f)
+{
+	return f->method == TAKO__GET || f->method == TAKO__HEAD || f->method == TAKO__OPTIONS ||
+	       f->method == TAKO__TRACE || f->method == TAKO__PUT || f->method == TAKO__DELETE;
+}
+
 /* ---- A new one ----------------------------------------------------------------------------- */
 
 static int check(const tako_fetch_config *c)

@@ -7,7 +7,6 @@
 #include "transports/client/client_h1.h"
 
 #include "core/base.h"
-#include "core/method.h"
 #include "transports/client/client_origin.h"
 
 /* ---- Time ----------------------------------------------------------------------------- */
@@ -112,20 +111,13 @@ void tako__client_h1_complete(struct tako__conn *c, bool clean)
 	tako__fetch_done(f);
 }
 
-/* RFC 9110 section 9.2.2. */
-static bool is_idempotent(const struct tako_fetch *f)
-{
-	return f->method == TAKO__GET || f->method == TAKO__HEAD || f->method == TAKO__OPTIONS ||
-	       f->method == TAKO__TRACE || f->method == TAKO__PUT || f->method == TAKO__DELETE;
-}
-
 /* RFC 9112 section 9.3.1: a connection that was kept may end at any time, also while a request is on its way.
  * That nothing of another request has left cannot be known: a runtime may be told late what the kernel has
  * taken, or not at all. */
 static bool may_be_sent_anew(struct tako__conn *c, const struct tako_fetch *f, int err)
 {
 	return tako__client_h1_of(c)->base.used && !f->heard && err == TAKO_ECLOSED &&
-	       is_idempotent(f);
+	       tako__fetch_is_idempotent(f);
 }
 
 void tako__client_h1_fail(struct tako__conn *c, int err, const char *why)

@@ -29,7 +29,7 @@ void tako__client_h1_go_on(struct tako__conn *c);
 void tako__client_h1_end(struct tako__conn *c);
 
 /* The writing half. */
-void tako__client_h1_begin(struct tako__conn *c, struct tako_fetch *f);
+int tako__client_h1_begin(struct tako__conn *c, struct tako_fetch *f);
 int tako__client_h1_data(struct tako_fetch *f, const char *p, size_t n);
 int tako__client_h1_finish(struct tako_fetch *f);
 

@@ -30,24 +30,15 @@ static void put_fields(struct writer *w, const struct tako_fetch *f)
 	}
 }
 
-/* RFC 9110 section 8.6: also of an empty body, where the method expects one. */
-static bool says_length(const struct tako_fetch *f)
-{
-	return f->has_body || f->method == TAKO__POST || f->method == TAKO__PUT ||
-	       f->method == TAKO__PATCH;
-}
-
 static void put_framing(struct writer *w, const struct tako_fetch *f)
 {
 	char digits[TAKO__U64_CHARS];
 
 	if (f->chunked) {
 		put(w, TAKO_STR("Transfer-Encoding: chunked\r\n"));
-	} else if (says_length(f)) {
-		uint64_t bytes = f->cfg.stream ? f->cfg.stream_bytes : f->held.n;
-
+	} else if (tako__fetch_says_length(f)) {
 		put(w, TAKO_STR("Content-Length: "));
-		put(w, (tako_str){digits, tako__format_u64(digits, bytes)});
+		put(w, (tako_str){digits, tako__format_u64(digits, tako__fetch_length(f))});
 		put(w, TAKO_STR("\r\n"));
 	}
 	if (f->cfg.expect_continue)
@@ -71,7 +62,7 @@ static int write_head(struct tako__conn *c, const struct tako_fetch *f)
 	return w.rc;
 }
 
-void tako__client_h1_begin(struct tako__conn *c, struct tako_fetch *f)
+int tako__client_h1_begin(struct tako__conn *c, struct tako_fetch *f)
 {
 	struct tako__client_h1 *h = tako__client_h1_of(c);
 	int rc;
@@ -92,6 +83,7 @@ void tako__client_h1_begin(struct tako__conn *c, struct tako_fetch *f)
 		tako__conn_close(c);
 	tako__conn_touch(c);
 	tako__client_h1_watch(c);
+	return 0;
 }
 
 /* ---- Body --------------------------------------------------------------------------------- */

@@ -11,6 +11,8 @@
  *	client_origin.c whoever one connection is as good as the other for, and who waits for one
  *	client_pool.c   connections: made, handed out, kept
  *	client_h1*.c    HTTP/1.1
+ *	client_h2*.c    HTTP/2
+ *	client_buf.c    bytes that grow
  */
 #ifndef TAKO_CLIENT_INT_H
 #define TAKO_CLIENT_INT_H
@@ -23,9 +25,11 @@
 #include "core/mem.h"
 #include "core/target.h"
 #include "core/worker.h"
+#include "transports/client/client_buf.h"
 #include "transports/client/client_reply.h"
 
 enum {
+	TAKO__FETCH_MINOR_H2 = 10, /* as tako__reply.minor: a version of 20 */
 	TAKO__FETCH_FIELDS_MAX = 100,
 	TAKO__FETCH_HEAD_BYTES = 64 << 10,
 	TAKO__FETCH_INTERIM_MAX = 32,
@@ -103,8 +107,12 @@ struct tako__carrier {
 	/* A connection has as many requests at a time as tako__client_room() says, and until then one; and its
 	 * peer may speak without having been asked. */
 	bool shared;
-	/* Send the head of f, and what there is of its body; `c` has room for it. */
-	void (*begin)(struct tako__conn *c, struct tako_fetch *f);
+	/* `c`, which was just made, speaks it and is its origin's.  A negative code: it cannot be.  NULL: there
+	 * is nothing to do. */
+	int (*start)(struct tako__conn *c);
+	/* Send the head of f, and what there is of its body; `c` has room for it.  A negative code: nothing
+	 * has begun. */
+	int (*begin)(struct tako__conn *c, struct tako_fetch *f);
 	/* Body bytes of f, copied. */
 	int (*data)(struct tako_fetch *f, const char *p, size_t n);
 	/* The body is complete: f->finished. */
@@ -119,6 +127,12 @@ struct tako__carrier {
 };
 
 extern const struct tako__carrier tako__client_h1_carrier;
+/* Only named where HTTP/2 is spoken already: a program gets to it by tako_client_http2(). */
+extern const struct tako__carrier tako__client_h2_carrier;
+
+struct tako_http_version {
+	const struct tako__carrier *carrier;
+};
 
 static inline const struct tako__carrier *tako__client_carrier(const struct tako__conn *c)
 {
@@ -126,17 +140,6 @@ static inline const struct tako__carrier *tako__client_carrier(const struct tako
 }
 
 /* ---- Fetches ---------------------------------------------------------------------------------- */
-
-/* Bytes that grow. */
-struct tako__client_buf {
-	char *p;
-	size_t n;
-	size_t cap;
-};
-
-/* TAKO_ENOMEM: it is as before. */
-int tako__client_buf_add(struct tako__client_buf *b, const char *p, size_t n);
-void tako__client_buf_free(struct tako__client_buf *b);
 
 struct tako__redirect;
 
@@ -152,6 +155,7 @@ struct tako_fetch {
 	struct tako__client_pool *pool;
 	struct tako__client_origin *origin; /* in whose queue it is */
 	struct tako__conn *conn;            /* that carries it */
+	void *stream;                       /* the carrier's own */
 	const struct tako__carrier *carrier;
 	tako_fetch_config cfg; /* callbacks and numbers: texts are below */
 	struct tako__arena arena;
@@ -218,6 +222,12 @@ int tako__fetch_aim(struct tako_fetch *f, const struct tako__url *u);
 int tako__redirect_look(struct tako_fetch *f);
 /* Make the request of f the next one.  Errors as tako__fetch_aim(). */
 int tako__redirect_take(struct tako_fetch *f);
+
+/* RFC 9110 section 8.6: its length is said, also of an empty body, where the method expects one. */
+bool tako__fetch_says_length(const struct tako_fetch *f);
+uint64_t tako__fetch_length(const struct tako_fetch *f);
+/* RFC 9110 section 9.2.2. */
+bool tako__fetch_is_idempotent(const struct tako_fetch *f);
 
 /* Start it on its worker.  A negative code: it never began. */
 int tako__fetch_begin(struct tako_fetch *f);

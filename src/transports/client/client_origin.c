@@ -8,9 +8,6 @@
 
 #include "core/base.h"
 
-/* Requests that a connection is expected to take of which nothing is known. */
-enum { STREAMS_USUAL = 100 };
-
 /* ---- Origins ----------------------------------------------------------------------------- */
 
 struct tako__client_origin *tako__client_origin_find(struct tako__client_pool *p, tako_str key)
@@ -26,6 +23,20 @@ struct tako__client_origin *tako__client_origin_find(struct tako__client_pool *p
 	return NULL;
 }
 
+/* What will be spoken there.  With https its server chooses. */
+static void expect(struct tako__client_origin *o)
+{
+	const tako_client_config *cfg = &o->pool->client->cfg;
+	bool secure = tako__client_origin_is_secure(o);
+
+	if (!cfg->http2 || (!secure && !cfg->http2_prior_knowledge)) {
+		o->carrier = &tako__client_h1_carrier;
+		o->stream_max = 1;
+	} else if (!secure) {
+		o->carrier = cfg->http2->carrier;
+	}
+}
+
 struct tako__client_origin *tako__client_origin_new(struct tako__client_pool *p, tako_str key)
 {
 	struct tako__client_origin *o = tako__zalloc(sizeof *o + key.n);
@@ -35,9 +46,8 @@ struct tako__client_origin *tako__client_origin_new(struct tako__client_pool *p,
 	o->pool = p;
 	tako__list_init(&o->queue);
 	tako__list_init(&o->open);
-	o->carrier = &tako__client_h1_carrier;
-	o->stream_max = 1;
 	memcpy(o->key, key.p, key.n);
+	expect(o);
 	o->key_n = (uint32_t)key.n;
 	tako__list_push_front(&p->origins, &o->link);
 	return o;
@@ -55,7 +65,8 @@ void tako__client_origin_release(struct tako__client_origin *o)
 
 uint32_t tako__client_waiting(const struct tako__client_origin *o)
 {
-	uint64_t coming = (uint64_t)o->dial_count * (o->stream_max ? o->stream_max : STREAMS_USUAL);
+	uint32_t each = o->stream_max ? o->stream_max : o->pool->client->cfg.http2_max_stream_count;
+	uint64_t coming = (uint64_t)o->dial_count * each;
 
 	return o->queue_count > coming ? o->queue_count - (uint32_t)coming : 0;
 }

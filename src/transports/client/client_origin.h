@@ -12,8 +12,9 @@
 struct tako__client_origin {
 	struct tako__list link;
 	struct tako__client_pool *pool;
-	const struct tako__carrier *carrier; /* of the last connection */
-	struct tako__list queue;             /* fetches, the oldest first */
+	const struct tako__carrier
+		*carrier;        /* of the last connection; NULL: there was none to tell */
+	struct tako__list queue; /* fetches, the oldest first */
 	/* Connections that can take another one, the latest first: the others may end by being idle. */
 	struct tako__list open;
 	/* How many requests at a time a new connection is expected to take.  0: that is not known, or none
@@ -33,6 +34,11 @@ struct tako__client_origin {
 struct tako__client_origin *tako__client_origin_find(struct tako__client_pool *p, tako_str key);
 /* NULL: no memory. */
 struct tako__client_origin *tako__client_origin_new(struct tako__client_pool *p, tako_str key);
+/* Of https. */
+static inline bool tako__client_origin_is_secure(const struct tako__client_origin *o)
+{
+	return o->key[0] == 's';
+}
 /* Free it if it has nothing any more. */
 void tako__client_origin_release(struct tako__client_origin *o);
 

@@ -170,6 +170,11 @@ static bool may_dial(struct tako__client_origin *o)
 	return could_dial(o) && make_room(o->pool);
 }
 
+static const char *alpn_of(const struct tako_client *client)
+{
+	return client->cfg.http2 ? "h2,http/1.1" : "http/1.1";
+}
+
 /* For the first that waits without. */
 static int dial(struct tako__client_origin *o)
 {
@@ -178,7 +183,7 @@ static int dial(struct tako__client_origin *o)
 	const struct tako__dial_options options = {
 		.tls = f->server_name ? p->client->cfg.tls : NULL,
 		.server_name = f->server_name,
-		.alpn = f->server_name ? tako__client_h1_carrier.ops.name : NULL,
+		.alpn = f->server_name ? alpn_of(p->client) : NULL,
 		.timeout_ms = p->client->cfg.connect_timeout_ms,
 	};
 	struct tako__dial *d;
@@ -242,11 +247,17 @@ static void assign(struct tako__conn *c, struct tako_fetch *f)
 {
 	const struct tako__carrier *carrier = tako__client_carrier(c);
 	struct tako__client_conn *s = state_of(c);
+	int rc;
 
 	unlist(s);
 	s->carried++;
 	tako__fetch_carried(f, c, carrier);
-	carrier->begin(c, f);
+	rc = carrier->begin(c, f);
+	if (rc < 0) {
+		s->carried--;
+		f->conn = NULL;
+		tako__fetch_unserved(f, rc, NULL);
+	}
 	enlist(s);
 }
 
@@ -295,20 +306,40 @@ static void offer(struct tako__conn *c, bool fresh)
 	pump(o);
 }
 
-/* It has been made: whose protocol is it from here on?  A negative code: nobody's. */
-static int settle_in(struct tako__client_origin *o, struct tako__conn *c)
+/* RFC 9113 section 3.2: over TLS the server has chosen, if it was asked. */
+static const struct tako__carrier *chosen(const struct tako__client_origin *o, tako_str alpn)
 {
-	const struct tako__carrier *carrier = &tako__client_h1_carrier;
+	const tako_http_version *http2 = o->pool->client->cfg.http2;
+
+	if (!tako__client_origin_is_secure(o))
+		return o->carrier;
+	return http2 && tako_str_eq(alpn, tako_str_z(http2->carrier->ops.name))
+	               ? http2->carrier
+	               : &tako__client_h1_carrier;
+}
+
+static int refuse(struct tako__conn *c, int rc)
+{
+	state_of(c)->origin = NULL;
+	tako__conn_close(c);
+	return rc;
+}
+
+/* It has been made: whose protocol is it from here on?  A negative code: nobody's. */
+static int settle_in(struct tako__client_origin *o, struct tako__conn *c,
+                     const struct tako__carrier *carrier)
+{
 	struct tako__client_conn *s = state_of(c);
 	int rc = tako__conn_become(c, &carrier->ops);
 
-	if (rc < 0) {
-		tako__conn_close(c);
-		return rc;
-	}
+	if (rc < 0)
+		return refuse(c, rc);
 	tako__list_init(&s->open);
 	tako__list_init(&s->by_age);
 	s->origin = o;
+	rc = carrier->start ? carrier->start(c) : 0;
+	if (rc < 0)
+		return refuse(c, rc);
 	s->limit = 1;
 	s->unsaid = true;
 	if (o->carrier != carrier)
@@ -335,10 +366,13 @@ static void fail_some(struct tako__client_origin *o, int err, const char *why)
 static void on_dialed(const struct tako__dialed *r, void *arg)
 {
 	struct tako__client_origin *o = arg;
-	int err = r->conn ? settle_in(o, r->conn) : r->err;
+	int err = r->conn ? settle_in(o, r->conn, chosen(o, r->alpn)) : r->err;
 
 	if (err == 0) {
 		offer(r->conn, true);
+		/* It is inside a callback that is not its protocol's, which would collect what it has to say. */
+		if (tako__client_carrier(r->conn)->shared)
+			r->conn->proto->written(r->conn);
 		return;
 	}
 	o->conn_count--;
@@ -394,7 +428,11 @@ void tako__client_retire(struct tako__conn *c)
 		return;
 	s->retired = true;
 	s->limit = 0;
+	/* The next one may have room where this had none. */
+	if (!s->origin->stream_max)
+		s->origin->stream_max = s->origin->pool->client->cfg.http2_max_stream_count;
 	said(s);
+	tako__client_recount(s->origin);
 	offer(c, false);
 }
 

@@ -221,7 +221,7 @@ int tako__h1_chunked_feed(struct tako__h1_chunked *c, const char *p, size_t n, s
 /* ---- Trailers ------------------------------------------------------------------- */
 
 /* RFC 9110 6.5.1 names the groups; these are their members among the fields of requests. */
-static bool is_forbidden(const struct tako__field *f)
+bool tako__h1_is_forbidden_trailer(const struct tako__field *f)
 {
 	static const char *const names[] = {
 		"authorization",
@@ -290,7 +290,7 @@ static int fields(struct tako__h1_trailers *out, const char *p, size_t n,
 		i = tako__h1_field_line(&f, p, (size_t)i, n, &out->why);
 		if (i <= 0)
 			return i;
-		if (is_forbidden(&f))
+		if (tako__h1_is_forbidden_trailer(&f))
 			out->dropped_count++;
 		else
 			out->fields[out->field_count++] = f;

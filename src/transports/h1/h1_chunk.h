@@ -64,6 +64,9 @@ struct tako__h1_trailers {
 int tako__h1_trailers_parse(struct tako__h1_trailers *out, const char *p, size_t n, size_t scanned,
                             const struct tako__h1_limits *lim);
 
+/* Is it one of those?  Also of another version's trailers. */
+bool tako__h1_is_forbidden_trailer(const struct tako__field *f);
+
 #define TAKO__H1_CHUNK_HEAD_BYTES 18
 
 /* Write the line in front of a chunk of n > 0 bytes ("1F4\r\n"), not NUL-terminated; returns

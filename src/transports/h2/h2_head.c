@@ -12,16 +12,16 @@
 #include "core/str.h"
 #include "transports/h1/h1_scan.h"
 #include "transports/h1/h1_target.h"
+#include "transports/h2/h2_field.h"
 
 enum pseudo { METHOD = 1, SCHEME = 2, PATH = 4, AUTHORITY = 8, PROTOCOL = 16 };
 
 enum {
 	FIELDS_FIRST = 16,
-	TEXT_BYTES = 512,   /* asked of the arena at a time */
-	FIELD_OVERHEAD = 32 /* RFC 9113 section 6.5.2 */
+	TEXT_BYTES = 512 /* asked of the arena at a time */
 };
 
-#define IS(name, n, lit) ((n) == sizeof(lit) - 1 && !memcmp(name, lit, sizeof(lit) - 1))
+#define IS TAKO__H2_IS
 
 /* Where an empty value points before there is any room: it is empty, not absent. */
 static char nothing[1];
@@ -99,36 +99,6 @@ static struct tako__field *add(struct tako__h2_head *h, tako_str name, tako_str 
 	return f;
 }
 
-/* ---- Names and values ------------------------------------------------------------------ */
-
-/* A token in lower case (RFC 9113 section 8.2.1). */
-static bool name_ok(const char *p, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		if (!tako__is(p[i], TAKO__C_TOKEN) || (unsigned)(p[i] - 'A') < 26)
-			return false;
-	}
-	return n > 0;
-}
-
-static bool is_blank(char c)
-{
-	return c == ' ' || c == '\t';
-}
-
-static bool value_ok(const char *p, size_t n)
-{
-	return !n ||
-	       (!is_blank(p[0]) && !is_blank(p[n - 1]) && tako__field_value_ok((tako_str){p, n}));
-}
-
-/* RFC 9113 section 8.2.2: they are about an HTTP/1.1 connection. */
-static bool is_of_connection(const char *p, size_t n)
-{
-	return IS(p, n, "connection") || IS(p, n, "transfer-encoding") || IS(p, n, "keep-alive") ||
-	       IS(p, n, "upgrade") || IS(p, n, "proxy-connection");
-}
-
 /* ---- Pseudo-header fields ----------------------------------------------------------------- */
 
 static enum pseudo pseudo_of(const char *p, size_t n)
@@ -176,7 +146,7 @@ static void take_pseudo(struct tako__h2_head *h, const char *name, size_t name_n
 	/* Each once, before all others, and none that we do not know (RFC 9113 section 8.3). */
 	if (h->trailers || h->regular || !which || (h->seen & which) ||
 	    /* The others are looked at by narrower classes anyway. */
-	    ((which & (SCHEME | PROTOCOL)) && !value_ok(p, n))) {
+	    ((which & (SCHEME | PROTOCOL)) && !tako__h2_value_ok(p, n))) {
 		h->malformed = true;
 		return;
 	}
@@ -260,7 +230,8 @@ static void take_regular(struct tako__h2_head *h, const char *name, size_t name_
 	char *p;
 
 	h->regular = true;
-	if (!name_ok(name, name_n) || !value_ok(value, value_n) || is_of_connection(name, name_n)) {
+	if (!tako__h2_name_ok(name, name_n) || !tako__h2_value_ok(value, value_n) ||
+	    tako__h2_is_of_connection(name, name_n)) {
 		h->malformed = true;
 		return;
 	}
@@ -282,7 +253,7 @@ static void take_regular(struct tako__h2_head *h, const char *name, size_t name_
 void tako__h2_head_field(struct tako__h2_head *h, const char *name, size_t name_n,
                          const char *value, size_t value_n)
 {
-	size_t bytes = name_n + value_n + FIELD_OVERHEAD;
+	size_t bytes = name_n + value_n + TAKO__H2_FIELD_OVERHEAD;
 
 	/* Too large is too large: the rest is only decompressed, to keep the table in step. */
 	if (bytes > h->list_bytes_max - h->list_bytes) {
@@ -335,7 +306,7 @@ static int check_target(struct tako__h2_head *h)
 	if (h->target.p[0] == '/' && split_target(h))
 		return 0;
 	if (h->target.p[0] == '/')
-		return value_ok(h->target.p, h->target.n) ? 400 : TAKO__H2_MALFORMED;
+		return tako__h2_value_ok(h->target.p, h->target.n) ? 400 : TAKO__H2_MALFORMED;
 	h->path = h->target;
 	return h->target.n == 1 && h->target.p[0] == '*' && h->method_id == TAKO__OPTIONS
 	               ? 0
@@ -345,7 +316,7 @@ static int check_target(struct tako__h2_head *h)
 static int check_authority(tako_str a)
 {
 	/* Userinfo is deprecated and must not be there (RFC 9113 section 8.3.1). */
-	if (!a.n || !value_ok(a.p, a.n) || memchr(a.p, '@', a.n))
+	if (!a.n || !tako__h2_value_ok(a.p, a.n) || memchr(a.p, '@', a.n))
 		return TAKO__H2_MALFORMED;
 	return tako__h1_host_ok(a.p, a.n) ? 0 : 400;
 }

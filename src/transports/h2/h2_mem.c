@@ -142,6 +142,18 @@ int tako__h2_mem_session(struct tako__h2_mem *m, nghttp2_session **out,
 	return rc;
 }
 
+int tako__h2_mem_client_session(struct tako__h2_mem *m, nghttp2_session **out,
+                                const nghttp2_session_callbacks *callbacks, void *arg,
+                                const nghttp2_option *option)
+{
+	int rc;
+
+	m->is_open = true;
+	rc = nghttp2_session_client_new3(out, callbacks, arg, option, &m->mem);
+	m->is_open = false;
+	return rc;
+}
+
 void tako__h2_mem_fini(struct tako__h2_mem *m)
 {
 	void *frame = m->frame;

@@ -13,7 +13,7 @@
 enum { TAKO__H2_MEM_CLASSES = 8 };
 
 struct tako__h2_mem {
-	nghttp2_mem mem; /* for nghttp2_session_server_new3() */
+	nghttp2_mem mem; /* for nghttp2_session_server_new3() and its like */
 	struct tako__pool pools[TAKO__H2_MEM_CLASSES];
 	void *frame;  /* what all sessions write their frames into; NULL before the first */
 	bool is_open; /* a session is being made that has not asked for it */
@@ -25,6 +25,10 @@ void tako__h2_mem_init(struct tako__h2_mem *m);
 int tako__h2_mem_session(struct tako__h2_mem *m, nghttp2_session **out,
                          const nghttp2_session_callbacks *callbacks, void *arg,
                          const nghttp2_option *option);
+/* The same, of a client. */
+int tako__h2_mem_client_session(struct tako__h2_mem *m, nghttp2_session **out,
+                                const nghttp2_session_callbacks *callbacks, void *arg,
+                                const nghttp2_option *option);
 /* Everything must have been given back. */
 void tako__h2_mem_fini(struct tako__h2_mem *m);
 
