@@ -826,6 +826,23 @@ def test_node(usual):
             p.kill()
 
 
+def test_https_sessions(secure):
+    """RFC 8446 section 4.6.1: of a server that sends tickets on connections that are new, and none on those that are
+    resumed, no ticket is used with the keys of another connection."""
+    if not shutil.which("node"):
+        pytest.skip("node is not installed")
+    once = NODE.replace("http.createServer((req, res) => {", """require("https").createServer({
+        cert: require("fs").readFileSync(process.argv[1]), key: require("fs").readFileSync(process.argv[2])},
+        (req, res) => { res.setHeader("Connection", "close");""")
+    with subprocess.Popen(["node", "-e", once, *servers.shared_certificate()], stdout=subprocess.PIPE, text=True) as p:
+        try:
+            url = f"https://127.0.0.1:{p.stdout.readline().strip()}"
+            said = [secure.ask(url) for _ in range(9)]
+            assert {(s["err"], s["body"]) for s in said} == {("OK", b"hello 0")}, said
+        finally:
+            p.kill()
+
+
 def test_nginx(usual, tmp_path):
     port = servers.free_port()
     (tmp_path / "file").write_bytes(b"f" * 100000)

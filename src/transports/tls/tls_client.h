@@ -43,6 +43,7 @@ struct tako_tls_client {
 struct tako__tls_dialled {
 	struct tako_tls_client *client;
 	size_t name_n; /* of key, that is whom it has to be */
+	bool ticketed; /* the server has sent a ticket on this connection */
 	char key[TAKO__TLS_KEY_BYTES];
 };
 

@@ -174,6 +174,17 @@ void tako__tls_dial_shake(struct tako__tls_layer *t)
 	}
 }
 
+/* RFC 8446 section 4.6.1: what a ticket is good for comes from the connection that it came on.  One that was
+ * resumed and was sent none has the ticket that it was resumed by, which a server would find does not
+ * verify; it was used, anyway (section C.4). */
+static bool may_be_kept(const struct tako__tls_layer *t, WOLFSSL_SESSION *session)
+{
+	if (!wolfSSL_SESSION_is_resumable(session))
+		return false;
+	return t->dialled->ticketed || !wolfSSL_session_reused(t->ssl) ||
+	       wolfSSL_GetVersion(t->ssl) != WOLFSSL_TLSV1_3;
+}
+
 void tako__tls_dial_fini(struct tako__tls_layer *t)
 {
 	struct tako__tls_dialled *d = t->dialled;
@@ -182,7 +193,7 @@ void tako__tls_dial_fini(struct tako__tls_layer *t)
 
 	if (t->ssl && t->state == TAKO__TLS_READY && client->sessions.max)
 		session = wolfSSL_get1_session(t->ssl);
-	if (session && !wolfSSL_SESSION_is_resumable(session)) {
+	if (session && !may_be_kept(t, session)) {
 		wolfSSL_SESSION_free(session);
 		session = NULL;
 	}
@@ -222,6 +233,15 @@ static bool offer(WOLFSSL *ssl, const char *alpn)
 	memcpy(copy, alpn, n + 1);
 	return wolfSSL_UseALPN(ssl, copy, (unsigned)n, WOLFSSL_ALPN_CONTINUE_ON_MISMATCH) ==
 	       WOLFSSL_SUCCESS;
+}
+
+static int on_ticket(WOLFSSL *ssl, const unsigned char *p, int n, void *arg)
+{
+	struct tako__tls_dialled *d = arg;
+
+	(void)ssl, (void)p, (void)n;
+	d->ticketed = true;
+	return 0;
 }
 
 static void resume(struct tako__tls_layer *t)
@@ -276,6 +296,7 @@ int tako__tls_dial_begin(struct tako__conn *c, struct tako_tls_client *tls,
 		return TAKO_ENOMEM;
 	wolfSSL_SetIOReadCtx(t->ssl, t);
 	wolfSSL_SetIOWriteCtx(t->ssl, t);
+	wolfSSL_set_SessionTicket_cb(t->ssl, on_ticket, t->dialled);
 	if (!set_server_name(t->ssl, peer->name) || !offer(t->ssl, alpn) || tako__tls_lib_short())
 		return tako__fail(TAKO_ENOMEM, "TLS: out of memory");
 	resume(t);
