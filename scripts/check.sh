@@ -107,8 +107,8 @@ files() {
 # is the same on one of them, in one thread; or of that "few", without what a layer does on any runtime.
 part() {
     local few=(runtime lifecycle connect restarts balance exchange http1 limits static h2 h2_exchange upgrade ws_life
-        ws_ends events topics redis observability examples soak proxy forwarded unix inherit handover raw client udp
-        transport quic raw_quic h3 h3_exchange h3_http1 h3_quicgo)
+        ws_ends events topics redis observability examples soak proxy forwarded unix inherit handover raw client client_h2
+        udp transport quic raw_quic h3 h3_exchange h3_http1 h3_quicgo)
     case $1 in
         few) files "${few[@]}" ;;
         some) files "${few[@]}" tls tls_early h3_early tls_audit grpc ;;

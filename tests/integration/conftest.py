@@ -9,7 +9,7 @@ import servers
 
 # What a test needs that a build may lack (make TLS=0 H3=0 WS=0 REDIS=0 GRPC=0), by its file and name.
 NEEDS = {
-    "tls": r"test_tls.*::|\[tls\b|over_tls\[|test_(raw|unix|connect)\.py::.*(tls|alpn)|test_client\.py::test_https|test_playwright\.",
+    "tls": r"test_tls.*::|\[tls\b|over_tls\[|test_(raw|unix|connect)\.py::.*(tls|alpn)|test_client(_h2)?\.py::test_https|test_playwright\.",
     "ws": r"test_ws_.*::|::test_.*websockets|test_card\[(chat|ticks)\]|test_playwright\.",
     "redis": r"test_redis\.",
     "grpc": r"test_(h3_)?grpc.*::|::test_grpc_",
