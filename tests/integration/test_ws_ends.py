@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """How WebSockets end (tests/programs/ws.c): each exactly once and with the right code; and what time, a full
 queue, another thread and a server that stops do to them."""
+import subprocess
 import threading
 import time
 
@@ -162,13 +163,20 @@ def test_messages_are_not_idle(server):
 
 
 def test_requests_have_other_deadlines():
-    """A WebSocket is not a slow request."""
+    """A WebSocket is not a slow request: it outlives who is silent and came after it, and who waits for the next
+    byte of a head."""
+    def outlived(*said):
+        for data in said:
+            with s.connect() as silent:
+                silent.send(data)
+                silent.until_gone()
+
     with servers.launch("ws", "body_timeout_ms=200", "header_timeout_ms=200", "keepalive_timeout_ms=200",
-                        "min_rate_grace_ms=100") as s, WS(s.addr) as w:
-        time.sleep(0.8)
+                        "min_rate_grace_ms=100", "worker_count=1") as s, WS(s.addr) as w:
+        outlived(b"", b"GET / HTTP/1.1\r\n", request("GET", "/events"))
         assert w.ask(TEXT, b"still here") == (TEXT, b"still here")
         w.send(text(b"slow", fin=False))
-        time.sleep(0.4)
+        outlived(b"", b"GET / HTTP/1.1\r\n")
         w.send(cont(b"ly"))
         assert w.event() == (TEXT, b"slowly")
         w.goodbye()
@@ -185,10 +193,11 @@ def test_drain(over):
         s.signal()
         for each in (w, other):
             assert each.event()[:2] == (CLOSE, 1001)
-        time.sleep(0.3)
-        assert s.proc.poll() is None, "it did not wait"
-        for each in (w, other):
-            each.send(close(1001)).ends()
+        w.send(close(1001)).ends()
+        # One's answer is not the other's.
+        with pytest.raises(subprocess.TimeoutExpired):
+            s.wait(0.3)
+        other.send(close(1001)).ends()
         assert s.wait() == 0
         s.assert_clean()
         assert s.stdout.count("close 1001") == 2
