@@ -7,20 +7,14 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <signal.h>
 #include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/sendfile.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <unistd.h>
+
+#include "ceiling.h"
 
 #define RESPONSE                                                                                   \
 	"HTTP/1.1 200 OK\r\nServer: tako\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n"               \
@@ -33,7 +27,6 @@ enum {
 	SLICE_BYTES = 256 * 1024, /* measured: whole-file sendfile calls cost a third more */
 	BATCH_MAX = 2048,         /* answers in one send; RX_BYTES holds fewer requests than this */
 	EVENTS_MAX = 512,
-	BACKLOG = 4096,
 };
 _Static_assert(RX_BYTES / sizeof("GET / HTTP/1.1\r\n\r\n") > BATCH_MAX / 2, "batch fits the read");
 
@@ -61,18 +54,6 @@ static int file_fd = -1;
 static off_t file_bytes;
 static char file_head[160];
 static size_t file_head_bytes;
-
-static void die(const char *what)
-{
-	perror(what);
-	exit(1);
-}
-
-static void on_term(int sig)
-{
-	(void)sig;
-	_exit(0);
-}
 
 static void drop(int fd)
 {
@@ -260,28 +241,6 @@ static void run(void)
 	}
 }
 
-static int listen_on(uint16_t port)
-{
-	struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons(port)};
-	socklen_t len = sizeof(sa);
-	int one = 1;
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-
-	sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0)
-		die("socket");
-	/* Accepted sockets inherit it: no setsockopt per connection. */
-	if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) < 0)
-		die("TCP_NODELAY");
-	if (bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 || listen(fd, BACKLOG) < 0)
-		die("bind");
-	if (getsockname(fd, (struct sockaddr *)&sa, &len) < 0)
-		die("getsockname");
-	printf("%u\n", (unsigned)ntohs(sa.sin_port));
-	fflush(stdout);
-	return fd;
-}
-
 static void open_file(const char *path)
 {
 	struct stat st;
@@ -343,9 +302,7 @@ static void set_up(void)
 		die("calloc");
 	for (size_t i = 0; i < BATCH_MAX; i++)
 		memcpy(batch + i * RESPONSE_BYTES, RESPONSE, RESPONSE_BYTES);
-	signal(SIGTERM, on_term);
-	signal(SIGINT, on_term);
-	signal(SIGPIPE, SIG_IGN);
+	end_by_signal();
 }
 
 int main(int argc, char **argv)
@@ -362,7 +319,8 @@ int main(int argc, char **argv)
 		usage();
 	set_mode(argv[i], i + 1 < argc ? argv[i + 1] : NULL);
 	set_up();
-	listen_fd = listen_on((uint16_t)port);
+	listen_fd = listen_on((uint16_t)port, SOCK_NONBLOCK);
+	say_port(listen_fd);
 	epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	ev.data.fd = listen_fd;
 	if (epoll_fd < 0 || epoll_ctl(epoll_fd, EPOLL_CTL_ADD, listen_fd, &ev) < 0)

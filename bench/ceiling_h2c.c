@@ -7,25 +7,19 @@
  * It must never grow a feature: whatever it does not do is what a framework is allowed to cost.
  */
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <signal.h>
 #include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <nghttp2/nghttp2.h>
 
 #include "transports/h2/h2_mem.h"
 
+#include "ceiling.h"
+
 #define BODY "Hello, World!"
 
-enum { RX_BYTES = 256 * 1024, TX_BYTES = 64 * 1024, EVENTS_MAX = 512, BACKLOG = 4096 };
+enum { RX_BYTES = 256 * 1024, TX_BYTES = 64 * 1024, EVENTS_MAX = 512 };
 
 struct conn {
 	nghttp2_session *session;
@@ -41,18 +35,6 @@ static int listen_fd;
 static nghttp2_session_callbacks *callbacks;
 static nghttp2_option *option;
 static struct tako__h2_mem mem;
-
-static void die(const char *what)
-{
-	perror(what);
-	exit(1);
-}
-
-static void on_term(int sig)
-{
-	(void)sig;
-	_exit(0);
-}
 
 static ssize_t read_body(nghttp2_session *session, int32_t id, uint8_t *buf, size_t n,
                          uint32_t *flags, nghttp2_data_source *source, void *arg)
@@ -184,20 +166,6 @@ static void run(void)
 	}
 }
 
-static int listen_on(uint16_t port)
-{
-	struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons(port)};
-	int one = 1;
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-
-	sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 ||
-	    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) < 0 ||
-	    bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 || listen(fd, BACKLOG) < 0)
-		die("listen");
-	return fd;
-}
-
 static void set_up(void)
 {
 	tako__h2_mem_init(&mem);
@@ -206,9 +174,7 @@ static void set_up(void)
 	nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);
 	nghttp2_option_set_no_http_messaging(option, 1);
 	nghttp2_option_set_no_closed_streams(option, 1);
-	signal(SIGTERM, on_term);
-	signal(SIGINT, on_term);
-	signal(SIGPIPE, SIG_IGN);
+	end_by_signal();
 }
 
 int main(int argc, char **argv)
@@ -222,7 +188,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	set_up();
-	listen_fd = listen_on((uint16_t)port);
+	listen_fd = listen_on((uint16_t)port, SOCK_NONBLOCK);
 	epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (epoll_fd < 0 || epoll_ctl(epoll_fd, EPOLL_CTL_ADD, listen_fd, &ev) < 0)
 		die("epoll");

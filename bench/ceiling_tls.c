@@ -6,24 +6,18 @@
  * It must never grow a feature: whatever it does not do is what a framework is allowed to cost.
  */
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <signal.h>
 #include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <wolfssl/options.h>
 /* The order is wolfSSL's own. */
 #include <wolfssl/ssl.h>
 
-enum { EVENTS_MAX = 512, BACKLOG = 4096, RX_BYTES = 16384 };
+#include "ceiling.h"
+
+enum { EVENTS_MAX = 512, RX_BYTES = 16384 };
 
 static const char response[] =
 	"HTTP/1.1 200 OK\r\nServer: tako\r\n"
@@ -40,18 +34,6 @@ static int epoll_fd;
 static int listen_fd;
 static WOLFSSL_CTX *ctx;
 static char rx[RX_BYTES];
-
-static void die(const char *what)
-{
-	perror(what);
-	exit(1);
-}
-
-static void on_term(int sig)
-{
-	(void)sig;
-	_exit(0);
-}
 
 static void drop(struct conn *c)
 {
@@ -133,21 +115,6 @@ static void run(void)
 
 /* ---- Set-up ------------------------------------------------------------------------------- */
 
-static int listen_on(uint16_t port)
-{
-	struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons(port)};
-	int one = 1;
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-
-	sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 ||
-	    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) < 0)
-		die("socket");
-	if (bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 || listen(fd, BACKLOG) < 0)
-		die("bind");
-	return fd;
-}
-
 static void make_context(const char *cert, const char *key)
 {
 	int groups[] = {WOLFSSL_ECC_X25519, WOLFSSL_ECC_SECP256R1};
@@ -179,11 +146,9 @@ int main(int argc, char **argv)
 		die("getrlimit");
 	rl.rlim_cur = rl.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &rl);
-	signal(SIGTERM, on_term);
-	signal(SIGINT, on_term);
-	signal(SIGPIPE, SIG_IGN);
+	end_by_signal();
 	make_context(argv[2], argv[3]);
-	listen_fd = listen_on((uint16_t)strtoul(argv[1], NULL, 10));
+	listen_fd = listen_on((uint16_t)strtoul(argv[1], NULL, 10), SOCK_NONBLOCK);
 	epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (epoll_fd < 0 || epoll_ctl(epoll_fd, EPOLL_CTL_ADD, listen_fd, &ev) < 0)
 		die("epoll");

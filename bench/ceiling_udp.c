@@ -3,27 +3,11 @@
  * Bare loops that send datagrams back, which raw UDP is compared with: by recvfrom() and sendto(), or in
  * batches by recvmmsg() and sendmmsg().  Neither does anything else, and neither knows trains.
  */
-#include <netinet/in.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
+
+#include "ceiling.h"
 
 enum { BATCH = 16, SOCKET_BUFFER_BYTES = 2 << 20 /* as tako asks for */ };
-
-static void die(const char *what)
-{
-	perror(what);
-	exit(1);
-}
-
-static void on_term(int sig)
-{
-	(void)sig;
-	_exit(0);
-}
 
 static void serve_calls(int fd)
 {
@@ -75,7 +59,7 @@ int main(int argc, char **argv)
 		fputs("usage: ceiling_udp --port N calls|batches\n", stderr);
 		return 2;
 	}
-	signal(SIGTERM, on_term);
+	end_by_signal();
 	sa.sin_port = htons((uint16_t)strtoul(argv[2], NULL, 10));
 	sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes)) < 0 ||

@@ -10,17 +10,11 @@
  */
 #include <errno.h>
 #include <liburing.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <signal.h>
 #include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <unistd.h>
+
+#include "ceiling.h"
 
 #define RESPONSE                                                                                   \
 	"HTTP/1.1 200 OK\r\nServer: tako\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n"               \
@@ -33,7 +27,6 @@ enum {
 	BUFFERS = 1024, /* one for each connection that may ask in the same turn */
 	BUFFER_BYTES = 4096,
 	BATCH_MAX = BUFFER_BYTES / 16, /* answers in one send */
-	BACKLOG = 4096,
 };
 
 enum mode { KEEPALIVE, CLOSE, POST, ECHO };
@@ -53,18 +46,6 @@ static size_t conns_max;
 static int listen_fd;
 static enum mode mode;
 static uint64_t post_bytes;
-
-static void die(const char *what)
-{
-	perror(what);
-	exit(1);
-}
-
-static void on_term(int sig)
-{
-	(void)sig;
-	_exit(0);
-}
 
 static struct io_uring_sqe *entry(enum tag tag, int fd)
 {
@@ -257,28 +238,6 @@ static void open_ring(void)
 		give(id);
 }
 
-static int listen_on(uint16_t port)
-{
-	struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons(port)};
-	socklen_t len = sizeof(sa);
-	int one = 1;
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0)
-		die("socket");
-	/* Accepted sockets inherit it: no setsockopt per connection. */
-	if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) < 0)
-		die("TCP_NODELAY");
-	if (bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 || listen(fd, BACKLOG) < 0)
-		die("bind");
-	if (getsockname(fd, (struct sockaddr *)&sa, &len) < 0)
-		die("getsockname");
-	printf("%u\n", (unsigned)ntohs(sa.sin_port));
-	fflush(stdout);
-	return fd;
-}
-
 static void usage(void)
 {
 	fputs("usage: ceiling_uring [--port N] keepalive|close|post BYTES|echo\n", stderr);
@@ -317,9 +276,7 @@ static void set_up(void)
 		die("calloc");
 	for (size_t i = 0; i < BATCH_MAX; i++)
 		memcpy(batch + i * RESPONSE_BYTES, RESPONSE, RESPONSE_BYTES);
-	signal(SIGTERM, on_term);
-	signal(SIGINT, on_term);
-	signal(SIGPIPE, SIG_IGN);
+	end_by_signal();
 }
 
 int main(int argc, char **argv)
@@ -335,7 +292,8 @@ int main(int argc, char **argv)
 		usage();
 	set_mode(argv[i], i + 1 < argc ? argv[i + 1] : NULL);
 	set_up();
-	listen_fd = listen_on((uint16_t)port);
+	listen_fd = listen_on((uint16_t)port, 0);
+	say_port(listen_fd);
 	open_ring();
 	arm_accept();
 	run();

@@ -6,17 +6,11 @@
  * It must never grow a feature: whatever it does not do is what a framework is allowed to cost.
  */
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <signal.h>
 #include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
-#include <unistd.h>
+
+#include "ceiling.h"
 
 #define SWITCH                                                                                     \
 	"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"        \
@@ -41,12 +35,6 @@ struct conn {
 
 static struct conn *conns[CONNS_MAX];
 static int epoll_fd;
-
-static void die(const char *what)
-{
-	perror(what);
-	exit(1);
-}
 
 static void drop(int fd)
 {
@@ -176,26 +164,6 @@ static void on_event(int fd, uint32_t events)
 		drop(fd);
 }
 
-static int listen_on(uint16_t port)
-{
-	struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons(port)};
-	int one = 1;
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-
-	sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 ||
-	    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) < 0 ||
-	    bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 || listen(fd, 4096) < 0)
-		die("listen");
-	return fd;
-}
-
-static void on_term(int sig)
-{
-	(void)sig;
-	_exit(0);
-}
-
 int main(int argc, char **argv)
 {
 	struct epoll_event events[EVENTS_MAX];
@@ -206,8 +174,8 @@ int main(int argc, char **argv)
 		fputs("usage: ceiling_ws --port N\n", stderr);
 		return 2;
 	}
-	signal(SIGTERM, on_term);
-	listen_fd = listen_on((uint16_t)strtoul(argv[2], NULL, 10));
+	end_by_signal();
+	listen_fd = listen_on((uint16_t)strtoul(argv[2], NULL, 10), SOCK_NONBLOCK);
 	epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	ev.data.fd = listen_fd;
 	if (epoll_fd < 0 || epoll_ctl(epoll_fd, EPOLL_CTL_ADD, listen_fd, &ev) < 0)

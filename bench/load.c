@@ -13,11 +13,8 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
-#include <stdio.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -71,20 +68,6 @@ static const char browser_fields[] =
 	"Sec-Fetch-Site: same-origin\r\nAccept-Encoding: gzip, deflate, br\r\n"
 	"Accept-Language: en-GB,en;q=0.9,de-DE;q=0.8,de;q=0.7,fr;q=0.6\r\n"
 	"Cookie: session=0f1e2d3c4b5a69788796a5b4c3d2e1f0; theme=dark; consent=1\r\n";
-
-static void die(const char *what)
-{
-	perror(what);
-	exit(1);
-}
-
-static uint64_t clock_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
 
 static uint64_t failures(void)
 {
@@ -381,26 +364,12 @@ static void open_all(void)
 	opt.depth = depth;
 }
 
-static void wait_for_line(const char *say)
-{
-	char line[16];
-
-	if (say)
-		puts(say);
-	fflush(stdout);
-	if (opt.sync && !fgets(line, sizeof(line), stdin) && say)
-		exit(1); /* whoever wanted the figures has gone */
-}
-
 static unsigned count_alive(void)
 {
 	unsigned alive = 0;
-	char byte;
 
 	for (unsigned i = 0; i < opt.connections; i++)
-		if (g.conns[i].fd >= 0 &&
-		    recv(g.conns[i].fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN)
-			alive++;
+		alive += is_alive(g.conns[i].fd);
 	return alive;
 }
 
@@ -427,7 +396,7 @@ static void report(double seconds)
 
 static void run_idle(void)
 {
-	wait_for_line("ready");
+	wait_for_line("ready", opt.sync);
 	if (opt.seconds > 0)
 		usleep((useconds_t)(opt.seconds * 1e6));
 	printf("{\"opened\":%llu,\"alive\":%u,\"errors\":%llu}\n", (unsigned long long)g.opened,
@@ -440,12 +409,13 @@ static void run_load(void)
 
 	if (opt.warmup)
 		run(opt.warmup, 5);
-	wait_for_line(opt.sync ? "ready" : NULL);
+	wait_for_line(opt.sync ? "ready" : NULL, opt.sync);
 	start_ns = clock_ns();
 	run(opt.requests, opt.seconds);
 	report((double)(clock_ns() - start_ns) / 1e9);
 	if (opt.sync)
-		wait_for_line(NULL); /* connections stay open until the server has been read */
+		wait_for_line(NULL,
+		              opt.sync); /* connections stay open until the server has been read */
 }
 
 static void build_request(void)
@@ -478,12 +448,7 @@ static void build_request(void)
 
 static void set_up(void)
 {
-	struct rlimit rl;
-
-	if (getrlimit(RLIMIT_NOFILE, &rl) == 0) {
-		rl.rlim_cur = rl.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &rl);
-	}
+	raise_limit();
 	signal(SIGPIPE, SIG_IGN);
 	g.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	g.conns = calloc(opt.connections, sizeof(*g.conns));

@@ -5,23 +5,17 @@
  * message has a connection of its own, maybe begun with a PROXY header.  It never does anything else
  * meanwhile: on one core with a server it leaves that a full round to do, and then sleeps.
  */
-#include <errno.h>
 #include <getopt.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <netinet/udp.h>
-#include <sched.h>
-#include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <tako/proxy.h>
+
+#include "generator.h"
 
 enum { CONNS_MAX = 16000, MESSAGE_BYTES_MAX = 1400, WINDOW_MAX = 16, HEAD_MAX = 128, STALL_S = 3 };
 
@@ -51,12 +45,6 @@ static struct {
 	uint64_t errors;
 } g;
 
-static void die(const char *what)
-{
-	perror(what);
-	exit(1);
-}
-
 _Noreturn static void usage(void)
 {
 	fputs("usage: load_echo --port N [--mode kept|new|idle] [--connections N] [--message "
@@ -70,10 +58,7 @@ _Noreturn static void usage(void)
 
 static double now_s(void)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+	return (double)clock_ns() / 1e9;
 }
 
 /* ---- Messages ----------------------------------------------------------------------------------- */
@@ -235,26 +220,6 @@ static void run(uint64_t requests, double seconds)
 
 /* ---- The program ---------------------------------------------------------------------------------- */
 
-static uint64_t number(const char *text, uint64_t max)
-{
-	char *end;
-	unsigned long long v = strtoull(text, &end, 10);
-
-	if (end == text || *end || v > max)
-		usage();
-	return v;
-}
-
-static void pin(unsigned cpu)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	if (sched_setaffinity(0, sizeof(set), &set) < 0)
-		die("sched_setaffinity");
-}
-
 static enum mode mode_by_name(const char *name)
 {
 	if (!strcmp(name, "kept"))
@@ -294,7 +259,7 @@ static void set_option(int key, const char *value)
 		opt.requests = number(value, UINT64_MAX);
 		break;
 	case 's':
-		opt.seconds = strtod(value, NULL);
+		opt.seconds = duration(value);
 		break;
 	case 'w':
 		opt.warmup = number(value, UINT64_MAX);
@@ -329,25 +294,12 @@ static void read_options(int argc, char **argv)
 		usage();
 }
 
-static void wait_for_line(const char *say)
-{
-	char line[16];
-
-	if (say)
-		puts(say);
-	fflush(stdout);
-	if (opt.sync && !fgets(line, sizeof(line), stdin) && say)
-		exit(1);
-}
-
 static unsigned count_alive(void)
 {
 	unsigned alive = 0;
-	char byte;
 
 	for (unsigned i = 0; i < opt.connections; i++)
-		if (recv(g.fds[i], &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN)
-			alive++;
+		alive += is_alive(g.fds[i]);
 	return alive;
 }
 
@@ -366,13 +318,8 @@ static void measure(void)
 
 int main(int argc, char **argv)
 {
-	struct rlimit rl;
-
 	read_options(argc, argv);
-	if (getrlimit(RLIMIT_NOFILE, &rl) == 0) {
-		rl.rlim_cur = rl.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &rl);
-	}
+	raise_limit();
 	g.fds = calloc(opt.connections, sizeof(*g.fds));
 	if (!g.fds)
 		die("calloc");
@@ -380,15 +327,15 @@ int main(int argc, char **argv)
 	if (opt.mode != NEW)
 		open_all();
 	if (opt.mode == IDLE) {
-		wait_for_line("ready");
+		wait_for_line("ready", opt.sync);
 		printf("{\"alive\":%u,\"errors\":%llu}\n", count_alive(),
 		       (unsigned long long)g.errors);
 		return 0;
 	}
 	run(opt.warmup, STALL_S);
-	wait_for_line(opt.sync ? "ready" : NULL);
+	wait_for_line(opt.sync ? "ready" : NULL, opt.sync);
 	measure();
 	if (opt.sync)
-		wait_for_line(NULL);
+		wait_for_line(NULL, opt.sync);
 	return g.errors ? 1 : 0;
 }

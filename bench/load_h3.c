@@ -10,12 +10,9 @@
 
 #include "peer/quic_peer.h"
 
-#include <errno.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -79,12 +76,6 @@ static struct {
 	uint8_t request[REQUEST_BYTES];
 	size_t request_bytes;
 } g = {.body_bytes = UINT64_MAX};
-
-static void die(const char *what)
-{
-	perror(what);
-	exit(1);
-}
 
 static uint64_t failures(void)
 {
@@ -515,17 +506,6 @@ static void open_all(void)
 
 /* ---- Reports ------------------------------------------------------------------------------------------ */
 
-static void wait_for_line(const char *say)
-{
-	char line[16];
-
-	if (say)
-		puts(say);
-	fflush(stdout);
-	if (opt.sync && !fgets(line, sizeof line, stdin) && say)
-		exit(1); /* whoever wanted the figures has gone */
-}
-
 static void report(double seconds)
 {
 	printf("{\"requests\":%llu,\"seconds\":%.6f,\"rps\":%.1f,\"bytes\":%llu,\"opened\":%llu,"
@@ -556,7 +536,7 @@ static unsigned count_alive(void)
 
 static void run_idle(void)
 {
-	wait_for_line("ready");
+	wait_for_line("ready", opt.sync);
 	if (opt.seconds > 0)
 		usleep((useconds_t)(opt.seconds * 1e6));
 	printf("{\"opened\":%llu,\"alive\":%u,\"errors\":%llu}\n", (unsigned long long)g.opened,
@@ -569,22 +549,18 @@ static void run_load(void)
 
 	if (opt.warmup)
 		run(opt.warmup, 5);
-	wait_for_line(opt.sync ? "ready" : NULL);
+	wait_for_line(opt.sync ? "ready" : NULL, opt.sync);
 	start_ns = quic_peer_now();
 	run(opt.requests, opt.seconds);
 	report((double)(quic_peer_now() - start_ns) / 1e9);
 	if (opt.sync)
-		wait_for_line(NULL); /* connections stay open until the server has been read */
+		wait_for_line(NULL,
+		              opt.sync); /* connections stay open until the server has been read */
 }
 
 static void set_up(void)
 {
-	struct rlimit rl;
-
-	if (getrlimit(RLIMIT_NOFILE, &rl) == 0) {
-		rl.rlim_cur = rl.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &rl);
-	}
+	raise_limit();
 	g.to = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(opt.port)};
 	g.to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	g.epoll_fd = epoll_create1(EPOLL_CLOEXEC);

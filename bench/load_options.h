@@ -7,12 +7,13 @@
 #define BENCH_LOAD_OPTIONS_H
 
 #include <getopt.h>
-#include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "generator.h"
 
 enum {
 	CONNS_MAX = 60000,
@@ -39,7 +40,7 @@ static struct {
 	bool sync;
 } opt = {.sources = 1, .connections = 64, .depth = 1, .requests = UINT64_MAX, .path = "/plaintext"};
 
-_Noreturn static inline void usage(void)
+_Noreturn static void usage(void)
 {
 	fputs("usage: load --port N [--mode keepalive|close|idle] [--path P] [--connections N]\n"
 	      "            [--depth N] [--head small|browser] [--post BYTES] [--requests N]\n"
@@ -49,28 +50,6 @@ _Noreturn static inline void usage(void)
 	      "result, and keeps the connections open until the next line or end of input.\n",
 	      stderr);
 	exit(2);
-}
-
-static inline uint64_t number(const char *text, uint64_t max)
-{
-	char *end;
-	unsigned long long v = strtoull(text, &end, 10);
-
-	if (end == text || *end || v > max)
-		usage();
-	return v;
-}
-
-static inline void pin(unsigned cpu)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	if (sched_setaffinity(0, sizeof(set), &set) < 0) {
-		perror("load: sched_setaffinity");
-		exit(1);
-	}
 }
 
 static inline enum mode mode_by_name(const char *name)
@@ -93,8 +72,6 @@ static inline bool head_by_name(const char *name)
 
 static inline void set_option(int key, const char *value)
 {
-	char *end;
-
 	switch (key) {
 	case 'p':
 		opt.port = (uint16_t)number(value, UINT16_MAX);
@@ -121,9 +98,7 @@ static inline void set_option(int key, const char *value)
 		opt.requests = number(value, UINT64_MAX);
 		break;
 	case 's':
-		opt.seconds = strtod(value, &end);
-		if (end == value || *end || opt.seconds <= 0)
-			usage();
+		opt.seconds = duration(value);
 		break;
 	case 'w':
 		opt.warmup = number(value, UINT64_MAX);

@@ -8,19 +8,13 @@
 #include <getopt.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <sched.h>
 #include <signal.h>
-#include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "generator.h"
 #include "load_hist.h"
 
 enum {
@@ -65,12 +59,6 @@ static struct {
 	struct hist hist;
 } g;
 
-static void die(const char *what)
-{
-	perror(what);
-	exit(1);
-}
-
 _Noreturn static void usage(void)
 {
 	fputs("usage: load_ws --port N [--path P] [--connections N] [--message BYTES] [--requests "
@@ -78,14 +66,6 @@ _Noreturn static void usage(void)
 	      "               [--seconds S] [--warmup N] [--cpu N] [--mode echo|idle] [--sync]\n",
 	      stderr);
 	exit(2);
-}
-
-static uint64_t clock_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
 }
 
 /* ---- Frames -------------------------------------------------------------------------------- */
@@ -260,26 +240,6 @@ static void open_all(void)
 
 /* ---- The program -------------------------------------------------------------------------------- */
 
-static uint64_t number(const char *text, uint64_t max)
-{
-	char *end;
-	unsigned long long v = strtoull(text, &end, 10);
-
-	if (end == text || *end || v > max)
-		usage();
-	return v;
-}
-
-static void pin(unsigned cpu)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	if (sched_setaffinity(0, sizeof(set), &set) < 0)
-		die("sched_setaffinity");
-}
-
 static void set_option(int key, const char *value)
 {
 	switch (key) {
@@ -299,7 +259,7 @@ static void set_option(int key, const char *value)
 		opt.requests = number(value, UINT64_MAX);
 		break;
 	case 's':
-		opt.seconds = strtod(value, NULL);
+		opt.seconds = duration(value);
 		break;
 	case 'w':
 		opt.warmup = number(value, UINT64_MAX);
@@ -318,25 +278,12 @@ static void set_option(int key, const char *value)
 	}
 }
 
-static void wait_for_line(const char *say)
-{
-	char line[16];
-
-	if (say)
-		puts(say);
-	fflush(stdout);
-	if (opt.sync && !fgets(line, sizeof(line), stdin) && say)
-		exit(1);
-}
-
 static unsigned count_alive(void)
 {
 	unsigned alive = 0;
-	char byte;
 
 	for (unsigned i = 0; i < opt.connections; i++)
-		if (recv(g.conns[i].fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN)
-			alive++;
+		alive += is_alive(g.conns[i].fd);
 	return alive;
 }
 
@@ -359,7 +306,6 @@ static void set_up(int argc, char **argv)
 		{"seconds", 1, 0, 's'}, {"warmup", 1, 0, 'w'}, {"cpu", 1, 0, 'C'},
 		{"sync", 0, 0, 'S'},    {0, 0, 0, 0},
 	};
-	struct rlimit rl;
 	int key;
 
 	while ((key = getopt_long(argc, argv, "", options, NULL)) != -1)
@@ -367,10 +313,7 @@ static void set_up(int argc, char **argv)
 	if (optind != argc || !opt.port || !opt.connections ||
 	    (!opt.idle && opt.requests == UINT64_MAX && opt.seconds <= 0))
 		usage();
-	if (getrlimit(RLIMIT_NOFILE, &rl) == 0) {
-		rl.rlim_cur = rl.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &rl);
-	}
+	raise_limit();
 	g.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	g.conns = calloc(opt.connections, sizeof(*g.conns));
 	if (g.epoll_fd < 0 || !g.conns)
@@ -385,18 +328,18 @@ int main(int argc, char **argv)
 	set_up(argc, argv);
 	open_all();
 	if (opt.idle) {
-		wait_for_line("ready");
+		wait_for_line("ready", opt.sync);
 		printf("{\"alive\":%u,\"errors\":%llu}\n", count_alive(),
 		       (unsigned long long)g.errors);
 		return 0;
 	}
 	if (opt.warmup)
 		run(opt.warmup, 5);
-	wait_for_line(opt.sync ? "ready" : NULL);
+	wait_for_line(opt.sync ? "ready" : NULL, opt.sync);
 	start_ns = clock_ns();
 	run(opt.requests, opt.seconds);
 	report((double)(clock_ns() - start_ns) / 1e9);
 	if (opt.sync)
-		wait_for_line(NULL);
+		wait_for_line(NULL, opt.sync);
 	return g.errors ? 1 : 0;
 }

@@ -12,15 +12,11 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "generator.h"
 
 enum { CLIENTS_MAX = 256, QUEUE_MAX = 1 << 14, DATAGRAM_BYTES = 2048, SOCKET_BYTES = 4 << 20 };
 
@@ -49,20 +45,6 @@ static struct {
 	int fd; /* towards the clients */
 	struct sockaddr_in server;
 } g;
-
-static void die(const char *what)
-{
-	perror(what);
-	exit(1);
-}
-
-static uint64_t clock_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
 
 static bool is_lost(void)
 {
@@ -161,16 +143,10 @@ static void turn(void)
 	deliver(clock_ns());
 }
 
-static unsigned long number(const char *text, unsigned long max)
+_Noreturn static void usage(void)
 {
-	char *end;
-	unsigned long v = strtoul(text, &end, 10);
-
-	if (end == text || *end || v > max) {
-		fputs("usage: lossy PORT SERVER_PORT DELAY_MS LOSS_PER_MILLE [SEED]\n", stderr);
-		exit(2);
-	}
-	return v;
+	fputs("usage: lossy PORT SERVER_PORT DELAY_MS LOSS_PER_MILLE [SEED]\n", stderr);
+	exit(2);
 }
 
 int main(int argc, char **argv)
@@ -178,7 +154,7 @@ int main(int argc, char **argv)
 	struct sockaddr_in local = {.sin_family = AF_INET};
 
 	if (argc < 5)
-		number("", 0);
+		usage();
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	local.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	g.server = local;

@@ -11,6 +11,7 @@ import threading
 import pytest
 
 from servers import free_port
+from wire import PATIENCE
 
 LOAD = os.path.join(os.environ.get("TAKO_BUILD", "build"), "bench/load")
 CEILING = os.path.join(os.environ.get("TAKO_BUILD", "build"), "bench/ceiling_epoll")
@@ -186,3 +187,13 @@ def test_the_ceiling_counts_requests_that_come_in_pieces():
             while len(got) < end // len(request) * len(answer):
                 got += conn.recv(4096)
     assert got == answer * 6
+
+
+@pytest.mark.parametrize("words", [("--seconds", "1x"), ("--seconds", "0"), ("--seconds", ""), ("--connections", "x"),
+                                   ("--cpu", "100000"), ("--requests", "-")])
+@pytest.mark.parametrize("name", ["load", "load_echo", "load_ws"])
+def test_what_makes_no_sense_is_refused(name, words):
+    """Nobody listens there: it is said before anything is tried."""
+    r = subprocess.run([os.path.join(os.path.dirname(LOAD), name), "--port", "1", "--requests", "1", *words],
+                       capture_output=True, text=True, timeout=10 * PATIENCE, check=False)
+    assert r.returncode == 2 and r.stderr.startswith(f"usage: {name} "), r.stderr
