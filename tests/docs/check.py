@@ -10,8 +10,8 @@ In README.md and docs/*.md, the words after ```c say what a snippet claims:
 
 <!-- handlers: list, show --> anywhere in a page declares functions that its snippets only name. Every
 gcc line of README.md is run as it stands, on its first program, whose server must then answer.
-Links to files must lead somewhere, and docs/config.md must name every knob of every config struct, where it
-speaks of that struct.
+Links to files must lead somewhere, docs/config.md must name every knob of every config struct, where it
+speaks of that struct, and docs/operations.md every figure of tako_metrics().
 """
 import http.client
 import os
@@ -226,6 +226,19 @@ def unknown_structs():
             yield from (s for s in found if s not in KNOB_STRUCTS.get(header, []))
 
 
+def missing_figures(text):
+    """In a row, `_sent_total` stands for a name that begins as the one before it does."""
+    with open(os.path.join(ROOT, "src/core/metrics.c"), encoding="utf-8") as f:
+        names = re.findall(r'"(tako_\w+)",\s*"(?:counter|gauge|histogram)"|define DURATION "(\w+)"', f.read())
+    said = set()
+    for line in text.splitlines():
+        words = re.findall(r"`(\w+)`", line.split("|")[1]) if line.startswith("| `tako_") else []
+        for w in words:
+            at = [i for i, c in enumerate(words[0]) if c == "_"] if w.startswith("_") else [len(words[0])]
+            said.update((words[0][:i] + w if w.startswith("_") else w) for i in at)
+    return [a or b for a, b in names if (a or b) not in said]
+
+
 def checks(build):
     """(what, None or the problem) of each check."""
     all_pages = pages()
@@ -238,6 +251,8 @@ def checks(build):
     yield from first_program(build, all_pages["README.md"])
     unnamed = list(missing_knobs(all_pages["docs/config.md"])) + list(unknown_structs())
     yield "docs/config.md: knobs", f"not there: {', '.join(unnamed)}" if unnamed else None
+    unnamed = missing_figures(all_pages["docs/operations.md"])
+    yield "docs/operations.md: figures", f"not there: {', '.join(unnamed)}" if unnamed else None
 
 
 def main():
