@@ -327,7 +327,5 @@ int main(int argc, char **argv)
 	tako_topic_free(topic);
 	tako_redis_free(redis);
 	tako_router_free(router);
-	return rc == TAKO_ETIMEDOUT ? EXIT_CUT
-	       : rc < 0             ? program_refused("tako_server_run", rc)
-	                            : 0;
+	return program_exit(rc);
 }

@@ -542,5 +542,5 @@ int main(int argc, char **argv)
 	tako_server_free(srv);
 	tako_router_free(router);
 	tako_grpc_health_free(health);
-	return rc == TAKO_ETIMEDOUT ? EXIT_CUT : rc < 0;
+	return program_exit(rc);
 }

@@ -36,6 +36,12 @@ static inline int program_refused(const char *what, int rc)
 	return EXIT_REFUSED;
 }
 
+/* What becomes of a server that has run. */
+static inline int program_exit(int rc)
+{
+	return rc == 0 ? 0 : rc == TAKO_ETIMEDOUT ? EXIT_CUT : program_refused("run", rc);
+}
+
 struct program_knob {
 	const char *name;
 	size_t at;

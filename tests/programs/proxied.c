@@ -143,13 +143,6 @@ static int stats(tako_req *req, tako_res *res, void *arg)
 	                              s.connections_open, s.accept_errors);
 }
 
-static const char *value_of(const char *arg, const char *name)
-{
-	size_t n = strlen(name);
-
-	return strncmp(arg, name, n) == 0 && arg[n] == '=' ? arg + n + 1 : NULL;
-}
-
 struct args {
 	tako_server_config cfg;
 	tako_listen_config listen;
@@ -161,13 +154,13 @@ static bool parse_forwarded(struct args *a, const char *arg)
 {
 	const char *v;
 
-	if ((v = value_of(arg, "forwarded")))
+	if ((v = program_value(arg, "forwarded")))
 		a->listen.forwarded = (uint32_t)strtoul(v, NULL, 10);
-	else if ((v = value_of(arg, "forwarded_trusted")))
+	else if ((v = program_value(arg, "forwarded_trusted")))
 		a->listen.forwarded_trusted = v;
-	else if ((v = value_of(arg, "forwarded_name")))
+	else if ((v = program_value(arg, "forwarded_name")))
 		a->listen.forwarded_name = v;
-	else if ((v = value_of(arg, "forwarded_log")))
+	else if ((v = program_value(arg, "forwarded_log")))
 		a->listen.forwarded_log = (uint32_t)strtoul(v, NULL, 10);
 	else
 		return false;
@@ -180,7 +173,7 @@ static bool parse(struct args *a, const char *arg)
 
 	if (parse_forwarded(a, arg))
 		return true;
-	if ((v = value_of(arg, "listen")))
+	if ((v = program_value(arg, "listen")))
 		a->addr = v;
 	else if (strcmp(arg, "transport=tls") == 0)
 		a->transport = tako_tls();
@@ -188,19 +181,19 @@ static bool parse(struct args *a, const char *arg)
 		a->transport = tako_h3();
 	else if (program_transport(&a->transport, arg))
 		return true;
-	else if ((v = value_of(arg, "cert_file")))
+	else if ((v = program_value(arg, "cert_file")))
 		a->listen.cert_file = v;
-	else if ((v = value_of(arg, "key_file")))
+	else if ((v = program_value(arg, "key_file")))
 		a->listen.key_file = v;
-	else if ((v = value_of(arg, "proxy_protocol")))
+	else if ((v = program_value(arg, "proxy_protocol")))
 		a->listen.proxy_protocol = (uint32_t)strtoul(v, NULL, 10);
-	else if ((v = value_of(arg, "proxy_trusted")))
+	else if ((v = program_value(arg, "proxy_trusted")))
 		a->listen.proxy_trusted = v;
-	else if ((v = value_of(arg, "unix_owner")))
+	else if ((v = program_value(arg, "unix_owner")))
 		a->listen.unix_owner = v;
-	else if ((v = value_of(arg, "unix_group")))
+	else if ((v = program_value(arg, "unix_group")))
 		a->listen.unix_group = v;
-	else if ((v = value_of(arg, "unix_mode")))
+	else if ((v = program_value(arg, "unix_mode")))
 		a->listen.unix_mode = (uint32_t)strtoul(v, NULL, 8);
 	else
 		return program_set(&a->cfg, arg);
@@ -230,7 +223,7 @@ static int run(const struct args *a)
 		return program_refused("listen", rc);
 	program_tell_listeners(server);
 	rc = tako_server_run(server);
-	return rc == 0 ? 0 : rc == TAKO_ETIMEDOUT ? EXIT_CUT : program_refused("run", rc);
+	return program_exit(rc);
 }
 
 int main(int argc, char **argv)

@@ -41,26 +41,19 @@ static int healthz(tako_req *req, tako_res *res, void *arg)
 	return tako_res_text(res, 200, "ok\n");
 }
 
-static const char *value_of(const char *arg, const char *name)
-{
-	size_t n = strlen(name);
-
-	return strncmp(arg, name, n) == 0 ? arg + n : NULL;
-}
-
 static bool parse(char *arg, tako_server_config *cfg, tako_listen_config *listen, const char **addr)
 {
 	const char *v;
 
-	if ((v = value_of(arg, "listen=")))
+	if ((v = program_value(arg, "listen")))
 		*addr = v;
-	else if ((v = value_of(arg, "cert_file=")))
+	else if ((v = program_value(arg, "cert_file")))
 		listen->cert_file = v;
-	else if ((v = value_of(arg, "key_file=")))
+	else if ((v = program_value(arg, "key_file")))
 		listen->key_file = v;
-	else if ((v = value_of(arg, "h3_qlog_dir=")))
+	else if ((v = program_value(arg, "h3_qlog_dir")))
 		listen->h3_qlog_dir = v;
-	else if ((v = value_of(arg, "h3_qlog_max_files=")))
+	else if ((v = program_value(arg, "h3_qlog_max_files")))
 		listen->h3_qlog_max_files = (uint32_t)strtoul(v, NULL, 10);
 	else
 		return program_set(cfg, arg);
@@ -95,5 +88,5 @@ int main(int argc, char **argv)
 		return program_refused("quic", rc);
 	rc = tako_server_run(server);
 	tako_server_free(server);
-	return rc == 0 ? 0 : rc == TAKO_ETIMEDOUT ? EXIT_CUT : 1;
+	return program_exit(rc);
 }

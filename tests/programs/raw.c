@@ -264,7 +264,7 @@ static int run(const struct args *a)
 	program_tell_listeners(server);
 	rc = tako_server_run(server);
 	printf("opened %llu\nclosed %llu\n", atomic_load(&opened), atomic_load(&closed));
-	return rc == 0 ? 0 : rc == TAKO_ETIMEDOUT ? EXIT_CUT : program_refused("run", rc);
+	return program_exit(rc);
 }
 
 int main(int argc, char **argv)

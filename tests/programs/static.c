@@ -46,13 +46,6 @@ static int refuse_openat2(unsigned errno_value)
 }
 
 /* The value of "name=value", or NULL for another name. */
-static const char *value_of(const char *arg, const char *name)
-{
-	size_t n = strlen(name);
-
-	return strncmp(arg, name, n) == 0 && arg[n] == '=' ? arg + n + 1 : NULL;
-}
-
 static bool parse_text(struct args *a, const char *arg)
 {
 	const struct {
@@ -66,7 +59,7 @@ static bool parse_text(struct args *a, const char *arg)
 	};
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
-		const char *value = value_of(arg, texts[i].name);
+		const char *value = program_value(arg, texts[i].name);
 
 		if (value) {
 			*texts[i].to = value;
@@ -88,7 +81,7 @@ static bool parse_number(struct args *a, const char *arg)
 	};
 
 	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
-		const char *value = value_of(arg, numbers[i].name);
+		const char *value = program_value(arg, numbers[i].name);
 
 		if (value) {
 			*numbers[i].to = strcmp(value, "off") == 0

@@ -288,7 +288,7 @@ static int run(struct args *a)
 		return program_refused("tako_server_stop_on_signals", rc);
 	program_tell_listeners(server);
 	rc = tako_server_run(server);
-	return rc == 0 ? 0 : rc == TAKO_ETIMEDOUT ? EXIT_CUT : program_refused("run", rc);
+	return program_exit(rc);
 }
 
 int main(int argc, char **argv)

@@ -446,7 +446,7 @@ static int run(const struct args *a)
 	rc = tako_server_run(server);
 	if (print_stats(text, sizeof(text)) > 0)
 		printf("%s", text);
-	return rc == 0 ? 0 : rc == TAKO_ETIMEDOUT ? EXIT_CUT : program_refused("run", rc);
+	return program_exit(rc);
 }
 
 int main(int argc, char **argv)

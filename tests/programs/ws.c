@@ -10,44 +10,12 @@
  *   /command   does what a message asks for, see command()
  *   /events    what callbacks were called so far, a line each; plain HTTP, as is /stats
  */
+#include "noted.h"
 #include "program.h"
 
-#include <pthread.h>
-#include <stdarg.h>
+enum { LIST_MAX = 8, SOCKETS_MAX = 64 };
 
-enum { EVENT_BYTES = 1 << 16, LIST_MAX = 8, SOCKETS_MAX = 64 };
-
-/* ---- What happened -------------------------------------------------------------------------- */
-
-static char events_text[EVENT_BYTES];
-static size_t events_n;
-static pthread_mutex_t events_lock = PTHREAD_MUTEX_INITIALIZER;
 static tako_server *server;
-
-static void TAKO_PRINTF(1, 2) note(const char *fmt, ...)
-{
-	va_list ap;
-	int n;
-
-	pthread_mutex_lock(&events_lock);
-	va_start(ap, fmt);
-	n = vsnprintf(events_text + events_n, sizeof events_text - events_n, fmt, ap);
-	va_end(ap);
-	if (n > 0 && (size_t)n < sizeof events_text - events_n)
-		events_n += (size_t)n;
-	pthread_mutex_unlock(&events_lock);
-}
-
-static int events(tako_req *req, tako_res *res, void *arg)
-{
-	int rc;
-
-	(void)req, (void)arg;
-	pthread_mutex_lock(&events_lock);
-	rc = tako_res_send(res, 200, "text/plain", (tako_str){events_text, events_n});
-	pthread_mutex_unlock(&events_lock);
-	return rc;
-}
 
 static int hello(tako_req *req, tako_res *res, void *arg)
 {
@@ -406,7 +374,7 @@ static tako_router *make_router(void)
 	tako_any(r, "/sink", sink, NULL);
 	tako_any(r, "/command", commands, NULL);
 	tako_get(r, "/hello", hello, NULL);
-	tako_get(r, "/events", events, NULL);
+	tako_get(r, "/events", tell_noted, NULL);
 	tako_get(r, "/stats", stats, NULL);
 	return r;
 }
@@ -435,7 +403,7 @@ int main(int argc, char **argv)
 		return program_refused("ws", rc);
 	program_tell_listeners(server);
 	rc = tako_server_run(server);
-	printf("%sstopped %s\n", events_text, program_code(rc));
+	printf("%sstopped %s\n", noted.text, program_code(rc));
 	tako_server_free(server);
-	return rc == 0 ? EXIT_SUCCESS : rc == TAKO_ETIMEDOUT ? EXIT_CUT : EXIT_REFUSED;
+	return program_exit(rc);
 }

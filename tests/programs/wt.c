@@ -13,43 +13,10 @@
  *   /break     resets every stream with the code that is its first byte, and stops it with one more
  *   /events    what callbacks were called so far, a line each; plain HTTP, as is /
  */
+#include "noted.h"
 #include "program.h"
 
-#include <pthread.h>
-#include <stdarg.h>
-
-enum { EVENT_BYTES = 1 << 16, LIST_MAX = 8 };
-
-/* ---- What happened -------------------------------------------------------------------------- */
-
-static char events_text[EVENT_BYTES];
-static size_t events_n;
-static pthread_mutex_t events_lock = PTHREAD_MUTEX_INITIALIZER;
-
-static void TAKO_PRINTF(1, 2) note(const char *fmt, ...)
-{
-	va_list ap;
-	int n;
-
-	pthread_mutex_lock(&events_lock);
-	va_start(ap, fmt);
-	n = vsnprintf(events_text + events_n, sizeof events_text - events_n, fmt, ap);
-	va_end(ap);
-	if (n > 0 && (size_t)n < sizeof events_text - events_n)
-		events_n += (size_t)n;
-	pthread_mutex_unlock(&events_lock);
-}
-
-static int events(tako_req *req, tako_res *res, void *arg)
-{
-	int rc;
-
-	(void)req, (void)arg;
-	pthread_mutex_lock(&events_lock);
-	rc = tako_res_send(res, 200, "text/plain", (tako_str){events_text, events_n});
-	pthread_mutex_unlock(&events_lock);
-	return rc;
-}
+enum { LIST_MAX = 8 };
 
 static int page(tako_req *req, tako_res *res, void *arg)
 {
@@ -273,28 +240,21 @@ static const struct {
 	const char *path;
 	const char *raw;
 	const tako_wt_config *cfg;
-} kinds_of[KINDS] = {{"/echo", "raw_echo=", &echo_cfg},
-                     {"/push", "raw_push=", &push_cfg},
-                     {"/close", "raw_close=", &close_cfg},
-                     {"/hold", "raw_hold=", &hold_cfg},
-                     {"/break", "raw_break=", &break_cfg}};
+} kinds_of[KINDS] = {{"/echo", "raw_echo", &echo_cfg},
+                     {"/push", "raw_push", &push_cfg},
+                     {"/close", "raw_close", &close_cfg},
+                     {"/hold", "raw_hold", &hold_cfg},
+                     {"/break", "raw_break", &break_cfg}};
 
 static tako_router *make_routes(void)
 {
 	tako_router *r = tako_router_new();
 
 	tako_get(r, "/", page, NULL);
-	tako_get(r, "/events", events, NULL);
+	tako_get(r, "/events", tell_noted, NULL);
 	for (size_t i = 0; i < KINDS; i++)
 		tako_get(r, kinds_of[i].path, accept_it, (void *)(uintptr_t)kinds_of[i].cfg);
 	return r;
-}
-
-static const char *value_of(const char *arg, const char *name)
-{
-	size_t n = strlen(name);
-
-	return strncmp(arg, name, n) == 0 ? arg + n : NULL;
 }
 
 static const char *raw_at[KINDS];
@@ -302,7 +262,7 @@ static const char *raw_at[KINDS];
 static bool parse_raw(const char *arg)
 {
 	for (size_t i = 0; i < KINDS; i++) {
-		const char *v = value_of(arg, kinds_of[i].raw);
+		const char *v = program_value(arg, kinds_of[i].raw);
 
 		if (v) {
 			raw_at[i] = v;
@@ -334,11 +294,11 @@ static bool parse(char *arg, tako_server_config *cfg, tako_listen_config *listen
 
 	if (parse_raw(arg))
 		return true;
-	if ((v = value_of(arg, "listen=")))
+	if ((v = program_value(arg, "listen")))
 		*addr = v;
-	else if ((v = value_of(arg, "cert_file=")))
+	else if ((v = program_value(arg, "cert_file")))
 		listen->cert_file = v;
-	else if ((v = value_of(arg, "key_file=")))
+	else if ((v = program_value(arg, "key_file")))
 		listen->key_file = v;
 	else
 		return program_set(cfg, arg);
@@ -374,5 +334,5 @@ int main(int argc, char **argv)
 		return program_refused("wt", rc);
 	rc = tako_server_run(server);
 	tako_server_free(server);
-	return rc == 0 ? 0 : rc == TAKO_ETIMEDOUT ? EXIT_CUT : 1;
+	return program_exit(rc);
 }
