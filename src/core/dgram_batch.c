@@ -109,6 +109,12 @@ enum tako__dgram_got tako__dgram_recv(struct tako__dgram_batch *b, struct tako_s
 	return (unsigned)n < asked ? TAKO__DGRAM_LAST : TAKO__DGRAM_MORE;
 }
 
+void tako__dgram_end(struct tako_sock *s)
+{
+	s->flags |= TAKO_SOCK_PAUSED;
+	s->cb->on_dgrams(s, NULL, 0);
+}
+
 void tako__dgram_report(struct tako_sock *s, struct tako__dgram_sock *d)
 {
 	if (!d->error || (s->flags & (TAKO_SOCK_PAUSED | TAKO_SOCK_CLOSING)))

@@ -45,6 +45,14 @@ enum tako__dgram_got tako__dgram_recv(struct tako__dgram_batch *b, struct tako_s
                                       struct tako__dgram_sock *d);
 /* Send what is queued.  Never TAKO__SENT_BROKEN or _COLD: what fails, fails alone. */
 enum tako__sent tako__dgram_send(struct tako_sock *s, struct tako__dgram_sock *d);
+/* Has it had enough, as TAKO_SOCK_ENOUGH wishes, and has not been told yet? */
+static inline bool tako__dgram_ends(const struct tako_sock *s)
+{
+	return (s->flags & (TAKO_SOCK_ENOUGH | TAKO_SOCK_PAUSED | TAKO_SOCK_CLOSING)) ==
+	       TAKO_SOCK_ENOUGH;
+}
+/* The runtime has nothing of it any more: tell. */
+void tako__dgram_end(struct tako_sock *s);
 /* Tell the owner of an error, unless it has paused: then it hears of it later. */
 void tako__dgram_report(struct tako_sock *s, struct tako__dgram_sock *d);
 

@@ -312,6 +312,9 @@ static void service_flow(struct tako__epoll *ep, struct tako_sock *s)
 		return;
 	if (TAKO__UNLIKELY(s->flags & SOCK_FAILED))
 		tell_failure(s);
+	/* What a call has brought was delivered at once. */
+	if (TAKO__UNLIKELY(tako__dgram_ends(s)))
+		tako__dgram_end(s);
 	for (unsigned i = buffers; may_receive(s); i++) {
 		if (i == budget) {
 			s->flags |= SOCK_AGAIN;

@@ -255,10 +255,25 @@ static void receive_some(struct tako__ring *r, struct tako_sock *s)
 	}
 }
 
+/* Datagrams that the kernel has completed before the cancellation are in the completions before its own. */
+static void receive_last(struct tako__ring *r, struct tako_sock *s)
+{
+	if (!tako__dgram_ends(s))
+		return;
+	if (!(s->flags & SOCK_RECEIVES)) {
+		tako__dgram_end(s);
+		return;
+	}
+	tako__ring_cancel_in(r, s);
+	if (!(s->flags & SOCK_CANCEL_IN))
+		tako__ring_schedule(s, 0); /* no entry was free for the cancellation */
+}
+
 void tako__ring_dgram_service(struct tako__ring *r, struct tako_sock *s)
 {
 	deliver_held(r, s);
 	tako__dgram_report(s, &own(s)->d);
+	receive_last(r, s);
 	receive_some(r, s);
 	if ((s->flags & SOCK_DIRTY) && !(s->flags & TAKO_SOCK_CLOSING))
 		flush(r, s);

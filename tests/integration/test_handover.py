@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""A server that is restarted loses nothing: the example under load, restarts that fail, storms of signals, and
-the file of a Unix socket, on every runtime there is."""
+"""A server that is restarted loses nothing: the example under load, restarts that fail, storms of signals, the file
+of a Unix socket, and datagrams, on every runtime there is."""
+import contextlib
 import ctypes
 import os
 import re
@@ -14,10 +15,11 @@ import pytest
 
 import servers
 from h3wire import H3, NO_ERROR
-from servers import Server, free_port, program
-from wire import Wire, eventually, once, request, scaled
+from servers import SAN, Server, free_port, program
+from test_proxy import facts
+from wire import TIMEOUT_S, Wire, eventually, once, request, scaled
 
-RESTARTS = scaled(50, least=5)
+RESTARTS = scaled(50, least=5) if SAN else 50
 CONNECTIONS = 16
 each_runtime = pytest.mark.parametrize("runtime", servers.runtimes())
 PR_SET_CHILD_SUBREAPER = 36
@@ -36,9 +38,12 @@ class Line:
     """The example and those that come after it."""
 
     def __init__(self, listen, addr, *args, **env):
-        self.first = Server([program("examples/restart"), listen, *args], addr, ready_path="/", env=env)
-        self.addr = addr
-        self.pids = [self.first.pid]
+        self.begin(Server([program("examples/restart"), listen, *args], addr, ready_path="/", env=env))
+
+    def begin(self, first):
+        self.first = first
+        self.addr = first.addr
+        self.pids = [first.pid]
 
     def __enter__(self):
         return self
@@ -174,6 +179,88 @@ def test_unix_socket(runtime, tmp_path):
     assert not os.path.exists(path)
 
 
+class Datagrams:
+    """Where tests/programs/udp listens, and a load for it."""
+
+    def __init__(self):
+        self.addr = ("127.0.0.1", free_port())
+        self.http = ("127.0.0.1", free_port())
+
+    def start(self, *args, runtime):
+        return Server([program("tests/programs/udp"), "listen=%s:%d" % self.addr, "http=%s:%d" % self.http,
+                       "worker_count=2", *args], self.http, ready_path="/stats", env={"TAKO_RUNTIME": runtime})
+
+    @contextlib.contextmanager
+    def load(self):
+        """Meanwhile. Each that was sent has come back once."""
+        with subprocess.Popen([program("tests/programs/udp_load"), self.addr[0], str(self.addr[1]), "50000000", "64",
+                               "16", "4", "0", str(1000 * TIMEOUT_S)], stdout=subprocess.PIPE) as p:
+            try:
+                yield
+                p.send_signal(signal.SIGTERM)
+                said = facts(p.communicate()[0])
+            finally:
+                p.kill()
+        n = said["sent"]
+        assert said == {"sent": n, "received": n, "wrong": "0", "missing": "0"} and int(n) > 0
+
+    def serving(self):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            s.connect(self.addr)
+            s.settimeout(TIMEOUT_S)
+            s.send(b"w")
+            return int(s.recv(100))
+
+    @staticmethod
+    def assert_all_answered(*outputs):
+        """The processes together know of all of them, too."""
+        now = {name: sum(int(n) for out in outputs for n in re.findall(rf"^{name} (\d+)$", out, re.M))
+               for name in ("received", "sent", "lost", "dropped", "failed")}
+        n = now["received"]
+        assert now == {"received": n, "sent": n, "lost": 0, "dropped": 0, "failed": 0} and n > 0
+
+
+class UdpLine(Line):
+    """tests/programs/udp and those that come after it."""
+
+    def __init__(self, datagrams, runtime):
+        self.serving = datagrams.serving
+        self.begin(datagrams.start("restarts=1", runtime=runtime))
+
+
+@each_runtime
+def test_datagrams(runtime):
+    """Those that arrive while one process follows the other are answered by either of them, once: the socket is one
+    and the same, and so is what waits in it."""
+    d = Datagrams()
+    with UdpLine(d, runtime) as line, d.load():
+        for _ in range(scaled(20, least=3)):
+            line.restart()
+    d.assert_all_answered(line.first.stdout)
+
+
+@each_runtime
+def test_datagrams_of_a_process_that_is_no_child(runtime):
+    """The same where the next one fetches the socket by itself (SCM_RIGHTS), and waits for its own successor then."""
+    d = Datagrams()
+    said = []
+    with contextlib.ExitStack() as stack:
+        def start():
+            return stack.enter_context(d.start(f"next=unix:@tako-next-{os.getpid()}", runtime=runtime))
+        old = start()
+        with d.load():
+            for _ in range(scaled(5, least=2)):
+                new = start()
+                assert old.wait() == 0, old.stderr
+                old.assert_clean()
+                said.append(old.stdout)
+                assert d.serving() == new.pid
+                old = new
+        old.stop()
+        said.append(old.stdout)
+    d.assert_all_answered(*said)
+
+
 @each_runtime
 def test_storm(runtime):
     """Signals in any number are restarts, one after the other, of which none is lost for the clients."""
@@ -240,7 +327,7 @@ def test_inherited_stays_inherited(runtime, tmp_path):
             first = Server([sys.executable, "-c", script, str(s.fileno()), program("examples/restart"), listen],
                            ("unix", path), ready_path="/", pass_fds=[s.fileno()], env={"TAKO_RUNTIME": runtime})
             line = Line.__new__(Line)
-            line.first, line.addr, line.pids = first, ("unix", path), [first.pid]
+            line.begin(first)
             with line:
                 line.restart()
                 line.restart()

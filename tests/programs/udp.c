@@ -3,7 +3,8 @@
  * Datagrams, for tests/integration/test_udp.py:
  *
  *   udp listen=ADDR [send_queue_bytes=N] [udp_recv_buffer_bytes=N] [udp_send_buffer_bytes=N] [max_peers=N]
- *       [peer_idle_timeout_ms=N] [multicast=LIST] [multicast_…=…] [broadcast=N] [join=GROUP] [FIELD=VALUE]...
+ *       [peer_idle_timeout_ms=N] [multicast=LIST] [multicast_…=…] [broadcast=N] [join=GROUP] [http=ADDR]
+ *       [restarts=1] [next=ADDR] [FIELD=VALUE]...
  *
  * Whatever a peer sends comes back; but a first byte of
  *   'a'  is answered with where it came from and went to
@@ -16,18 +17,23 @@
  *        for it
  *   's'  "s MS": the worker is busy for so long
  *   'j'  "j GROUP": it is joined, and what became of that comes back; 'k' left
+ *   'w'  with the number of this process
  *   'p'  with how many datagrams its peer has sent; 'c' closes the peer, which is told "bye"; 'n' is refused
  *        from somebody new
  * With join=GROUP every worker joins it when it starts.
- * An HTTP listener on 127.0.0.1:0 has /stats.
+ * An HTTP listener on http=ADDR, 127.0.0.1:0, has /stats.
+ * With restarts=1 it starts itself again on SIGHUP; with next=ADDR it takes over from whoever waits there, and
+ * then waits there itself.
  */
 #include "program.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <time.h>
+#include <unistd.h>
 
 static tako_server *server;
 static atomic_ullong started;
@@ -174,6 +180,14 @@ static void send_from_elsewhere(const tako_udp_in *in, const char *args)
 	pthread_join(thread, NULL);
 }
 
+static void say_who(tako_udp *u, const tako_udp_in *in)
+{
+	char text[32];
+	int n = snprintf(text, sizeof(text), "%d", (int)getpid());
+
+	tako_udp_reply(u, in, (tako_str){text, (size_t)n}, 0);
+}
+
 static void be_busy(const char *args)
 {
 	unsigned long ms = strtoul(args + 1, NULL, 10);
@@ -277,6 +291,9 @@ static void on_datagram(tako_udp *u, const tako_udp_in *in, void *arg)
 	case 'k':
 		say_code(u, in, tako_udp_leave(u, args + 2));
 		break;
+	case 'w':
+		say_who(u, in);
+		break;
 	case 'p':
 		say_count(in);
 		break;
@@ -346,6 +363,10 @@ struct args {
 	tako_udp_config udp;
 	const tako_transport *transport;
 	const char *addr;
+	const char *http;
+	const char *next;
+	bool restarts;
+	char **argv;
 };
 
 #define UDP_KNOB(f)                                                                                \
@@ -414,6 +435,12 @@ static bool parse(struct args *a, const char *arg)
 
 	if ((v = program_value(arg, "listen")))
 		a->addr = v;
+	else if ((v = program_value(arg, "http")))
+		a->http = v;
+	else if ((v = program_value(arg, "next")))
+		a->next = v;
+	else if (strcmp(arg, "restarts=1") == 0)
+		a->restarts = true;
 	else if ((v = program_value(arg, "udp_recv_buffer_bytes")))
 		a->udp.recv_buffer_bytes = program_value_u32(v);
 	else if ((v = program_value(arg, "udp_send_buffer_bytes")))
@@ -421,6 +448,57 @@ static bool parse(struct args *a, const char *arg)
 	else
 		return parse_udp(a, arg) || parse_foreign(a, arg);
 	return true;
+}
+
+/* Until another process has taken our place, or SIGTERM. */
+static int restart_on_signal(char **argv)
+{
+	sigset_t signals;
+	int number = 0;
+
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGHUP);
+	sigaddset(&signals, SIGTERM);
+	sigprocmask(SIG_BLOCK, &signals, NULL);
+	if (tako_server_start(server) < 0)
+		return program_refused("start", TAKO_EINVAL);
+	program_tell_listeners(server);
+	while (sigwait(&signals, &number) == 0 && number == SIGHUP) {
+		if (tako_server_restart(server, TAKO_RESTART_CONFIG(.argv = argv)) > 0)
+			return tako_server_wait(server);
+		fprintf(stderr, "still here: %s\n", tako_last_error());
+	}
+	return tako_server_shutdown(server, 10000);
+}
+
+static int hand_over(const char *next)
+{
+	int rc = tako_server_stop_on_signals(server);
+
+	if (rc == 0)
+		rc = tako_server_start(server);
+	if (rc < 0)
+		return program_refused("start", rc);
+	program_tell_listeners(server);
+	/* Stopped meanwhile: there is no next one. */
+	if (tako_server_hand_over(server, next, NULL) < 0)
+		fprintf(stderr, "%s\n", tako_last_error());
+	return tako_server_wait(server);
+}
+
+static int serve(const struct args *a)
+{
+	int rc;
+
+	if (a->restarts)
+		return restart_on_signal(a->argv);
+	if (a->next)
+		return hand_over(a->next);
+	rc = tako_server_stop_on_signals(server);
+	if (rc < 0)
+		return program_refused("signals", rc);
+	program_tell_listeners(server);
+	return tako_server_run(server);
 }
 
 static int run(const struct args *a)
@@ -437,15 +515,13 @@ static int run(const struct args *a)
 		return program_refused("tako_server_new", rc);
 	rc = tako_server_listen(server, a->transport, a->addr, &a->listen);
 	if (rc == 0)
-		rc = tako_server_listen(server, tako_http1(), "127.0.0.1:0", NULL);
-	if (rc == 0)
-		rc = tako_server_stop_on_signals(server);
+		rc = tako_server_listen(server, tako_http1(), a->http, NULL);
 	if (rc < 0)
 		return program_refused("listen", rc);
-	program_tell_listeners(server);
-	rc = tako_server_run(server);
+	rc = serve(a);
 	if (print_stats(text, sizeof(text)) > 0)
 		printf("%s", text);
+	fflush(stdout);
 	return program_exit(rc);
 }
 
@@ -459,7 +535,9 @@ int main(int argc, char **argv)
 	                         .on_writable = on_writable,
 	                         .on_stop = on_stop},
 	                 .transport = tako_raw_udp(),
-	                 .addr = "127.0.0.1:0"};
+	                 .addr = "127.0.0.1:0",
+	                 .http = "127.0.0.1:0",
+	                 .argv = argv};
 	int rc;
 
 	a.listen.udp = &a.udp;
@@ -470,6 +548,10 @@ int main(int argc, char **argv)
 			return 1;
 		}
 	}
+	a.cfg.inherit = a.restarts || a.next;
+	rc = a.next ? tako_inherit_from(a.next) : 0;
+	if (rc < 0 && rc != TAKO_ENOENT)
+		return program_refused("inherit", rc);
 	rc = run(&a);
 	tako_server_free(server);
 	return rc;

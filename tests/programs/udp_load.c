@@ -8,11 +8,14 @@
  * one (UDP_SEGMENT, UDP_GRO).  Each datagram has a number, which must
  * come back once, with the rest of it as it was sent.  Says "sent", "received", "wrong" (not what was sent, or
  * once more) and "missing", and fails unless the last two are 0.  When nothing has come for WAIT_MS the rest is missing.
+ * SIGTERM: what was sent by then is all.
  */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/udp.h>
 #include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,6 +39,7 @@ static unsigned char *seen; /* by number */
 static unsigned long sent;
 static unsigned long received;
 static unsigned long wrong;
+static volatile sig_atomic_t enough;
 
 static void die(const char *what)
 {
@@ -151,14 +155,29 @@ static int open_flow(const struct sockaddr_in *to)
 	return fd;
 }
 
+static void on_term(int number)
+{
+	(void)number;
+	enough = 1;
+}
+
+static bool is_over(void)
+{
+	if (enough)
+		args.count = sent;
+	return received >= args.count;
+}
+
 static void run(void)
 {
-	while (received < args.count) {
+	while (!is_over()) {
 		int n;
 
 		for (unsigned long i = 0; i < args.flows; i++)
 			send_some(i);
 		n = poll(fds, args.flows, args.wait_ms);
+		if (n < 0 && errno == EINTR)
+			continue;
 		if (n < 0)
 			die("poll");
 		if (n == 0)
@@ -184,6 +203,7 @@ int main(int argc, char **argv)
 	args.flows = strtoul(argv[6], NULL, 10);
 	args.trains = strtoul(argv[7], NULL, 10);
 	args.wait_ms = atoi(argv[8]);
+	signal(SIGTERM, on_term);
 	seen = calloc(args.count + 1, 1);
 	if (!seen || args.bytes < sizeof(uint64_t) || args.bytes > BYTES_MAX || !args.window ||
 	    !args.flows || args.flows > FLOWS_MAX)

@@ -40,6 +40,7 @@ struct end {
 	unsigned errors;
 	char error[128];
 	unsigned closed;
+	unsigned ends; /* it has heard that this was all */
 	struct tako_dgram last;
 	union tako_dgram_addr from; /* of it */
 	union tako_dgram_addr to;
@@ -132,7 +133,14 @@ static void on_dgrams(struct tako_sock *s, const struct tako_dgram *v, unsigned 
 	struct end *e = end_of(s);
 	unsigned before = e->count;
 
+	if (!count) {
+		assert_null(v);
+		assert_true(s->flags & TAKO_SOCK_PAUSED);
+		e->ends++;
+		return;
+	}
 	assert_false(s->flags & (TAKO_SOCK_PAUSED | TAKO_SOCK_CLOSING));
+	assert_false(e->ends);
 	assert_in_range(count, 1, TAKO_DGRAM_BATCH);
 	e->calls++;
 	for (unsigned i = 0; i < count; i++)
@@ -885,6 +893,54 @@ static void test_pause(void **state)
 	close(peer);
 }
 
+/* What is left in the socket, for another process maybe. */
+static unsigned left_in(const struct end *e)
+{
+	unsigned count = 0;
+	char c;
+
+	while (recv(e->s.fd, &c, 1, MSG_DONTWAIT) == 1)
+		count++;
+	return count;
+}
+
+/* Of what has come the runtime may have taken some, which is told; the rest stays, and so does what comes later. */
+static void test_enough(void **state)
+{
+	enum { BEFORE = 40, LATER = 3 };
+	union tako_dgram_addr at;
+	union tako_dgram_addr ignored;
+
+	(void)state;
+	for (int paused = 0; paused < 2; paused++) {
+		int peer = bound(AF_INET, INADDR_LOOPBACK, &ignored);
+		struct end e;
+
+		start(&e, bound(AF_INET, INADDR_LOOPBACK, &at));
+		let_pass();
+		for (unsigned i = 0; i < BEFORE; i++) {
+			/* Some before it pauses, and some that it finds then. */
+			if (paused && i == BEFORE / 2) {
+				e.s.flags |= TAKO_SOCK_PAUSED;
+				let_pass();
+			}
+			say(peer, &at, "x", 1);
+		}
+		e.s.flags |= TAKO_SOCK_PAUSED | TAKO_SOCK_ENOUGH;
+		CALL(rt->resume(&e.s));
+		assert_int_equal(e.ends, 0);
+		WAIT_FOR(e.ends == 1);
+		assert_int_equal(e.count + left_in(&e), BEFORE);
+		for (unsigned i = 0; i < LATER; i++)
+			say(peer, &at, "x", 1);
+		let_pass();
+		assert_int_equal(e.ends, 1);
+		assert_int_equal(left_in(&e), LATER);
+		finish(&e);
+		close(peer);
+	}
+}
+
 /* However much came for one that has paused, others get theirs; and it loses nothing. */
 static void test_pause_is_its_own(void **state)
 {
@@ -1100,6 +1156,7 @@ int dgram_cases_run(const struct tako_runtime *runtime, unsigned buffers)
 		WITH(test_refused_is_reported),
 		WITH(test_refused_while_paused),
 		WITH(test_pause),
+		WITH(test_enough),
 		WITH(test_pause_is_its_own),
 		WITH(test_close_while_paused),
 		WITH(test_close_what_others_have),

@@ -115,7 +115,8 @@ struct tako_sock_cb {
 	/* res > 0: that many bytes at p, borrowed; 0: the peer sends no more; negative: a TAKO_E*,
 	 * the socket is broken and will deliver nothing more. */
 	void (*on_recv)(struct tako_sock *s, char *p, ssize_t res);
-	/* 1 to TAKO_DGRAM_BATCH datagrams (or trains) arrived at a datagram socket, whose on_recv()
+	/* 1 to TAKO_DGRAM_BATCH datagrams (or trains) arrived at a datagram socket (none: see
+	 * TAKO_SOCK_ENOUGH), whose on_recv()
 	 * has one use: (s, NULL, TAKO_ESYS) when the kernel reports an error of something sent
 	 * earlier (ECONNREFUSED on a connected socket), tako_last_error() says which.  That breaks
 	 * nothing: the socket goes on. */
@@ -140,7 +141,11 @@ struct tako_sock_cb {
  * travel with the last bytes. */
 #define TAKO_SOCK_LAST 16u
 #define TAKO_SOCK_CONNECTING 32u /* connect() was called, on_connect() has not been */
-#define TAKO_SOCK_USER 0x100u    /* bits from here on are the runtime's own */
+/* Wish, for a datagram socket that others have as well: set it beside TAKO_SOCK_PAUSED and call resume().
+ * No more is taken from the kernel; what was taken before is delivered; then on_dgrams(s, NULL, 0) says, once,
+ * that this was all, and the socket is paused. */
+#define TAKO_SOCK_ENOUGH 64u
+#define TAKO_SOCK_USER 0x100u /* bits from here on are the runtime's own */
 
 /* One descriptor in one loop.  Zeroed by its owner, then given to start() or listen(). */
 struct tako_sock {

@@ -61,11 +61,37 @@ static void count_lost(struct tako_udp *u, uint32_t dropped)
 	u->dropped = dropped;
 }
 
+static void close_socket(struct tako_udp *u)
+{
+	struct tako_sock *s = &u->ls->sock;
+
+	if (s->flags & TAKO_SOCK_CLOSING)
+		return;
+	count_lost(u, tako__udp_dropped(s->fd));
+	s->loop->rt->close(s);
+}
+
+/* Nothing comes any more; what is queued may leave. */
+static void drain(struct tako_udp *u)
+{
+	u->ls->sock.flags |= TAKO_SOCK_PAUSED;
+	if (u->cfg->on_stop)
+		u->cfg->on_stop(u, u->cfg->arg);
+	tako__udp_peers_end(u);
+	u->draining = true;
+	if (!u->tx.queued_bytes)
+		close_socket(u);
+}
+
 static void on_dgrams(struct tako_sock *s, const struct tako_dgram *v, unsigned count)
 {
 	struct tako_udp *u =
 		((struct tako__listener *)TAKO__CONTAINER(s, struct tako__listener, sock))->state;
 
+	if (TAKO__UNLIKELY(!count)) {
+		drain(u);
+		return;
+	}
 	/* Each says what was so when it came. */
 	if (TAKO__UNLIKELY(v[count - 1].dropped != u->dropped))
 		count_lost(u, v[count - 1].dropped);
@@ -90,16 +116,6 @@ static void on_error(struct tako_sock *s, char *p, ssize_t res)
 }
 
 /* ---- Life ----------------------------------------------------------------------------------------------- */
-
-static void close_socket(struct tako_udp *u)
-{
-	struct tako_sock *s = &u->ls->sock;
-
-	if (s->flags & TAKO_SOCK_CLOSING)
-		return;
-	count_lost(u, tako__udp_dropped(s->fd));
-	s->loop->rt->close(s);
-}
 
 static void on_room(struct tako__udp_tx *tx, bool refused)
 {
@@ -136,20 +152,19 @@ static void on_started(struct tako__listener *ls)
 		u->cfg->on_start(u, u->cfg->arg);
 }
 
-/* The first time what is queued may leave; the second the drain is over. */
+/* The first time what the runtime has may be answered, since another process may have the socket by now, and
+ * whatever stays in it; the second the drain is over. */
 static void stop(struct tako__listener *ls)
 {
 	struct tako_udp *u = ls->state;
 
-	if (!u->draining) {
-		ls->sock.flags |= TAKO_SOCK_PAUSED;
-		if (u->cfg->on_stop)
-			u->cfg->on_stop(u, u->cfg->arg);
-		tako__udp_peers_end(u);
-		u->draining = true;
-		if (u->tx.queued_bytes)
-			return;
+	if (!(ls->sock.flags & TAKO_SOCK_ENOUGH)) {
+		ls->sock.flags |= TAKO_SOCK_PAUSED | TAKO_SOCK_ENOUGH;
+		ls->sock.loop->rt->resume(&ls->sock);
+		return;
 	}
+	if (!u->draining)
+		drain(u);
 	close_socket(u);
 }
 
