@@ -107,15 +107,21 @@ int tako_notify_reloading(void)
 
 /* ---- A server's life ------------------------------------------------------------------------------------ */
 
+bool tako__notify_is_watched(void)
+{
+	const char *pid = getenv("WATCHDOG_PID");
+
+	return getenv("WATCHDOG_USEC") && (!pid || strtol(pid, NULL, 10) == getpid());
+}
+
 static int find_watchdog(uint64_t *ret_ns)
 {
 	const char *usec = getenv("WATCHDOG_USEC");
-	const char *pid = getenv("WATCHDOG_PID");
 	unsigned long long value;
 	char *end;
 
 	*ret_ns = 0;
-	if (!usec || (pid && strtol(pid, NULL, 10) != getpid()))
+	if (!usec || !tako__notify_is_watched())
 		return 0;
 	errno = 0;
 	value = strtoull(usec, &end, 10);

@@ -17,6 +17,7 @@
 
 #include "core/clock.h"
 #include "core/handover.h"
+#include "core/notify.h"
 #include "core/server.h"
 
 extern char **environ;
@@ -85,7 +86,9 @@ static bool is_replaced(const char *var)
 		if (strncmp(var, names[i], strlen(names[i])) == 0)
 			return true;
 	}
-	return false;
+	/* Without WATCHDOG_PID it is said to whoever reads it; if another process is watched it is not
+	 * the new one either. */
+	return strncmp(var, "WATCHDOG_USEC=", 14) == 0 && !tako__notify_is_watched();
 }
 
 /* The next variable's text, in what is left of c->text. */
@@ -125,7 +128,6 @@ static char *write_names(struct child *c, char *last)
 
 static void write_variables(struct child *c)
 {
-	const char *watched = getenv("WATCHDOG_PID");
 	char *at = write_names(c, NULL);
 
 	at = next_text(c, at);
@@ -135,7 +137,7 @@ static void write_variables(struct child *c)
 	         TAKO__INHERIT_FIRST + (int)c->parcel.count);
 	at = write_pid_variable(c, at, "LISTEN_PID", 0);
 	/* Whom the supervisor watches is from now on the new process. */
-	if (watched && strtol(watched, NULL, 10) == getpid())
+	if (getenv("WATCHDOG_PID") && tako__notify_is_watched())
 		write_pid_variable(c, at, "WATCHDOG_PID", 1);
 }
 

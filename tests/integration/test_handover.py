@@ -313,6 +313,25 @@ def test_supervised(runtime, tmp_path):
         assert boss.recv(999) == b"STOPPING=1"
 
 
+@pytest.mark.parametrize("pid,left", [(None, {"USEC"}), ("own", {"USEC", "PID"}), ("1", set())])
+def test_whom_the_watchdog_watches(pid, left):
+    """The new process, where it was the old one, or nobody by name; else what it is told would not be true."""
+    addr = ("127.0.0.1", free_port())
+    script = ("import os, sys; os.environ.pop('WATCHDOG_PID', 0); "
+              "os.environ.update(WATCHDOG_PID=str(os.getpid()) if sys.argv[1] == 'own' else sys.argv[1]) "
+              "if sys.argv[1] else 0; os.execv(sys.argv[2], sys.argv[2:])")
+    line = Line.__new__(Line)
+    line.begin(Server([sys.executable, "-c", script, pid or "", program("examples/restart"), "%s:%d" % addr], addr,
+                      ready_path="/", env={"WATCHDOG_USEC": "30000000"}))
+    with line:
+        new = line.restart()
+        with open(f"/proc/{new}/environ", "rb") as f:
+            env = dict(v.split("=", 1) for v in f.read().decode().split("\0") if v.startswith("WATCHDOG_"))
+        assert set(env) == {f"WATCHDOG_{name}" for name in left}
+        assert env.get("WATCHDOG_PID", str(new)) == str(new)
+        assert env.get("WATCHDOG_USEC", "30000000") == "30000000"
+
+
 @each_runtime
 def test_inherited_stays_inherited(runtime, tmp_path):
     """A socket that is the supervisor's, by its name, over two generations; its file is never ours."""
