@@ -288,7 +288,8 @@ TAKO_API int tako_res_send_ref(tako_res *res, int status, const char *type, tako
 TAKO_API int tako_res_redirect(tako_res *res, int status, const char *location);
 /* Answer with a range of an open regular file: the status and fields set so far, no copy
  * through user space where the transport allows.  Takes over `fd`, which is closed exactly
- * once, also on failure.  [loop] */
+ * once, also on failure.  Errors as tako_res_send(); TAKO_EINVAL: a negative `fd`.  A file that ends
+ * before that range does cuts the connection.  [loop] */
 TAKO_API int tako_res_send_fd(tako_res *res, int fd, uint64_t offset_bytes, uint64_t length_bytes);
 /* Let tako answer `status` for you, through the error handlers; once the head is sent,
  * cut the response off instead, so that the peer sees it incomplete.  [loop] */
@@ -300,7 +301,7 @@ TAKO_API int tako_res_fail(tako_res *res, int err);
 
 /* Announce the length of a body written in pieces; else HTTP/1.1 sends it chunked.  More
  * bytes than announced are TAKO_EINVAL, fewer cut the connection.  TAKO_ESTATE: head
- * sent.  [loop] */
+ * sent, or about to be, in tako_after().  [loop] */
 TAKO_API int tako_res_length(tako_res *res, uint64_t length_bytes);
 
 /* Answer in pieces.  The first write sends the head.  `data` is copied unless `done` is

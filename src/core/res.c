@@ -66,6 +66,9 @@ int tako_res_length(tako_res *res, uint64_t length_bytes)
 
 	if (x->flags & TAKO__X_HEAD_SENT)
 		return tako__fail(TAKO_ESTATE, "the response head is sent already");
+	/* The length of what is being answered is known by then, and this would be believed. */
+	if (x->flags & TAKO__X_IN_AFTER)
+		return tako__fail(TAKO_ESTATE, "an after-hook cannot change the length");
 	x->res_length = length_bytes;
 	x->flags |= TAKO__X_LENGTH_SET;
 	return 0;
@@ -278,7 +281,8 @@ int tako_res_send_ref(tako_res *res, int status, const char *type, tako_str body
 int tako_res_send_fd(tako_res *res, int fd, uint64_t offset_bytes, uint64_t length_bytes)
 {
 	struct tako__exchange *x = tako__x(res);
-	int begun = begin_whole(x, x->status, NULL, length_bytes);
+	int begun = fd < 0 ? tako__fail(TAKO_EINVAL, "no file: descriptor %d", fd)
+	                   : begin_whole(x, x->status, NULL, length_bytes);
 	int rc = 0;
 
 	if (begun == 0 && length_bytes && sends_body(x)) {
@@ -320,7 +324,7 @@ int tako_res_error(tako_res *res, int status)
 
 	if (status < 400 || status > 599)
 		return tako__fail(TAKO_EINVAL, "%d is not an error status", status);
-	if (x->flags & (TAKO__X_ENDED | TAKO__X_GONE))
+	if (x->flags & (TAKO__X_ENDED | TAKO__X_GONE | TAKO__X_IN_AFTER))
 		return writable(x);
 	tako__exchange_error(x, status);
 	tako__exchange_check(x);

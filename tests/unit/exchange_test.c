@@ -207,6 +207,34 @@ static int bad_status(tako_req *req, tako_res *res, void *arg)
 	return tako_res_text(res, 200, "fine");
 }
 
+/* The middleware of /meddled: what it may not change any more. */
+static void meddle(tako_req *req, tako_res *res, void *arg)
+{
+	(void)req;
+	(void)arg;
+	seen.rc[0] = tako_res_length(res, 1);
+	seen.rc[1] = tako_res_error(res, 503);
+	seen.rc[2] = tako_res_fail(res, TAKO_EBUSY);
+	seen.rc[3] = tako_res_status(res, 201);
+}
+
+static int meddled(tako_req *req, tako_res *res, void *arg)
+{
+	(void)req;
+	(void)arg;
+	keep(res);
+	return tako_res_text(res, 200, "whole");
+}
+
+static int no_file(tako_req *req, tako_res *res, void *arg)
+{
+	(void)req;
+	(void)arg;
+	keep(res);
+	seen.rc[0] = tako_res_send_fd(res, -1, 0, 100);
+	return tako_res_text(res, 404, "no file");
+}
+
 /* ---- Error handlers --------------------------------------------------------------------- */
 
 enum error_kind { ANSWERS = 1, PASSES, FAILS, SILENT, STARTS, RAISES };
@@ -242,6 +270,7 @@ static enum error_kind kinds[] = {ANSWERS, PASSES, FAILS, SILENT, STARTS, RAISES
 static int set_up(void **state)
 {
 	tako_router *r = tako_router_new();
+	tako_router *meddlers;
 	char path[32];
 	int rc;
 
@@ -258,6 +287,10 @@ static int set_up(void **state)
 	tako_get(r, "/flood", flood, NULL);
 	tako_get(r, "/inject", inject, NULL);
 	tako_get(r, "/status", bad_status, NULL);
+	tako_get(r, "/no-file", no_file, NULL);
+	meddlers = tako_group(r, "");
+	tako_after(meddlers, TAKO_PHASE_RESPONSE, meddle, NULL);
+	tako_get(meddlers, "/meddled", meddled, NULL);
 	for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++) {
 		snprintf(path, sizeof path, "/returns/%zu", i);
 		tako_get(r, path, returns, &codes[i]);
@@ -488,6 +521,25 @@ static void test_lent_bytes_come_back(void **state)
 	assert_int_equal(seen.aborts, 0);
 }
 
+/* A length that is not the body's would make the rest of it a response of its own. */
+static void test_after_hooks_change_no_framing(void **state)
+{
+	(void)state;
+	expect("/meddled", 201, "whole");
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(seen.rc[i], TAKO_ESTATE);
+	assert_int_equal(seen.rc[3], 0);
+	still_open();
+}
+
+static void test_no_file(void **state)
+{
+	(void)state;
+	expect("/no-file", 404, "no file");
+	assert_int_equal(seen.rc[0], TAKO_EINVAL);
+	still_open();
+}
+
 static void test_injection(void **state)
 {
 	(void)state;
@@ -545,6 +597,8 @@ int main(void)
 		WITH(test_deferral_without_an_answer),
 		WITH(test_lent_bytes_come_back),
 		WITH(test_injection),
+		WITH(test_after_hooks_change_no_framing),
+		WITH(test_no_file),
 		WITH(test_bad_status),
 		WITH(test_error_handlers),
 	};
