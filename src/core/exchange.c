@@ -376,10 +376,17 @@ void tako__exchange_writable(struct tako__exchange *x)
 
 static void tell_abort(struct tako__exchange *x)
 {
-	if ((x->flags & (TAKO__X_ABORTED | TAKO__X_ENDED)) || !x->abort_fn)
-		return;
-	x->flags |= TAKO__X_ABORTED;
-	x->abort_fn(tako__res(x), x->abort_arg);
+	tako_res_fn lost;
+
+	if (x->abort_fn && !(x->flags & (TAKO__X_ABORTED | TAKO__X_ENDED))) {
+		x->flags |= TAKO__X_ABORTED;
+		x->abort_fn(tako__res(x), x->abort_arg);
+	}
+	/* Last, as it may let go of the exchange; and whoever has ended the response behind its back. */
+	lost = x->lost_fn;
+	x->lost_fn = NULL;
+	if (lost)
+		lost(tako__res(x), x->lost_arg);
 }
 
 void tako__exchange_half_closed(struct tako__exchange *x)

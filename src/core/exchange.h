@@ -124,6 +124,8 @@ struct tako__exchange {
 	void *drain_arg;
 	tako_res_fn abort_fn;
 	void *abort_arg;
+	tako_res_fn lost_fn; /* the same for what the exchange has become; its user may have both */
+	void *lost_arg;
 	tako_res_fn stop_fn; /* of one that is taken: the server stops */
 	void *stop_arg;
 	struct tako__end_hook *end_hooks;

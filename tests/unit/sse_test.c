@@ -35,6 +35,8 @@ static struct {
 	int closes;
 	int err;
 	int asked;
+	int aborts;
+	tako_deferred *held;
 	int decision;
 	bool greet; /* from on_open */
 	bool take_ref;
@@ -79,6 +81,32 @@ static int events(tako_req *req, tako_res *res, void *arg)
 	return seen.start_rc;
 }
 
+static void on_abort(tako_res *res, void *arg)
+{
+	(void)res, (void)arg;
+	seen.aborts++;
+}
+
+static int watched_before(tako_req *req, tako_res *res, void *arg)
+{
+	tako_res_on_abort(res, on_abort, NULL);
+	return events(req, res, arg);
+}
+
+static int watched_after(tako_req *req, tako_res *res, void *arg)
+{
+	int rc = events(req, res, arg);
+
+	tako_res_on_abort(res, on_abort, NULL);
+	return rc;
+}
+
+static int held(tako_req *req, tako_res *res, void *arg)
+{
+	seen.held = tako_res_defer(res);
+	return seen.held ? events(req, res, arg) : TAKO_ENOMEM;
+}
+
 static int teapot(tako_req *req, tako_res *res, void *arg)
 {
 	tako_res_status(res, 201);
@@ -107,6 +135,9 @@ static int set_up(void **state)
 	seen.cfg = (tako_sse_config){
 		.size = sizeof seen.cfg, .on_open = on_open, .on_close = on_close};
 	tako_get(r, "/events", events, NULL);
+	tako_get(r, "/watched/before", watched_before, NULL);
+	tako_get(r, "/watched/after", watched_after, NULL);
+	tako_get(r, "/held", held, NULL);
 	tako_get(r, "/teapot", teapot, NULL);
 	tako_get(r, "/own", own_fields, NULL);
 	tako_get(r, "/typed", typed, NULL);
@@ -140,13 +171,18 @@ static void ask_with(const char *line, const char *fields)
 	assert_true(peer_send(&peer, &server, text, (size_t)n));
 }
 
-static void begin(void)
+static void begin_at(const char *line)
 {
-	ask_with("GET /events", "");
+	ask_with(line, "");
 	for (int i = 0; i < 1000 && !seen.opens; i++)
 		stepped_turn(&server, 5);
 	assert_int_equal(seen.opens, 1);
 	assert_non_null(seen.sse);
+}
+
+static void begin(void)
+{
+	begin_at("GET /events");
 }
 
 static bool received(const char *text)
@@ -467,6 +503,51 @@ static void client_leaves(void **state)
 	assert_int_equal(seen.err, TAKO_ECLOSED);
 }
 
+/* The stream does not take the place of what its exchange's user asked for, nor the other way round. */
+static void client_leaves_who_is_watched(void **state)
+{
+	static const char *const lines[] = {"GET /watched/before", "GET /watched/after"};
+
+	(void)state;
+	seen.cfg.keepalive_ms = TAKO_OFF;
+	for (int i = 0; i < 2; i++) {
+		begin_at(lines[i]);
+		peer_close(&peer);
+		until_closed();
+		assert_int_equal(seen.err, TAKO_ECLOSED);
+		assert_int_equal(seen.aborts, i + 1);
+		seen.opens = seen.closes = 0;
+		peer_open(&peer, &server);
+	}
+}
+
+/* The stream has died when its exchange, which somebody else keeps, hears that the client has gone. */
+static void cut_and_held(void **state)
+{
+	(void)state;
+	begin_at("GET /held");
+	assert_true(flood() == TAKO_ETOOBIG);
+	until_closed();
+	peer_close(&peer);
+	turns(5);
+	tako_deferred_done(seen.held);
+	turns(2);
+	assert_int_equal(seen.closes, 1);
+}
+
+/* … and the same of one that the user has ended over the stream's head. */
+static void ended_and_left(void **state)
+{
+	(void)state;
+	seen.cfg.keepalive_ms = TAKO_OFF;
+	begin();
+	assert_int_equal(tako_res_end(tako__res(seen.sse->x)), 0);
+	assert_true(peer_reply(&peer, &server, &answer, false, WAIT_MS));
+	peer_close(&peer);
+	until_closed();
+	assert_int_equal(seen.err, TAKO_ECLOSED);
+}
+
 static void server_stops(void **state)
 {
 	(void)state;
@@ -643,6 +724,9 @@ int main(void)
 		T(comments_in_silence),
 		T(no_comments_if_off),
 		T(client_leaves),
+		T(client_leaves_who_is_watched),
+		T(cut_and_held),
+		T(ended_and_left),
 		T(server_stops),
 		T(begins_while_stopping),
 		T(posts_in_order),

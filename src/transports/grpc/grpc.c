@@ -302,13 +302,26 @@ static int open_stream(tako_grpc *call)
 	return 0;
 }
 
+/* Beside what the user of its exchange may have asked to be told. */
+static int watch_client(tako_grpc *call)
+{
+	struct tako__exchange *x = call->x;
+
+	/* Too late to be told by the event itself. */
+	if (x->flags & TAKO__X_HALF_CLOSED)
+		return tako_res_after(tako__res(x), 0, on_abort, call);
+	x->lost_fn = on_abort;
+	x->lost_arg = call;
+	return 0;
+}
+
 static int begin(tako_grpc *call, const struct tako__grpc_request *r)
 {
 	struct tako__exchange *x = call->x;
 	int rc = tako_req_on_body(tako__req(x), tako__grpc_on_body, call);
 
 	if (rc == 0)
-		rc = tako_res_on_abort(tako__res(x), on_abort, call);
+		rc = watch_client(call);
 	if (rc == 0 && call->m->cfg.on_close)
 		rc = tako__grpc_hook(call);
 	if (rc == 0 && call->m->kind != TAKO_GRPC_UNARY)

@@ -4,7 +4,7 @@
  * knows no HTTP version, and of the format only what is in sse_format.h.
  *
  * It holds a reference to its exchange, so that neither dies under whoever calls, and lets go of it
- * from a callback of its own: from the exchange's abort hook, or from its timer.
+ * from a callback of its own: when the exchange has lost its client, or from its timer.
  */
 #include "transports/sse/sse_int.h"
 
@@ -66,6 +66,9 @@ void tako__sse_end(tako_sse *sse, int err)
 /* The last that its user hears of it; then the exchange may end. */
 static void over(tako_sse *sse)
 {
+	/* Others may keep the exchange for longer. */
+	sse->x->lost_fn = NULL;
+	sse->x->stop_fn = NULL;
 	sse->state = TAKO__SSE_OVER;
 	if (sse->cfg.on_close)
 		sse->cfg.on_close(sse, sse->err, sse->arg);
@@ -74,19 +77,26 @@ static void over(tako_sse *sse)
 		tako__sse_drop(sse);
 }
 
+static void end_deserted(tako_sse *sse)
+{
+	struct tako__exchange *x = sse->x;
+
+	leave(sse, TAKO_ECLOSED);
+	if (!(x->flags & (TAKO__X_GONE | TAKO__X_ENDED)))
+		(void)tako_res_end(tako__res(x));
+}
+
 /* The client has gone, or has closed its side and reads no more.  The exchange is running, and looks
  * when it is through whether it is over. */
-static void on_abort(tako_res *res, void *arg)
+static void on_lost(tako_res *res, void *arg)
 {
 	tako_sse *sse = arg;
 	struct tako__exchange *x = tako__x(res);
 
 	if (sse->state != TAKO__SSE_OPEN)
 		return;
-	leave(sse, TAKO_ECLOSED);
+	end_deserted(sse);
 	tako__timer_clear(&x->worker->wheel, &sse->timer);
-	if (!(x->flags & TAKO__X_GONE))
-		(void)tako_res_end(res);
 	over(sse);
 	x->refs--;
 }
@@ -204,13 +214,15 @@ static void on_timer(struct tako__timer *t, uint64_t now_ns)
 	tako_sse *sse = TAKO__CONTAINER(t, tako_sse, timer);
 	struct tako__exchange *x = sse->x;
 
-	if (sse->state == TAKO__SSE_OPEN) {
+	if (sse->state == TAKO__SSE_OPEN && !(x->flags & TAKO__X_HALF_CLOSED)) {
 		keep_alive(sse, now_ns);
 		return;
 	}
 	if (x->conn)
 		tako__conn_touch(x->conn);
 	x->flags |= TAKO__X_RUNNING;
+	if (sse->state == TAKO__SSE_OPEN)
+		end_deserted(sse);
 	over(sse);
 	x->refs--;
 	tako__exchange_settle(x, 0);
@@ -327,11 +339,9 @@ static int begin(tako_sse *sse)
 	rc = tako_res_write(tako__res(x), (tako_str){"", 0}, NULL, NULL);
 	if (rc < 0)
 		return (int)rc;
-	rc = tako_res_on_abort(tako__res(x), on_abort, sse);
-	if (rc < 0) {
-		tako__exchange_stop(x, (int)rc);
-		return (int)rc;
-	}
+	/* Beside what the user of the exchange may have asked to be told. */
+	x->lost_fn = on_lost;
+	x->lost_arg = sse;
 	tako__exchange_ref(x);
 	return 0;
 }
@@ -347,7 +357,9 @@ static void open_up(tako_sse *sse)
 	x->stop_fn = on_stop;
 	x->stop_arg = sse;
 	sse->sent_ns = tako__now_ns(x->worker);
-	if (sse->interval_ns != UINT64_MAX)
+	if (x->flags & TAKO__X_HALF_CLOSED) /* too late to be told by the event itself */
+		tako__timer_set(&x->worker->wheel, &sse->timer, sse->sent_ns);
+	else if (sse->interval_ns != UINT64_MAX)
 		tako__timer_set(&x->worker->wheel, &sse->timer, sse->sent_ns + sse->interval_ns);
 	if (sse->cfg.on_open)
 		sse->cfg.on_open(sse, sse->last_id, sse->arg);

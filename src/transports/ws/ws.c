@@ -195,8 +195,8 @@ static int take(struct tako__exchange *x, tako_ws *ws)
 	rc = tako__exchange_take(x, "websocket", on_stop, ws);
 	if (rc < 0)
 		return rc;
-	x->abort_fn = on_lost;
-	x->abort_arg = ws;
+	x->lost_fn = on_lost;
+	x->lost_arg = ws;
 	rc = tako_req_on_body(tako__req(x), on_bytes, ws);
 	if (rc < 0)
 		return rc;

@@ -31,7 +31,7 @@ void tako__wt_connect_release(tako_wt *wt)
 
 	tako__list_remove(&wt->link);
 	tako__timer_clear(&wt->conn->c->worker->wheel, &wt->timer);
-	x->abort_fn = NULL;
+	x->lost_fn = NULL;
 	tako__exchange_unref(x);
 }
 
@@ -206,8 +206,8 @@ static int take(struct tako__exchange *x, tako_wt *wt)
 		rc = tako_req_on_body(tako__req(x), on_bytes, wt);
 	if (rc < 0)
 		return rc;
-	x->abort_fn = on_lost;
-	x->abort_arg = wt;
+	x->lost_fn = on_lost;
+	x->lost_arg = wt;
 	tako__exchange_ref(x);
 	return 0;
 }
