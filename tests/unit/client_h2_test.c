@@ -235,6 +235,35 @@ static void test_refused(void **state)
 	stop();
 }
 
+/* Who has begun to answer has processed it, whatever he says: its user was told already. */
+static void test_refused_behind_a_head(void **state)
+{
+	(void)state;
+	for (int leaves = 0; leaves < 2; leaves++) {
+		struct asked a[2] = {0};
+
+		start(NULL, NULL, NULL);
+		ask_all(a, 2);
+		h2_place_serve(&first, &place, &rig, 100);
+		h2_place_await(&first, 2);
+		h2_place_head(&first, 3, 0, ":status: 200\n");
+		h2_place_data(&first, 3, 0, "hel");
+		if (leaves)
+			h2_place_goaway(&first, 1, NGHTTP2_NO_ERROR);
+		else
+			h2_place_reset(&first, 3, NGHTTP2_REFUSED_STREAM);
+		client_rig_await(&rig, &a[1]);
+		assert_int_equal(a[1].err, TAKO_ECLOSED);
+		assert_int_equal(a[1].heads, 1);
+		assert_string_equal(a[1].body, "hel");
+		h2_place_answer(&first, 1);
+		client_rig_await(&rig, &a[0]);
+		assert_int_equal(connections(), 1);
+		h2_place_close(&first);
+		stop();
+	}
+}
+
 /* As over HTTP/1.1: what was there before may have ended, and what is idempotent is sent anew. */
 static void ends_under(const tako_fetch_config *cfg, int err)
 {
@@ -582,6 +611,7 @@ int main(void)
 		cmocka_unit_test(test_ping_before_a_request),
 		cmocka_unit_test(test_goaway),
 		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_refused_behind_a_head),
 		cmocka_unit_test(test_ends_under_a_request),
 		cmocka_unit_test(test_first_is_not_sent_anew),
 		cmocka_unit_test(test_idle_ends),

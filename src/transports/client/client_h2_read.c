@@ -74,15 +74,17 @@ void tako__client_h2_lose(struct tako__client_h2_stream *s, int err, const char 
 	tako__fetch_lost(f, err, why, anew);
 }
 
-/* RFC 9113 section 8.7: it was not processed, and may be sent again whatever its method is. */
+/* RFC 9113 section 8.7: it was not processed, and may be sent again whatever its method is; unless the server has begun
+ * to answer it, of which its user was told. */
 static void refused(struct tako__client_h2_stream *s)
 {
 	struct tako_fetch *f = s->f;
+	bool anew = !f->heard;
 
 	give_back(s);
 	tako__client_h2_let_go(s);
 	tako__client_h2_release(s);
-	tako__fetch_lost(f, TAKO_ECLOSED, "the server has not processed it (REFUSED_STREAM)", true);
+	tako__fetch_lost(f, TAKO_ECLOSED, "the server has not processed it (REFUSED_STREAM)", anew);
 }
 
 static void broken_off(struct tako__client_h2_stream *s, uint32_t code)
