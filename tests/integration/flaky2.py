@@ -131,7 +131,8 @@ async def cut(r):
         await asyncio.sleep(0.002)
         await r.conn.send(text[int(n):])
     elif how == "close":
-        r.conn.writer.close()
+        # Who closes with something unread, be it only that SETTINGS were seen, resets.
+        r.conn.writer.write_eof()
     elif how == "reset":
         flaky.Request.reset(r.conn)
 

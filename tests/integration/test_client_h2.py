@@ -360,6 +360,7 @@ def test_https_node(secure):
             p.kill()
 
 
+@servers.not_byte_by_byte
 def test_https_nginx(secure, tmp_path):
     port = servers.free_port()
     cert, key = servers.shared_certificate()
