@@ -5,9 +5,13 @@
  *
  *   curl http://127.0.0.1:8080/shout
  *   curl -T /some/file http://127.0.0.1:8080/through
+ *
+ * "fetch 127.0.0.1:8080 h2" asks in HTTP/2, which this server is known to speak: as many at a time as there are, on one
+ * connection of each worker.
  */
 #include <ctype.h>
 #include <stdio.h>
+#include <string.h>
 #include <tako/tako.h>
 
 enum { HIGH_BYTES = 256 << 10 };
@@ -161,10 +165,19 @@ static int post_echo(tako_req *req, tako_res *res, void *arg)
 int main(int argc, char **argv)
 {
 	const char *addr = argc > 1 ? argv[1] : "127.0.0.1:8080";
+	bool h2 = argc > 2 && strcmp(argv[2], "h2") == 0;
 	tako_router *router = tako_router_new();
 	tako_server *srv = NULL;
-	int rc = tako_client_new(&client, NULL);
+	int rc = tako_client_new(&client,
+	                         TAKO_CLIENT_CONFIG(.http2 = h2 ? tako_client_http2() : NULL,
+	                                            .http2_prior_knowledge = h2));
 
+	if (argc > 2 && !h2) {
+		fprintf(stderr, "usage: fetch [ADDR [h2]]\n");
+		return 2;
+	}
+	rc = tako_client_new(&client, TAKO_CLIENT_CONFIG(.http2 = h2 ? tako_client_http2() : NULL,
+	                                                 .http2_prior_knowledge = h2));
 	snprintf(own, sizeof own, "http://%.100s", addr);
 	tako_get(router, "/shout", get_shout, NULL);
 	tako_put(router, "/through", put_through, NULL);

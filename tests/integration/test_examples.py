@@ -37,10 +37,11 @@ def test_example(name, tmp_path):
         assert once(s.addr, b"garbage\r\n\r\n").status == 400
 
 
-def test_fetch(tmp_path):
+@pytest.mark.parametrize("version", [[], ["h2"]])
+def test_fetch(tmp_path, version):
     """It asks itself, whole and through."""
     port = servers.free_port()
-    with servers.Server([servers.program("examples/fetch"), f"127.0.0.1:{port}"], ("127.0.0.1", port),
+    with servers.Server([servers.program("examples/fetch"), f"127.0.0.1:{port}", *version], ("127.0.0.1", port),
                         ready_path="/hello", cwd=tmp_path) as s:
         assert once(s.addr, request("GET", "/shout")).body == b"HELLO\n"
         data = bytes(range(256)) * 4000

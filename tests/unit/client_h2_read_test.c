@@ -334,7 +334,9 @@ static void test_pause_holds_one_stream(void **state)
 
 	(void)state;
 	memset(block, 'x', BLOCK);
-	start(TAKO_CLIENT_CONFIG(.http2_stream_window_bytes = WINDOW), resume, &a);
+	start(TAKO_CLIENT_CONFIG(.http2_stream_window_bytes = WINDOW,
+	                         .http2_connection_window_bytes = 65535),
+	      resume, &a);
 	ask(&a, NULL);
 	assert_int_equal(peer.window, WINDOW);
 	h2_place_head(&peer, 1, 0, OK);
