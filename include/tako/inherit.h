@@ -96,6 +96,7 @@ TAKO_API TAKO_CHECK int tako_server_hand_over(tako_server *srv, const char *addr
  *   TAKO_ENOENT   nobody waits there: listen as ever
  *   TAKO_ESTATE   this process has inherited others already
  *   TAKO_EPROTO   whoever is there is another user's process, or says something else
+ *   TAKO_ETIMEDOUT  … or has not said all of it by then
  *   TAKO_EINVAL, TAKO_ETOOBIG, TAKO_ENOMEM, TAKO_ESYS */
 TAKO_API TAKO_CHECK int tako_inherit_from(const char *addr);
 

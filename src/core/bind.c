@@ -36,6 +36,9 @@ static int split(const char *addr, char *host, size_t host_n, const char **ret_p
 	if (n && addr[0] == '[') {
 		if (addr[n - 1] != ']')
 			return bad_addr(addr, "']' is missing");
+		/* Nothing would be every address, and a name another one than it looks like. */
+		if (!memchr(addr, ':', n))
+			return bad_addr(addr, "in brackets stands an IPv6 address");
 		addr++;
 		n -= 2;
 	} else if (memchr(addr, ':', n)) {
@@ -248,16 +251,17 @@ static int adopt_first(struct tako__address *a, const struct tako_server *srv,
 	memcpy(a->name, got->name, sizeof a->name);
 	if (strcmp(a->name, TAKO__INHERIT_OWN) == 0)
 		tako__local_adopt(&a->local, a->text);
-	for (unsigned i = 0; i < count; i++)
+	for (unsigned i = 0; i < count; i++) {
 		a->fds[i] = i < got->count ? got->fds[i]
 		                           : fcntl(got->fds[i % got->count], F_DUPFD_CLOEXEC, 0);
+		if (a->fds[i] < 0)
+			return tako__fail_errno("listen on %.60s", got->text);
+	}
 	for (unsigned i = 0; i < got->count; i++) {
 		set_inherited_options(got->fds[i], type);
 		if (type != SOCK_DGRAM && listen(got->fds[i], (int)cfg->backlog) < 0)
 			return tako__fail_errno("listen on %.60s", got->text);
 	}
-	if (a->fds[count - 1] < 0)
-		return tako__fail_errno("listen on %.60s", got->text);
 	if (srv->address_count + 1 + extra > TAKO__ADDRESSES_MAX)
 		return tako__fail(TAKO_ETOOBIG,
 		                  "%.60s: %u sockets are too many for this many workers", got->text,

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,9 +15,12 @@
 #include <unistd.h>
 
 #include "core/base.h"
+#include "core/clock.h"
 #include "core/mem.h"
 
-enum { RECEIVE_S = 5 };
+enum { PATIENCE_S = 5 };
+
+uint32_t tako__inherit_patience_ms = PATIENCE_S * 1000;
 
 struct entry {
 	int fd;
@@ -186,7 +190,7 @@ int tako_listen_fds(void)
 
 static int connect_to(const char *addr)
 {
-	const struct timeval patience = {.tv_sec = RECEIVE_S};
+	const struct timeval patience = {.tv_sec = PATIENCE_S};
 	struct sockaddr_un un = {.sun_family = AF_UNIX};
 	const char *name = strncmp(addr, "unix:", 5) == 0 ? addr + 5 : "";
 	size_t n = strlen(name);
@@ -238,8 +242,25 @@ static int take_fds(struct msghdr *msg, int *fds)
 	return (int)n;
 }
 
+/* However many messages it takes, and whatever signals there are. */
+static int await(int from, uint64_t until_ns)
+{
+	uint64_t now;
+
+	while ((now = tako__clock_ns()) < until_ns) {
+		struct pollfd p = {.fd = from, .events = POLLIN};
+		int n = poll(&p, 1, (int)((until_ns - now) / 1000000) + 1);
+
+		if (n > 0)
+			return 0;
+		if (n < 0 && errno != EINTR)
+			return tako__fail_errno("receiving sockets");
+	}
+	return tako__fail(TAKO_ETIMEDOUT, "who hands over takes too long");
+}
+
 /* One message: descriptors behind those that there are.  1: it was the last. */
-static int receive_piece(int from)
+static int receive_piece(int from, uint64_t until_ns)
 {
 	char text[TAKO__PARCEL_BYTES + 1];
 	union {
@@ -254,8 +275,10 @@ static int receive_piece(int from)
 	int fds[TAKO__PARCEL_FDS];
 	ssize_t n;
 	int count;
-	int rc = 0;
+	int rc = await(from, until_ns);
 
+	if (rc < 0)
+		return rc;
 	/* With SO_RCVTIMEO a signal interrupts whatever its handler says (signal(7)). */
 	do {
 		n = recvmsg(from, &msg, MSG_CMSG_CLOEXEC);
@@ -278,6 +301,7 @@ static int receive_piece(int from)
 
 int tako_inherit_from(const char *addr)
 {
+	uint64_t until_ns = tako__clock_ns() + (uint64_t)tako__inherit_patience_ms * 1000000;
 	int fd;
 	int rc;
 
@@ -291,7 +315,7 @@ int tako_inherit_from(const char *addr)
 		return fd;
 	rc = check_giver(fd);
 	while (rc == 0)
-		rc = receive_piece(fd);
+		rc = receive_piece(fd, until_ns);
 	if (rc > 0) {
 		ready_fd = fd;
 		return (int)table.count;
@@ -450,10 +474,12 @@ static int by_name(struct tako__taken *ret, const char *name, int type)
 		if (e->taken || strcmp(e->name, name) != 0)
 			continue;
 		rc = check(e->fd, type);
-		if (rc == 0 && address_of(e->fd, ret->text, sizeof ret->text)) {
-			collect(ret, name, type);
-			return 0;
-		}
+		if (rc == 0 && !address_of(e->fd, ret->text, sizeof ret->text))
+			rc = tako__fail_errno("inherited socket %d", e->fd);
+		if (rc < 0)
+			continue;
+		collect(ret, name, type);
+		return ret->count ? 0 : tako__fail_errno("inherited socket %d", e->fd);
 	}
 	return rc;
 }

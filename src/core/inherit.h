@@ -7,6 +7,7 @@
 #define TAKO_CORE_INHERIT_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include <tako/inherit.h>
@@ -38,6 +39,9 @@ int tako__inherit_named(struct tako__taken *ret, const char *addr, int type);
 /* Take the sockets that are bound to the address `text` (tako__local_format()).  Returns how many there
  * are, 0 or more; errors of tako_listen_fds(). */
 int tako__inherit_bound(struct tako__taken *ret, const char *text, int type);
+
+/* How long tako_inherit_from() waits for all of it.  For tests. */
+extern uint32_t tako__inherit_patience_ms;
 
 /* What a server that hands its sockets over says: a message has a letter, the names of its descriptors,
  * divided by colons, and the descriptors themselves. */

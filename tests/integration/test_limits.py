@@ -729,7 +729,8 @@ def test_value_out_of_range_is_refused(setting):
 
 
 @pytest.mark.parametrize("addr", ["", "x", "127.0.0.1", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:99999", "1.2.3:80",
-                                  "127.0.0.1:-1", "[::1:80", "[::1]", "::1:80x", "127.0.0.1:80 ", "http://t:80"])
+                                  "127.0.0.1:-1", "[::1:80", "[::1]", "::1:80x", "127.0.0.1:80 ", "http://t:80", "[]:80",
+                                  "[127.0.0.1]:80", "[localhost]:80"])
 def test_malformed_address_is_refused(addr):
     r = run_refused([program("tests/programs/knobs"), f"listen={addr}"])
     assert r.returncode == 2 and ": EINVAL: " in r.stderr, r

@@ -10,11 +10,13 @@
 #include <cmocka.h>
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -24,6 +26,18 @@
 #include "unit/failalloc.h"
 
 enum { FIRST = TAKO__INHERIT_FIRST, PLACES = 6 };
+
+/* A kernel that does not say where a socket is bound. */
+static bool mute;
+
+int getsockname(int fd, __SOCKADDR_ARG sa, socklen_t *restrict n)
+{
+	if (mute) {
+		errno = ENOBUFS;
+		return -1;
+	}
+	return (int)syscall(SYS_getsockname, fd, sa.__sockaddr__, n);
+}
 
 static char own_pid[16];
 static struct tako__taken got;
@@ -284,6 +298,23 @@ static tako_server *server_of(uint32_t workers)
 	return srv;
 }
 
+static void test_whose_address_is_not_told(void **state)
+{
+	static const char *const addrs[] = {"systemd:web", "fd:4"};
+	tako_server *srv = server_of(2);
+
+	(void)state;
+	say("1", own_pid, "web");
+	for (size_t i = 0; i < 2; i++) {
+		mute = true;
+		assert_int_equal(tako_server_listen(srv, tako_http1(), addrs[i], NULL), TAKO_ESYS);
+		mute = false;
+		/* Nothing was taken. */
+		assert_int_equal(tako_server_listen(srv, tako_http1(), addrs[i], NULL), 0);
+	}
+	tako_server_free(srv);
+}
+
 /* However many workers its last owner had, and we have: every socket is still accepted from. */
 static void test_every_socket_is_accepted_from(void **state)
 {
@@ -412,6 +443,7 @@ int main(void)
 		IN_PLACES(test_by_address),
 		IN_PLACES(test_by_number),
 		IN_PLACES(test_what_is_no_listener),
+		IN_PLACES(test_whose_address_is_not_told),
 		IN_PLACES(test_every_socket_is_accepted_from),
 		IN_PLACES(test_no_memory_for_all_of_them),
 		IN_PLACES(test_what_nobody_takes_is_closed),

@@ -412,6 +412,50 @@ static void test_lies(void **state)
 	unlink(control + 5);
 }
 
+/* Each message in time, and no end of them. */
+static void *dawdle(void *arg)
+{
+	union {
+		struct cmsghdr head;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control_data = {.head = {.cmsg_level = SOL_SOCKET,
+	                           .cmsg_type = SCM_RIGHTS,
+	                           .cmsg_len = CMSG_LEN(sizeof(int))}};
+	struct iovec iov = {.iov_base = "Sweb", .iov_len = 4};
+	struct msghdr msg = {.msg_iov = &iov,
+	                     .msg_iovlen = 1,
+	                     .msg_control = &control_data,
+	                     .msg_controllen = sizeof control_data};
+	int fd = accept(*(int *)arg, NULL, NULL);
+
+	memcpy(CMSG_DATA(&control_data.head), &fd, sizeof fd);
+	while (sendmsg(fd, &msg, MSG_NOSIGNAL) > 0)
+		usleep(100000);
+	close(fd);
+	return NULL;
+}
+
+static void test_one_bound_for_all_messages(void **state)
+{
+	struct sockaddr_un un = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	uint32_t usual = tako__inherit_patience_ms;
+	pthread_t thread;
+
+	(void)state;
+	memcpy(un.sun_path, control + 5, strlen(control + 5) + 1);
+	assert_int_equal(bind(fd, (struct sockaddr *)&un, sizeof un), 0);
+	assert_int_equal(listen(fd, 4), 0);
+	tako__inherit_patience_ms = 300;
+	assert_int_equal(pthread_create(&thread, NULL, dawdle, &fd), 0);
+	assert_int_equal(tako_inherit_from(control), TAKO_ETIMEDOUT);
+	tako__inherit_patience_ms = usual;
+	pthread_join(thread, NULL);
+	assert_int_equal(tako_listen_fds(), 0);
+	close(fd);
+	unlink(control + 5);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -420,6 +464,7 @@ int main(void)
 		cmocka_unit_test(test_without_standard_input),
 		cmocka_unit_test(test_who_changes_nothing),
 		cmocka_unit_test(test_lies),
+		cmocka_unit_test(test_one_bound_for_all_messages),
 	};
 	int rc;
 
