@@ -12,7 +12,7 @@ import pytest
 
 import servers
 from servers import Server, free_port, program
-from wire import PATIENCE, Wire, once, request
+from wire import PATIENCE, Wire, eventually, once, request
 
 each_runtime = pytest.mark.parametrize("runtime", servers.runtimes())
 #: Puts what it inherited at 3 and says so, as a supervisor does: only the process itself knows its number.
@@ -201,5 +201,26 @@ def test_systemds_own(runtime, tmp_path):
             program("tests/programs/knobs"), "listen=systemd:web", "worker_count=2"]
     with Server(argv, ("127.0.0.1", port), ready_path="/hello", cwd=tmp_path) as s:
         assert once(s.addr, request("GET", "/runtime")).body.decode() == runtime
+
+
+@pytest.mark.skipif(not shutil.which("systemd-socket-activate"), reason="systemd-socket-activate is not installed")
+@each_runtime
+def test_systemds_own_datagrams(runtime, tmp_path):
+    """It starts the server with the first one, which waits in the socket and is answered, to each of two peers."""
+    port = free_port()
+    argv = ["systemd-socket-activate", "--datagram", "--fdname=echo", f"--listen=127.0.0.1:{port}",
+            f"--setenv=TAKO_RUNTIME={runtime}", *(f"--setenv={k}" for k in os.environ if k.endswith("SAN_OPTIONS")),
+            program("tests/programs/udp"), "listen=systemd:echo", "worker_count=2"]
+    with Server(argv, None, ready_path=None, cwd=tmp_path) as s, \
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as a, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as b:
+        # Nobody hears a datagram before it listens.
+        eventually(lambda: f"Listening on 127.0.0.1:{port}" in s.stderr)
+        for c in (a, b):
+            c.connect(("127.0.0.1", port))
+            c.settimeout(servers.START_S)
+            c.send(b"x%d" % c.fileno())
+        for c in (a, b):
+            assert c.recv(100) == b"x%d" % c.fileno()
+        assert f"listening 127.0.0.1:{port}\n" in s.stdout
 
 

@@ -358,8 +358,8 @@ def run_balancer(argv, port):
 
 @pytest.mark.parametrize("how,version,unique", [("send-proxy", "1", None), ("send-proxy-v2", "2", None),
                                                 ("send-proxy-v2 proxy-v2-options unique-id,crc32c", "2", "tako-1"),
-                                                ("send-proxy-v2-ssl-cn proxy-v2-options ssl,cert-cn,authority", "2",
-                                                 None)])
+                                                ("send-proxy-v2-ssl-cn proxy-v2-options ssl,cert-cn,authority,unique-id",
+                                                 "2", "tako-1")])
 def test_haproxy(server, tmp_path, how, version, unique):
     port = servers.free_port()
     tls = "ssl" in how

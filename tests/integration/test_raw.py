@@ -4,8 +4,10 @@ told once, limits hold, a stop waits for what is said."""
 import os
 import re
 import resource
+import shutil
 import socket
 import ssl
+import subprocess
 import threading
 import time
 
@@ -557,6 +559,28 @@ def test_a_stream_does_not_meet_records(records):
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as c:
         with pytest.raises(OSError):
             c.connect(records.place)
+
+
+# ---- A client that is not ours -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("to", ["tcp", "path", "name", "tls", "records"])
+def test_socat(to, tmp_path):
+    if not shutil.which("socat"):
+        pytest.skip("no socat")
+    place = f"@tako-socat-{os.getpid()}" if to == "name" else f"{tmp_path}/s"
+    kind = to if to in ("tcp", "tls") else "tcp"
+    local = () if kind == to else (f"listen=unix:{place}", "transport=unix")
+    with Raw(kind, *local, *(["records=1"] if to == "records" else [])) as s:
+        port = s.addr[1]
+        address = {"tcp": f"TCP:127.0.0.1:{port}", "tls": f"OPENSSL:127.0.0.1:{port},verify=0",
+                   "path": f"UNIX-CONNECT:{place}", "name": f"ABSTRACT-CONNECT:{place[1:]}",
+                   "records": f"UNIX-CONNECT:{place},type={int(socket.SOCK_SEQPACKET)}"}[to]
+        # With -t it waits so long for the rest of an answer: until the end, which comes behind its own.
+        r = subprocess.run(["socat", f"-t{int(TIMEOUT_S)}", "-", address], input=b"x and so on", capture_output=True,
+                           timeout=2 * TIMEOUT_S, check=True)
+        assert r.stdout == b"x and so on"
+        s.becomes(opened=1, closed=1)
 
 
 # ---- Settings --------------------------------------------------------------------------------------------------------
