@@ -237,10 +237,10 @@ TAKO_API int tako_res_status(tako_res *res, int status);
 /* The status set or sent.  [loop] */
 TAKO_API int tako_res_get_status(const tako_res *res);
 
-/* Add a field before the first body byte.  Name and value are copied.  TAKO_EINVAL: not a
- * token, or control characters in the value, or a field that tako itself frames with
- * (Connection, Transfer-Encoding, Content-Length other than by the calls below);
- * TAKO_ETOOBIG: over 64 fields; TAKO_ESTATE: head sent; TAKO_ENOMEM.  [loop] */
+/* Add a field before the first body byte.  Name and value are copied, the value without the white
+ * space around it.  TAKO_EINVAL: not a token, or control characters in the value, or a field that
+ * tako itself frames with (Connection, Transfer-Encoding, Content-Length other than by the calls
+ * below); TAKO_ETOOBIG: over 64 fields; TAKO_ESTATE: head sent; TAKO_ENOMEM.  [loop] */
 TAKO_API int tako_res_header(tako_res *res, const char *name, const char *value);
 TAKO_API int tako_res_header_str(tako_res *res, tako_str name, tako_str value);
 /* The same, in place of all fields of that name; value NULL removes them.  [loop] */

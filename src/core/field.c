@@ -92,7 +92,7 @@ bool tako__field_value_ok(tako_str v)
 static bool is_framing(tako_str name)
 {
 	static const char *const names[] = {"Connection", "Transfer-Encoding", "Content-Length",
-	                                    "Keep-Alive", "Upgrade"};
+	                                    "Keep-Alive", "Upgrade",           "Proxy-Connection"};
 
 	for (size_t i = 0; i < TAKO__COUNT(names); i++) {
 		if (tako_str_ieq(name, tako_str_z(names[i])))
@@ -101,11 +101,14 @@ static bool is_framing(tako_str name)
 	return false;
 }
 
-static int check_field(tako_str name, tako_str value)
+/* White space around a value is none of it (RFC 9110 section 5.5); sent all the same it makes the whole
+ * response malformed for HTTP/2 and 3 (RFC 9113 section 8.2.1). */
+static int check_field(tako_str name, tako_str *value)
 {
+	*value = tako__str_trim(*value);
 	if (!name.n || !tako__is_token(name.p, name.n) || name.n > 1024)
 		return tako__fail(TAKO_EINVAL, "field name is not a token");
-	if (!tako__field_value_ok(value))
+	if (!tako__field_value_ok(*value))
 		return tako__fail(TAKO_EINVAL, "%.*s: control character in the value",
 		                  TAKO_FMT(name));
 	if (is_framing(name))
@@ -145,7 +148,7 @@ int tako_res_header_str(tako_res *res, tako_str name, tako_str value)
 		return tako__fail(TAKO_ESTATE, "the response head is sent already");
 	rc = check_count(x->res_field_count);
 	if (rc == 0)
-		rc = check_field(name, value);
+		rc = check_field(name, &value);
 	if (rc == 0)
 		rc = copy_both(&x->arena, &name, &value);
 	if (rc == 0)
@@ -226,7 +229,7 @@ int tako_res_set_header(tako_res *res, const char *name, const char *value)
 		return tako__fail(TAKO_ESTATE, "the response head is sent already");
 	/* All that can fail comes first, so that a failure leaves the old ones; where one of them
 	 * goes there is room for the new one. */
-	rc = check_field(n, v);
+	rc = check_field(n, &v);
 	if (rc == 0 && value && !tako_res_get_header(res, name).p)
 		rc = check_count(x->res_field_count);
 	if (rc == 0 && value)
@@ -272,7 +275,7 @@ int tako_res_trailer_str(tako_res *res, tako_str n, tako_str v)
 
 	if (x->flags & TAKO__X_ENDED)
 		return tako__fail(TAKO_ESTATE, "the response has ended");
-	rc = check_field(n, v);
+	rc = check_field(n, &v);
 	if (rc == 0 && !trailer_allowed(n))
 		rc = tako__fail(TAKO_EINVAL, "%.*s is not allowed in trailers", TAKO_FMT(n));
 	if (rc == 0)

@@ -13,6 +13,7 @@
 
 #include "core/conn.h"
 #include "core/server.h"
+#include "core/str.h"
 #include "core/worker.h"
 
 static int writable(const struct tako__exchange *x)
@@ -114,7 +115,8 @@ static int begin_whole(struct tako__exchange *x, int status, const char *type, u
 		rc = tako__fail(TAKO_EINVAL, "Content-Type: control character in the value");
 	if (rc == 0 && type && !(x->flags & TAKO__X_HAS_TYPE)) {
 		/* Only until the head is written, which is before we return. */
-		rc = tako__exchange_add_field(x, TAKO_STR("Content-Type"), tako_str_z(type));
+		rc = tako__exchange_add_field(x, TAKO_STR("Content-Type"),
+		                              tako__str_trim(tako_str_z(type)));
 	}
 	if (rc < 0)
 		return rc;

@@ -37,6 +37,17 @@ def delta(server, before):
     return {k: now[k] - before[k] for k in now if now[k] != before[k]}
 
 
+# ---- Fields ----------------------------------------------------------------------------
+
+
+def test_white_space_is_no_part_of_a_value(w):
+    """Later versions of HTTP would have to call the response malformed (RFC 9113 8.2.1)."""
+    assert w.get("/spaced-type").get("Content-Type") == "text/plain"
+    r = w.get("/spaced")
+    assert r.get("X-Spaced") == "a  b"
+    assert r.get("Content-Type") == "text/plain"
+
+
 # ---- From elsewhere ---------------------------------------------------------------
 
 

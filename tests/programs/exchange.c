@@ -55,6 +55,19 @@ static int hello(tako_req *req, tako_res *res, void *arg)
 	return tako_res_text(res, 200, "hello\n");
 }
 
+static int spaced_type(tako_req *req, tako_res *res, void *arg)
+{
+	(void)req, (void)arg;
+	return tako_res_send(res, 200, "\ttext/plain ", TAKO_STR("spaced\n"));
+}
+
+static int spaced(tako_req *req, tako_res *res, void *arg)
+{
+	int rc = tako_res_header(res, "X-Spaced", " a  b\t");
+
+	return rc < 0 ? rc : spaced_type(req, res, arg);
+}
+
 /* Before every handler: its end is counted. */
 static int watch(tako_req *req, tako_res *res, void *arg)
 {
@@ -619,6 +632,8 @@ static tako_router *make_router(void)
 	tako_router *r = tako_router_new();
 
 	tako_get(r, "/hello", hello, NULL);
+	tako_get(r, "/spaced", spaced, NULL);
+	tako_get(r, "/spaced-type", spaced_type, NULL);
 	tako_get(r, "/counters", counters, NULL);
 
 	tako_router *w = tako_group(r, "");

@@ -95,6 +95,20 @@ static void test_copied(void **state)
 	check_value("x-name", "value");
 }
 
+static void test_trimmed(void **state)
+{
+	(void)state;
+	assert_int_equal(tako_res_header(res, "X-A", " \ta \tb\t "), 0);
+	check_value("x-a", "a \tb");
+	assert_int_equal(tako_res_set_header(res, "X-A", "c "), 0);
+	check_value("x-a", "c");
+	assert_int_equal(tako_res_header(res, "X-B", " \t"), 0);
+	check_value("x-b", "");
+	assert_int_equal(tako_res_trailer(res, "X-T", "\tt"), 0);
+	assert_int_equal(x->res_trailers[0].value_n, 1);
+	assert_memory_equal(x->res_trailers[0].value, "t", 1);
+}
+
 static void test_refused(void **state)
 {
 	static const struct {
@@ -126,6 +140,7 @@ static void test_refused(void **state)
 		{"content-length", "0"},
 		{"Keep-Alive", "timeout=5"},
 		{"Upgrade", "h2c"},
+		{"proxy-connection", "keep-alive"},
 	};
 
 	(void)state;
@@ -323,6 +338,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		WITH(test_find),
 		WITH(test_copied),
+		WITH(test_trimmed),
 		WITH(test_refused),
 		WITH(test_every_byte_of_a_value),
 		WITH(test_accepted),

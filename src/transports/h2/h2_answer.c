@@ -49,6 +49,7 @@ static bool write_start(struct tako__h2_local *l, struct tako__worker *w, struct
 	ssize_t n;
 
 	if (type_n >= sizeof st->type || !has_content(status) ||
+	    tako__str_trim((tako_str){type, type_n}).n != type_n ||
 	    !tako__field_value_ok((tako_str){type, type_n}))
 		return false;
 	nva[0] = tako__h2_status(digits, status);
