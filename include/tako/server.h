@@ -364,16 +364,19 @@ TAKO_API TAKO_CHECK int tako_server_run(tako_server *srv);
 TAKO_API TAKO_CHECK int tako_server_start(tako_server *srv);
 
 /* Wait until a started server has stopped; returns as tako_server_run() does.
- * TAKO_ESTATE: not started with tako_server_start(), or waited for already.  [any] */
+ * TAKO_ESTATE: not started with tako_server_start(), or waited for already, by another thread too;
+ * or from a callback of this server, which would wait for itself.  [any] */
 TAKO_API int tako_server_wait(tako_server *srv);
 
 /* Stop accepting, finish what is in flight within drain_timeout_ms, make run() and wait()
- * return.  The second call cuts the drain short.  [signal] */
+ * return.  The second call cuts the drain short.  NULL is fine.  [signal] */
 TAKO_API void tako_server_stop(tako_server *srv);
 
 /* Stop, and wait at most `timeout_ms` for what is in flight; then cut it.  The return value
  * of tako_server_wait().  0: do not wait for anything in flight.  For servers of
- * tako_server_start() only (TAKO_ESTATE).  [any] but a callback of this server */
+ * tako_server_start() only, where nobody else waits for it already (who does has
+ * tako_server_stop()), and not from a callback of this server: TAKO_ESTATE, and nothing is
+ * done.  [any] */
 TAKO_API int tako_server_shutdown(tako_server *srv, uint32_t timeout_ms);
 
 /* Call tako_server_stop() on SIGINT and SIGTERM.  Off by default: a library does not own

@@ -155,7 +155,7 @@ static int check(struct tako_server *srv, const char *addr)
 	if (!srv || !addr || strncmp(addr, "unix:", 5) != 0)
 		return tako__fail(TAKO_EINVAL, "tako_server_hand_over: no server, or no "
 		                               "unix:/path or unix:@name");
-	if (!srv->threads || srv->joined || atomic_load(&srv->stop_calls))
+	if (!srv->threads || atomic_load(&srv->joined) || atomic_load(&srv->stop_calls))
 		return tako__fail(TAKO_ESTATE, "only a server of tako_server_start() that serves "
 		                               "can be handed over");
 	return 0;

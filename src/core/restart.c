@@ -450,7 +450,7 @@ int tako_server_restart(tako_server *srv, const tako_restart_config *cfg)
 		rc = tako__fail(TAKO_EINVAL, "tako_server_restart: argv is missing");
 	if (rc < 0)
 		return rc;
-	if (!srv->threads || srv->joined || atomic_load(&srv->stop_calls))
+	if (!srv->threads || atomic_load(&srv->joined) || atomic_load(&srv->stop_calls))
 		return tako__fail(TAKO_ESTATE, "only a server of tako_server_start() that serves "
 		                               "can be restarted");
 	if (atomic_exchange(&srv->restarting, true))

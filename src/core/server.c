@@ -161,7 +161,7 @@ void tako_server_free(tako_server *srv)
 	if (!srv)
 		return;
 	tako__signals_release(srv);
-	if (srv->threads && !srv->joined) {
+	if (srv->threads && !atomic_load(&srv->waited)) {
 		tako_server_stop(srv);
 		tako_server_stop(srv);
 		(void)tako_server_wait(srv);
@@ -390,18 +390,37 @@ int tako_server_start(tako_server *srv)
 	return rc;
 }
 
+/* Before anybody waits: a thread does not see the end of itself. */
+static int may_wait(const struct tako_server *srv)
+{
+	for (unsigned i = 0; srv && i < srv->worker_count; i++) {
+		if (pthread_equal(srv->workers[i].thread, pthread_self()))
+			return tako__fail(TAKO_ESTATE, "a callback cannot wait for its own server");
+	}
+	if (!srv || !srv->threads || atomic_load(&srv->waited))
+		return tako__fail(TAKO_ESTATE, "not started with tako_server_start, or waited for");
+	return 0;
+}
+
 int tako_server_wait(tako_server *srv)
 {
-	if (!srv->threads || srv->joined)
-		return tako__fail(TAKO_ESTATE, "not started with tako_server_start, or waited for");
-	srv->joined = true;
-	return join_all(srv);
+	int rc = may_wait(srv);
+
+	if (rc == 0 && atomic_exchange(&srv->waited, true))
+		rc = tako__fail(TAKO_ESTATE, "waited for already");
+	if (rc < 0)
+		return rc;
+	rc = join_all(srv);
+	atomic_store(&srv->joined, true);
+	return rc;
 }
 
 /* ---- Stopping ------------------------------------------------------------------------------------------ */
 
 void tako_server_stop(tako_server *srv)
 {
+	if (!srv)
+		return;
 	atomic_fetch_add(&srv->stop_calls, 1);
 	for (unsigned i = 0; i < srv->worker_count; i++)
 		tako__worker_wake(&srv->workers[i]);
@@ -409,8 +428,10 @@ void tako_server_stop(tako_server *srv)
 
 int tako_server_shutdown(tako_server *srv, uint32_t timeout_ms)
 {
-	if (!srv->threads || srv->joined)
-		return tako__fail(TAKO_ESTATE, "not started with tako_server_start, or waited for");
+	int rc = may_wait(srv);
+
+	if (rc < 0)
+		return rc;
 	atomic_store(&srv->drain_ms, timeout_ms);
 	tako_server_stop(srv);
 	if (timeout_ms == 0)
@@ -471,11 +492,14 @@ int tako_server_fd(tako_server *srv)
 
 int tako_server_step(tako_server *srv, uint32_t timeout_ms)
 {
-	struct tako__worker *w = &srv->workers[0];
+	struct tako__worker *w;
 	uint64_t deadline = 0;
 	sigset_t old;
 	int rc;
 
+	if (!srv)
+		return tako__fail(TAKO_ESTATE, "no server");
+	w = &srv->workers[0];
 	if (w->state == TAKO__STOPPED)
 		return w->result;
 	if (!srv->stepping)

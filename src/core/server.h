@@ -123,9 +123,10 @@ struct tako_server {
 	_Atomic uint32_t drain_ms; /* shutdown() may shorten what the config says */
 	struct tako__gate *gate;   /* while threads start */
 	bool started;
-	bool threads;  /* by tako_server_start() */
-	bool stepping; /* by tako_server_fd() */
-	bool joined;
+	bool threads;        /* by tako_server_start() */
+	bool stepping;       /* by tako_server_fd() */
+	_Atomic bool waited; /* somebody waits for the threads, or has */
+	_Atomic bool joined; /* they have ended */
 	bool has_signals;
 	bool default_workers; /* nobody chose their number */
 	bool leaked;          /* a deferral never ended: its worker must stay */

@@ -26,6 +26,7 @@
 #include <tako/tako.h>
 
 #include "core/handover.h"
+#include "core/server.h"
 
 enum { NOBODY = 65534 };
 
@@ -39,9 +40,17 @@ struct hander {
 	int result;
 };
 
+/* The server that a handler waits for. */
+static tako_server *_Atomic own;
+
 static int who(tako_req *req, tako_res *res, void *arg)
 {
+	tako_server *srv = atomic_load(&own);
+
 	(void)req;
+	if (srv)
+		return tako_res_text(res, 200, "waits: %d %d\n", tako_server_wait(srv),
+		                     tako_server_shutdown(srv, 1000));
 	return tako_res_text(res, 200, "%s", (const char *)arg);
 }
 
@@ -354,6 +363,49 @@ static void test_who_changes_nothing(void **state)
 	snprintf(control, sizeof control, "unix:%s/control", folder);
 }
 
+static void *wait_for_end(void *arg)
+{
+	(void)tako_server_wait(arg);
+	return NULL;
+}
+
+/* A program's first thread has nothing else to do than to wait for the server: that it serves is what counts. */
+static void test_while_somebody_waits_for_the_server(void **state)
+{
+	char *const argv[] = {(char[]){"/nowhere/to/be/found"}, NULL};
+	struct hander h;
+	tako_server *srv = server_of("ours", 1);
+	pthread_t waiter;
+	int fd;
+
+	(void)state;
+	snprintf(control, sizeof control, "unix:@tako-parcel-%d", (int)getpid());
+	assert_int_equal(tako_server_listen(srv, tako_http1(), web, NULL), 0);
+	assert_int_equal(tako_server_start(srv), 0);
+	/* Which a handler cannot. */
+	atomic_store(&own, srv);
+	assert_served_by("waits: -3 -3");
+	atomic_store(&own, NULL);
+	assert_int_equal(pthread_create(&waiter, NULL, wait_for_end, srv), 0);
+	for (int i = 0; i < 2000 && !atomic_load(&srv->waited); i++)
+		usleep(5000);
+	assert_true(atomic_load(&srv->waited));
+	assert_int_equal(tako_server_wait(srv), TAKO_ESTATE);
+	assert_int_equal(tako_server_shutdown(srv, 1000), TAKO_ESTATE);
+	assert_served_by("ours");
+	assert_int_equal(tako_server_restart(srv, TAKO_RESTART_CONFIG(.argv = argv)), TAKO_EINVAL);
+	start_hander(&h, srv);
+	dial_patiently(control, &fd);
+	close(fd);
+	tako_server_stop(srv);
+	pthread_join(h.thread, NULL);
+	pthread_join(waiter, NULL);
+	assert_int_equal(h.result, TAKO_ESTATE);
+	assert_int_equal(tako_server_restart(srv, TAKO_RESTART_CONFIG(.argv = argv)), TAKO_ESTATE);
+	tako_server_free(srv);
+	snprintf(control, sizeof control, "unix:%s/control", folder);
+}
+
 /* ---- What is received ------------------------------------------------------------------------------ */
 
 struct liar {
@@ -463,6 +515,7 @@ int main(void)
 		cmocka_unit_test(test_name_is_free_when_told),
 		cmocka_unit_test(test_without_standard_input),
 		cmocka_unit_test(test_who_changes_nothing),
+		cmocka_unit_test(test_while_somebody_waits_for_the_server),
 		cmocka_unit_test(test_lies),
 		cmocka_unit_test(test_one_bound_for_all_messages),
 	};
