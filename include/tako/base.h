@@ -9,6 +9,7 @@
  *              failure.  Nothing is changed and nothing leaks on failure.
  *   Ownership  new/free pairs own.  A pointer from a getter is borrowed and dies
  *              with the object it came from.  Config structs are copied.
+ *   Pointers   are not NULL where nothing says what NULL means, names and callbacks included.
  *   Threads    [loop]   only from a handler or callback of the same exchange;
  *              [any]    from any thread;
  *              [signal] from any thread and from a signal handler;
