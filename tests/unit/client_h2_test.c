@@ -151,25 +151,46 @@ static void test_none_at_the_moment(void **state)
 	stop();
 }
 
-/* It was told nothing and has something to say: that is looked at, and it is used. */
+static int notes_end(tako_fetch *f, int err, void *arg)
+{
+	struct asked *a = arg;
+
+	(void)f;
+	a->ends++;
+	a->err = err;
+	return 0;
+}
+
+static void asks(void *arg)
+{
+	char url[TAKO__LOCAL_TEXT_BYTES + 16];
+
+	snprintf(url, sizeof url, "http://%s/", place.text);
+	assert_int_equal(tako_fetch_start(NULL, rig.client, client_rig_res(),
+	                                  TAKO_FETCH(.url = url, .on_end = notes_end, .arg = arg)),
+	                 0);
+}
+
+/* It was told nothing and has something to say, which nobody has heard yet: that is looked at, and it is used. */
 static void test_ping_before_a_request(void **state)
 {
 	struct asked a[2] = {0};
 
 	(void)state;
-	start(NULL, NULL, NULL);
+	start(NULL, asks, &a[1]);
 	client_rig_ask(&rig, &a[0], &place, NULL);
 	h2_place_serve(&first, &place, &rig, 100);
 	h2_place_answer(&first, 1);
 	client_rig_await(&rig, &a[0]);
+	client_rig_send_do(&rig);
 	h2_place_frame(&first, NGHTTP2_PING, 0, 0, "12345678", 8);
-	client_rig_ask(&rig, &a[1], &place, NULL);
 	h2_place_await(&first, 2);
 	assert_int_equal(first.pongs, 1);
 	h2_place_answer(&first, 3);
 	client_rig_await(&rig, &a[1]);
 	assert_int_equal(a[1].err, 0);
 	assert_int_equal(connections(), 1);
+	client_rig_hear_done(&rig);
 	h2_place_close(&first);
 	stop();
 }
