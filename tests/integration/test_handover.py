@@ -192,10 +192,12 @@ class Datagrams:
 
     @contextlib.contextmanager
     def load(self):
-        """Meanwhile. Each that was sent has come back once."""
+        """Meanwhile, and from before. Each that was sent has come back once."""
         with subprocess.Popen([program("tests/programs/udp_load"), self.addr[0], str(self.addr[1]), "50000000", "64",
-                               "16", "4", "0", str(1000 * TIMEOUT_S)], stdout=subprocess.PIPE) as p:
+                               "16", "4", "0", str(1000 * TIMEOUT_S)], stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE) as p:
             try:
+                assert p.stderr.readline() == b"going\n"
                 yield
                 p.send_signal(signal.SIGTERM)
                 said = facts(p.communicate()[0])

@@ -8,7 +8,7 @@
  * one (UDP_SEGMENT, UDP_GRO).  Each datagram has a number, which must
  * come back once, with the rest of it as it was sent.  Says "sent", "received", "wrong" (not what was sent, or
  * once more) and "missing", and fails unless the last two are 0.  When nothing has come for WAIT_MS the rest is missing.
- * SIGTERM: what was sent by then is all.
+ * SIGTERM: what was sent by then is all.  Says "going" on standard error when the first one has come back.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -62,7 +62,8 @@ static void check(const char *p, size_t n)
 	char expected[BYTES_MAX];
 	uint64_t number;
 
-	received++;
+	if (!received++)
+		fputs("going\n", stderr);
 	memcpy(&number, p, sizeof number);
 	number >>= 8;
 	if (n != args.bytes || number >= args.count || seen[number]) {
