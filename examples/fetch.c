@@ -166,11 +166,9 @@ int main(int argc, char **argv)
 {
 	const char *addr = argc > 1 ? argv[1] : "127.0.0.1:8080";
 	bool h2 = argc > 2 && strcmp(argv[2], "h2") == 0;
-	tako_router *router = tako_router_new();
+	tako_router *router;
 	tako_server *srv = NULL;
-	int rc = tako_client_new(&client,
-	                         TAKO_CLIENT_CONFIG(.http2 = h2 ? tako_client_http2() : NULL,
-	                                            .http2_prior_knowledge = h2));
+	int rc;
 
 	if (argc > 2 && !h2) {
 		fprintf(stderr, "usage: fetch [ADDR [h2]]\n");
@@ -178,6 +176,7 @@ int main(int argc, char **argv)
 	}
 	rc = tako_client_new(&client, TAKO_CLIENT_CONFIG(.http2 = h2 ? tako_client_http2() : NULL,
 	                                                 .http2_prior_knowledge = h2));
+	router = tako_router_new();
 	snprintf(own, sizeof own, "http://%.100s", addr);
 	tako_get(router, "/shout", get_shout, NULL);
 	tako_put(router, "/through", put_through, NULL);

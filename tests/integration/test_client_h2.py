@@ -57,10 +57,9 @@ def test_every_byte(runtime, how):
     # Who has little patience may lose it before a slow server has said all.
     cases = [(kind, n) for kind in RESPONSES for n in range(len(whole(kind)) + (how != "stall"))]
     patience = {"idle_timeout_ms": STALL_MS, "head_timeout_ms": STALL_MS} if how == "stall" else {}
-    with Client2(runtime, **MANY, **patience) as hasty, Client2(runtime, **MANY) as calm, Flaky2(raw=True) as f:
+    with Client2(runtime, **MANY, **patience) as c, Flaky2(raw=True) as f:
         at = f.url.removeprefix("http://")
-        who = [calm if n == len(whole(kind)) else hasty for kind, n in cases]  # what is whole has time to come
-        said = flaky.all_of([who[i].fetch(f"http://h{i}.example/cut/{kind}/{n}/{how}", connect=at, no_retry=1)
+        said = flaky.all_of([c.fetch(f"http://h{i}.example/cut/{kind}/{n}/{how}", connect=at, no_retry=1)
                              for i, (kind, n) in enumerate(cases)], 100)
     told = 0
     for (kind, n), s in zip(cases, said):
