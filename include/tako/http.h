@@ -377,7 +377,7 @@ typedef struct tako_static_config {
 	uint32_t no_precompressed; /* 1: do not look for .br and .gz beside a file */
 	uint32_t max_range_count;  /* 0: 16, at most 64; a request for more gets the whole file;
 				    * TAKO_OFF: ranges are not served */
-	uint32_t reserved;
+	uint32_t reserved;         /* must be 0 */
 } tako_static_config;
 #define TAKO_STATIC_CONFIG(...)                                                                    \
 	(&(tako_static_config){.size = sizeof(tako_static_config), __VA_ARGS__})

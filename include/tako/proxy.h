@@ -99,7 +99,7 @@ typedef struct tako_proxy_header {
 	uint32_t datagram;       /* 1: the client's side is a datagram socket.  Version 2 */
 	tako_str tlvs;           /* put together by tako_proxy_put_tlv().  Version 2 */
 	uint32_t checksum;       /* 1: with a CRC-32C.  Version 2 */
-	uint32_t reserved;
+	uint32_t reserved;       /* must be 0 */
 } tako_proxy_header;
 #define TAKO_PROXY_HEADER(...)                                                                     \
 	(&(tako_proxy_header){.size = sizeof(tako_proxy_header), __VA_ARGS__})

@@ -178,7 +178,7 @@ typedef struct tako_udp_config {
 	uint32_t multicast_ttl;       /* of what is sent to groups: 0: 1, this network; to 255 */
 	uint32_t multicast_loop;      /* TAKO_OFF: … is not heard on this machine */
 	uint32_t broadcast;           /* 1: broadcast addresses may be sent to */
-	uint32_t reserved;
+	uint32_t reserved;            /* must be 0 */
 } tako_udp_config;
 #define TAKO_UDP_CONFIG(...) (&(tako_udp_config){.size = sizeof(tako_udp_config), __VA_ARGS__})
 

@@ -42,7 +42,7 @@ typedef struct tako_cert_config {
 				     * changed, and reload them if so.  A change that
 				     * cannot be loaded leaves the old certificate in
 				     * use, is counted, and tried again */
-	uint32_t reserved;
+	uint32_t reserved;          /* must be 0 */
 } tako_cert_config;
 #define TAKO_CERT_CONFIG(...) (&(tako_cert_config){.size = sizeof(tako_cert_config), __VA_ARGS__})
 

@@ -110,6 +110,8 @@ static int configure(struct tako__static *s, const tako_static_config *cfg)
 	if (rc == 0 && ranges > TAKO__RANGES_MAX && ranges != TAKO_OFF)
 		rc = tako__fail(TAKO_EINVAL, "static files: max_range_count is over %d",
 		                TAKO__RANGES_MAX);
+	if (rc == 0 && cfg->reserved)
+		rc = tako__fail(TAKO_EINVAL, "static files: reserved is not 0");
 	s->max_range_count = ranges == TAKO_OFF ? 0 : ranges;
 	s->dotfiles = cfg->dotfiles != 0;
 	s->precompressed = !cfg->no_precompressed;

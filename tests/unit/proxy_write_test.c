@@ -100,6 +100,7 @@ static void test_refused(void **state)
 		{TAKO_PROXY_HEADER(.source = "[1.2.3.4]:1", .destination = "[::1]:1"),
 	         "no IPv6 address"},
 		{TAKO_PROXY_HEADER(.version = 3), "no version 3"},
+		{TAKO_PROXY_HEADER(.reserved = 1), "reserved"},
 		{TAKO_PROXY_HEADER(.version = 1, .datagram = 1), "TCP addresses only"},
 		{TAKO_PROXY_HEADER(.version = 1, .checksum = 1), "TCP addresses only"},
 		{TAKO_PROXY_HEADER(.version = 1, .tlvs = BYTES("\x04\0\0")), "TCP addresses only"},

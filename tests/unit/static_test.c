@@ -82,6 +82,7 @@ static void test_config(void **state)
 		{{.max_range_count = 1}, 0},
 		{{.max_range_count = 64}, 0},
 		{{.max_range_count = 65}, TAKO_EINVAL},
+		{{.reserved = 1}, TAKO_EINVAL},
 	};
 
 	(void)state;

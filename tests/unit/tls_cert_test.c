@@ -208,6 +208,9 @@ static void test_refused(void **state)
 	c.watch_interval_ms = UINT32_MAX;
 	refuses(&c, TAKO_EINVAL, "watch_interval_ms is");
 	c = files("a.pem", "a.key");
+	c.reserved = 1;
+	refuses(&c, TAKO_EINVAL, "reserved");
+	c = files("a.pem", "a.key");
 	c.ocsp_file = path("none");
 	refuses(&c, TAKO_ESYS, "OCSP");
 }

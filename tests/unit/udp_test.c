@@ -368,6 +368,12 @@ static void test_sizes(void **state)
 	assert_int_equal(tako_server_listen(srv, tako_raw_udp(), "127.0.0.1:0",
 	                                    TAKO_LISTEN_CONFIG(.udp = &newer.udp)),
 	                 TAKO_ENOTSUP);
+	newer.udp.size = sizeof newer.udp;
+	newer.udp.reserved = 1;
+	assert_int_equal(tako_server_listen(srv, tako_raw_udp(), "127.0.0.1:0",
+	                                    TAKO_LISTEN_CONFIG(.udp = &newer.udp)),
+	                 TAKO_EINVAL);
+	newer.udp.reserved = 0;
 	newer.udp.size = sizeof(size_t);
 	assert_int_equal(tako_server_listen(srv, tako_raw_udp(), "127.0.0.1:0",
 	                                    TAKO_LISTEN_CONFIG(.udp = &newer.udp)),

@@ -211,6 +211,8 @@ int tako_proxy_write(char *buf, size_t buf_bytes, const tako_proxy_header *heade
 	                               "tako_proxy_header")
 	                : tako__fail(TAKO_EINVAL, "tako_proxy_write: no header");
 
+	if (rc == 0 && h.reserved)
+		rc = tako__fail(TAKO_EINVAL, "tako_proxy_write: reserved is not 0");
 	if (rc == 0)
 		rc = parse_ends(e, &h);
 	if (rc < 0)

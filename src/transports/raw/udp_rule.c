@@ -71,6 +71,8 @@ static int check(const tako_udp_config *c)
 	if (c->recv_buffer_bytes > INT32_MAX / 2 || c->send_buffer_bytes > INT32_MAX / 2)
 		return tako__fail(TAKO_EINVAL, "udp: a socket's buffer is over %d bytes",
 		                  INT32_MAX / 2);
+	if (c->reserved)
+		return tako__fail(TAKO_EINVAL, "udp: reserved is not 0");
 	return check_groups(c);
 }
 

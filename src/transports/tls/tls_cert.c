@@ -62,6 +62,8 @@ static int import(tako_cert_config *out, const tako_cert_config *cfg)
 	if (c.watch_interval_ms > INT32_MAX)
 		return tako__fail(TAKO_EINVAL, "watch_interval_ms is %u, not in 1 to %d",
 		                  c.watch_interval_ms, INT32_MAX);
+	if (c.reserved)
+		return tako__fail(TAKO_EINVAL, "certificate: reserved is not 0");
 	*out = c;
 	return 0;
 }
