@@ -219,7 +219,7 @@ static void test_goaway(void **state)
 	h2_place_data(&first, 1, H2_PLACE_END, "late");
 	client_rig_await(&rig, &a[0]);
 	assert_string_equal(a[0].body, "late");
-	h2_place_await_end(&first);
+	assert_int_equal(h2_place_await_end(&first), NGHTTP2_NO_ERROR);
 	assert_int_equal(first.asked_count, 2);
 	h2_place_answer(&second, 1);
 	h2_place_answer(&second, 3);
@@ -351,6 +351,23 @@ static void test_idle_ends(void **state)
 	stop();
 }
 
+/* Also who is one too many to be kept. */
+static void test_one_too_many(void **state)
+{
+	struct asked a = {0};
+
+	(void)state;
+	start(TAKO_CLIENT_CONFIG(.max_idle_per_origin = TAKO_OFF), NULL, NULL);
+	client_rig_ask(&rig, &a, &place, NULL);
+	h2_place_serve(&first, &place, &rig, 100);
+	h2_place_answer(&first, 1);
+	client_rig_await(&rig, &a);
+	assert_int_equal(a.err, 0);
+	assert_int_equal(h2_place_await_end(&first), NGHTTP2_NO_ERROR);
+	h2_place_close(&first);
+	stop();
+}
+
 static void stop_server(void *arg)
 {
 	(void)arg;
@@ -373,7 +390,7 @@ static void test_drain(void **state)
 	h2_place_answer(&first, 1);
 	client_rig_await(&rig, &a);
 	assert_int_equal(a.err, 0);
-	h2_place_await_end(&first);
+	assert_int_equal(h2_place_await_end(&first), NGHTTP2_NO_ERROR);
 	h2_place_close(&first);
 	stop();
 }
@@ -637,6 +654,7 @@ int main(void)
 		cmocka_unit_test(test_ends_under_a_request),
 		cmocka_unit_test(test_first_is_not_sent_anew),
 		cmocka_unit_test(test_idle_ends),
+		cmocka_unit_test(test_one_too_many),
 		cmocka_unit_test(test_drain),
 		cmocka_unit_test(test_given_up),
 		cmocka_unit_test(test_timeouts),

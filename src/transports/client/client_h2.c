@@ -395,6 +395,17 @@ static void carrier_cancel(struct tako_fetch *f)
 		tako__client_h2_reset(s, NGHTTP2_CANCEL);
 }
 
+/* RFC 9113 section 6.8. */
+static void carrier_part(struct tako__conn *c)
+{
+	struct tako__client_h2 *h = tako__client_h2_state(c)->h;
+
+	if (h->gone)
+		tako__conn_close(c);
+	else
+		tako__client_h2_part(h);
+}
+
 const struct tako__carrier tako__client_h2_carrier = {
 	.ops =
 		{
@@ -415,6 +426,7 @@ const struct tako__carrier tako__client_h2_carrier = {
 	.flow = carrier_flow,
 	.rest = carrier_rest,
 	.cancel = carrier_cancel,
+	.part = carrier_part,
 };
 
 const tako_http_version *tako_client_http2(void)

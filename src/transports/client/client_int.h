@@ -124,6 +124,8 @@ struct tako__carrier {
 	void (*rest)(struct tako__conn *c);
 	/* Let go of f, whose response is of no interest any more; it is told nothing. */
 	void (*cancel)(struct tako_fetch *f);
+	/* `c` has no requests, is nobody's any more, and ends when it has said so.  NULL: it says nothing. */
+	void (*part)(struct tako__conn *c);
 };
 
 extern const struct tako__carrier tako__client_h1_carrier;

@@ -283,6 +283,18 @@ static bool may_rest(struct tako__client_conn *s)
 	       o->idle_count < o->pool->client->cfg.max_idle_per_origin;
 }
 
+/* Who has to make room at once is closed; who is one too many, or was told to end, may say so. */
+static void part(struct tako__conn *c)
+{
+	const struct tako__carrier *carrier = tako__client_carrier(c);
+
+	uncount(state_of(c));
+	if (carrier->part)
+		carrier->part(c);
+	else
+		tako__conn_close(c);
+}
+
 /* To whoever waits, or to wait for somebody.  One that is `fresh` is never stale: a server that greets or
  * closes everybody would be dialled for ever. */
 static void offer(struct tako__conn *c, bool fresh)
@@ -300,8 +312,7 @@ static void offer(struct tako__conn *c, bool fresh)
 		if (!s->carried)
 			carrier->rest(c);
 	} else {
-		uncount(s);
-		tako__conn_close(c);
+		part(c);
 	}
 	pump(o);
 }
@@ -391,10 +402,14 @@ void tako__client_park(struct tako__conn *c)
 	if (!s->origin)
 		return;
 	/* It goes as far as it is used: nothing new begins on it. */
-	if (!s->carried && (c->flags & TAKO__CONN_DRAINING))
-		tako__client_leave(c);
-	else
-		offer(c, false);
+	if (!s->carried && (c->flags & TAKO__CONN_DRAINING)) {
+		struct tako__client_origin *o = s->origin;
+
+		part(c);
+		pump(o);
+		return;
+	}
+	offer(c, false);
 }
 
 void tako__client_room(struct tako__conn *c, uint32_t limit)
