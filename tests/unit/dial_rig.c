@@ -5,6 +5,7 @@
 #include "unit/dial_rig.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -17,38 +18,46 @@ enum { TURNS_MAX = 3000 };
 
 /* ---- Listeners --------------------------------------------------------------------------------- */
 
-static void open_place(struct place *p, const struct sockaddr *sa, socklen_t n, int backlog)
+/* False: somebody else has that port. */
+static bool open_place(struct place *p, const struct sockaddr *sa, socklen_t n, int backlog)
 {
+	bool taken;
 	struct sockaddr_storage bound;
 	socklen_t bound_n = sizeof bound;
 
 	p->fd = socket(sa->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	assert_true(p->fd >= 0);
 	setsockopt(p->fd, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int));
-	assert_int_equal(bind(p->fd, sa, n), 0);
+	taken = bind(p->fd, sa, n) < 0;
+	if (taken) {
+		assert_int_equal(errno, EADDRINUSE);
+		close(p->fd);
+		return false;
+	}
 	if (backlog >= 0)
 		assert_int_equal(listen(p->fd, backlog), 0);
 	assert_int_equal(getsockname(p->fd, (struct sockaddr *)&bound, &bound_n), 0);
 	tako__local_format((struct sockaddr *)&bound, bound_n, p->text, sizeof p->text);
 	assert_int_equal(tako__target_parse(&p->target, tako_str_z(p->text)), 0);
+	return true;
 }
 
-void place_tcp_at(struct place *p, const char *ip, uint16_t port, int backlog)
+bool place_tcp_at(struct place *p, const char *ip, uint16_t port, int backlog)
 {
 	struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
 	struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(port)};
 
 	if (inet_pton(AF_INET6, ip, &in6.sin6_addr) == 1)
-		open_place(p, (struct sockaddr *)&in6, sizeof in6, backlog);
-	else if (inet_pton(AF_INET, ip, &in.sin_addr) == 1)
-		open_place(p, (struct sockaddr *)&in, sizeof in, backlog);
-	else
-		fail_msg("%s is no address", ip);
+		return open_place(p, (struct sockaddr *)&in6, sizeof in6, backlog);
+	if (inet_pton(AF_INET, ip, &in.sin_addr) == 1)
+		return open_place(p, (struct sockaddr *)&in, sizeof in, backlog);
+	fail_msg("%s is no address", ip);
+	return false;
 }
 
 void place_tcp(struct place *p, int backlog)
 {
-	place_tcp_at(p, "127.0.0.1", 0, backlog);
+	assert_true(place_tcp_at(p, "127.0.0.1", 0, backlog));
 }
 
 void place_unix(struct place *p, int backlog)
@@ -56,7 +65,7 @@ void place_unix(struct place *p, int backlog)
 	struct sockaddr_un un = {.sun_family = AF_UNIX};
 
 	/* A name that the kernel chooses. */
-	open_place(p, (struct sockaddr *)&un, sizeof(sa_family_t), backlog);
+	assert_true(open_place(p, (struct sockaddr *)&un, sizeof(sa_family_t), backlog));
 }
 
 int place_accept(const struct place *p, struct stepped *s)

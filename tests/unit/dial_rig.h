@@ -50,7 +50,8 @@ struct place {
 
 /* Of the test's: bound, listening if `backlog` >= 0. */
 void place_tcp(struct place *p, int backlog);
-void place_tcp_at(struct place *p, const char *ip, uint16_t port, int backlog);
+/* False: the port is somebody else's. */
+bool place_tcp_at(struct place *p, const char *ip, uint16_t port, int backlog);
 void place_unix(struct place *p, int backlog);
 /* What has connected, within a second or so of turns; -1: nobody. */
 int place_accept(const struct place *p, struct stepped *s);
