@@ -193,7 +193,8 @@ TAKO_API tako_res *tako_fetch_res(const tako_fetch *f);
 /* Send bytes of a `stream`: copied.  They may come before there is a connection, and wait for it.  Returns how
  * many are unsent: with write_high_bytes or more, write nothing until on_writable().  [loop]
  *   TAKO_EINVAL   more than stream_bytes
- *   TAKO_EBUSY    four times write_high_bytes would be unsent: nothing of it was taken
+ *   TAKO_EBUSY    more than four times write_high_bytes would be unsent, and more than 1 MiB beyond that: nothing
+ *                 of it was taken
  *   TAKO_ESTATE   no stream, or finished already
  *   TAKO_ECLOSED  the fetch is about to end
  *   TAKO_ENOMEM   likewise */

@@ -50,7 +50,9 @@ typedef struct tako_raw_config {
 	size_t user_bytes;         /* 0: none; to 1 MiB of zeroed memory for tako_raw_user() */
 	uint64_t write_high_bytes; /* 0: 256 KiB; from 1 */
 	uint64_t write_low_bytes;  /* 0: a quarter of that; less than it */
-	uint64_t max_unsent_bytes; /* 0: four times that; not less.  More is refused: TAKO_EBUSY */
+	/* 0: four times write_high_bytes, or 1 MiB more than that, which is what may come in one on_data(), where that is
+	 * more; not less than write_high_bytes.  More is refused: TAKO_EBUSY */
+	uint64_t max_unsent_bytes;
 	/* TLS only: what a client that asks is answered (RFC 7301), "mqtt" or "a,b"; who asks for others
 	 * only is refused.  NULL: asking is not answered. */
 	const char *alpn;

@@ -289,7 +289,7 @@ static int check(const tako_server_config *c)
 		{"access_log_fd", c->access_log_fd, 0, INT32_MAX, false},
 		{"access_log_format", c->access_log_format, 0, TAKO_LOG_JSON, false},
 		{"access_log_queue_bytes", c->access_log_queue_bytes, 4096, 1u << 30, false},
-		{"recv_buffer_bytes", c->recv_buffer_bytes, 0, 1u << 20, false},
+		{"recv_buffer_bytes", c->recv_buffer_bytes, 0, TAKO__DELIVERY_BYTES_MAX, false},
 		{"recv_buffer_count", c->recv_buffer_count, 0, 1024, false},
 		{"send_max_bytes", c->send_max_bytes, 0, INT32_MAX, false},
 		{"proxy_read_timeout_ms", c->proxy_read_timeout_ms, 1, INT32_MAX, true},

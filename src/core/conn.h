@@ -200,6 +200,22 @@ void tako__conn_reset(struct tako__conn *c);
  * response on its way (RFC 9112 section 9.6). */
 void tako__conn_finish(struct tako__conn *c, bool linger);
 
+enum {
+	TAKO__DELIVERY_BYTES_MAX = 1 << 20, /* recv_buffer_bytes is bounded by it */
+	TAKO__CHUNK_BYTES_MAX = 64,         /* more than what a chunk has around it */
+};
+
+/* What a user may have unsent who is to stop at `high` bytes: four times that, and a delivery more than it where that is
+ * more.  Who sends on what he receives has just below `high` unsent when the next delivery comes, and stops then. */
+static inline uint64_t tako__unsent_max(uint64_t high)
+{
+	uint64_t four = high < UINT64_MAX / 4 ? high * 4 : UINT64_MAX;
+
+	uint64_t more = TAKO__DELIVERY_BYTES_MAX + TAKO__CHUNK_BYTES_MAX;
+
+	return four - high < more && high < UINT64_MAX - more ? high + more : four;
+}
+
 /* Has the peer taken nothing of what is unsent for write_timeout_ms, or less than the least rate?
  * Asked once a tick. */
 bool tako__conn_too_slow(struct tako__conn *c, uint64_t now_ns);

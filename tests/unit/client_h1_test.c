@@ -131,6 +131,40 @@ static void test_resumed_when_writable(void **state)
 	client_rig_stop(&r);
 }
 
+/* Who passes on what he receives is just below his mark when as much comes as ever may at once. */
+static int writes_a_delivery(struct asked *a)
+{
+	enum { HIGH = 1000, DELIVERY = 1 << 20 };
+	static const char text[DELIVERY];
+
+	assert_int_equal(tako_fetch_write(a->f, (tako_str){text, HIGH - 1}), HIGH - 1);
+	/* What is around the first chunk is unsent by now, too. */
+	assert_in_range(tako_fetch_write(a->f, (tako_str){text, DELIVERY}), HIGH - 1 + DELIVERY,
+	                HIGH + 20 + DELIVERY);
+	assert_int_equal(tako_fetch_write(a->f, (tako_str){text, 100}), TAKO_EBUSY);
+	return -1;
+}
+
+static void test_one_delivery_more(void **state)
+{
+	struct asked a = {.head = writes_a_delivery};
+	struct client_rig r;
+	struct place p;
+	int fd;
+
+	(void)state;
+	place_tcp(&p, 8);
+	client_rig_start(&r, NULL, TAKO_CLIENT_CONFIG(.write_high_bytes = 1000), NULL, NULL);
+	client_rig_ask(&r, &a, &p, TAKO_FETCH(.stream = 1, .stream_bytes = TAKO_OFF64));
+	fd = place_serve(&p, &r);
+	place_say(fd, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n");
+	client_rig_await(&r, &a);
+	assert_int_equal(a.heads, 1);
+	close(fd);
+	close(p.fd);
+	client_rig_stop(&r);
+}
+
 static int blinks(struct asked *a)
 {
 	tako_fetch_pause(a->f);
@@ -174,6 +208,7 @@ int main(void)
 		cmocka_unit_test(test_end_after_what_was_held),
 		cmocka_unit_test(test_held_is_bounded),
 		cmocka_unit_test(test_resumed_when_writable),
+		cmocka_unit_test(test_one_delivery_more),
 		cmocka_unit_test(test_resumed_at_once),
 	};
 

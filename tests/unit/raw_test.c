@@ -451,6 +451,34 @@ static void test_unsent_at_the_end(void **state)
 	assert_int_equal(failalloc_live(), 0);
 }
 
+/* Who passes on what he receives is just below his mark when as much comes as ever may at once: it is taken, and then he
+ * stops. */
+static void test_one_delivery_more(void **state)
+{
+	enum { HIGH = 1000, DELIVERY = 1 << 20 };
+	static const tako_raw_config narrow = {.size = sizeof(narrow),
+	                                       .on_open = on_open,
+	                                       .on_data = on_data,
+	                                       .on_close = on_close,
+	                                       .user_bytes = 1000,
+	                                       .write_high_bytes = HIGH};
+	static const char text[DELIVERY];
+	static struct peer p;
+	struct stepped s;
+
+	(void)state;
+	assert_int_equal(start_with(&s, &narrow), 0);
+	peer_open(&p, &s);
+	for (int i = 0; i < 2000 && !seen.opened; i++)
+		stepped_turn(&s, 1);
+	assert_int_equal(tako_raw_send(seen.last, (tako_str){text, HIGH - 1}), HIGH - 1);
+	assert_int_equal(tako_raw_send(seen.last, (tako_str){text, DELIVERY}), HIGH - 1 + DELIVERY);
+	assert_int_equal(tako_raw_send(seen.last, (tako_str){text, 100}), TAKO_EBUSY);
+	peer_close(&p);
+	stepped_stop(&s);
+	assert_int_equal(failalloc_live(), 0);
+}
+
 static void test_sizes(void **state)
 {
 	struct {
@@ -489,6 +517,7 @@ int main(void)
 		cmocka_unit_test(test_unsent_at_the_end),
 		cmocka_unit_test(test_paused_behind_a_header),
 		cmocka_unit_test(test_idle_memory),
+		cmocka_unit_test(test_one_delivery_more),
 		cmocka_unit_test(test_sizes),
 	};
 

@@ -35,6 +35,7 @@ static int may_write(const tako_fetch *f, size_t n)
 int64_t tako_fetch_write(tako_fetch *f, tako_str data)
 {
 	uint64_t high = f->client->cfg.write_high_bytes;
+	uint64_t max = tako__unsent_max(high);
 	uint64_t unsent = tako_fetch_unsent(f);
 	int rc = may_write(f, data.n);
 
@@ -42,8 +43,9 @@ int64_t tako_fetch_write(tako_fetch *f, tako_str data)
 		return rc;
 	if (!data.n)
 		return (int64_t)unsent;
-	if (unsent > high * 4 || data.n > high * 4 - unsent)
-		return tako__fail(TAKO_EBUSY, "fetch: four times write_high_bytes are unsent");
+	if (unsent > max || data.n > max - unsent)
+		return tako__fail(TAKO_EBUSY, "fetch: %llu bytes are unsent, where %llu may be",
+		                  (unsigned long long)unsent, (unsigned long long)max);
 	rc = f->flowing ? f->carrier->data(f, data.p, data.n)
 	                : tako__client_buf_add(&f->held, data.p, data.n);
 	if (rc < 0) {

@@ -16,8 +16,7 @@ static void fill_defaults(tako_raw_config *c)
 	if (!c->write_low_bytes)
 		c->write_low_bytes = c->write_high_bytes / 4;
 	if (!c->max_unsent_bytes)
-		c->max_unsent_bytes = c->write_high_bytes < UINT64_MAX / 4 ? c->write_high_bytes * 4
-		                                                           : UINT64_MAX;
+		c->max_unsent_bytes = tako__unsent_max(c->write_high_bytes);
 	if (!c->idle_timeout_ms)
 		c->idle_timeout_ms = 60000;
 }
