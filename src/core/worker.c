@@ -378,6 +378,8 @@ static void look_at_stop(struct tako__worker *w)
 	if (TAKO__LIKELY(calls == w->stop_seen))
 		return;
 	w->stop_seen = calls;
+	/* What a stop begins is timed from now, and a host may have turned the loop last long ago. */
+	w->loop->rt->refresh(w->loop);
 	if (w->state == TAKO__SERVING)
 		begin_drain(w);
 	if (calls > 1 && !w->cut)

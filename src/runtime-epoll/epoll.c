@@ -711,6 +711,7 @@ const tako_runtime *tako_runtime_epoll(void)
 		.open = epoll_open,
 		.free = epoll_free,
 		.turn = epoll_turn,
+		.refresh = tako_loop_refresh,
 		.wake = epoll_wake,
 		.pollable = epoll_pollable,
 		.listen = epoll_listen,

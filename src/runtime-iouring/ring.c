@@ -624,6 +624,7 @@ const tako_runtime *tako_runtime_io_uring(void)
 		.open = ring_open,
 		.free = ring_free,
 		.turn = ring_turn,
+		.refresh = tako_loop_refresh,
 		.wake = ring_wake,
 		.pollable = ring_pollable,
 		.listen = ring_listen,

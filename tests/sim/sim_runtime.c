@@ -197,6 +197,12 @@ static void reap(struct sim_loop *loop)
 		sim_sock_closed(dead[i]);
 }
 
+static void sim_refresh(struct tako_loop *loop)
+{
+	loop->now_ns = ours(loop)->sim->net.now_ns;
+	loop->now_ticks = tako__ticks();
+}
+
 static int sim_turn(struct tako_loop *loop, uint64_t deadline_ns)
 {
 	struct sim_loop *l = ours(loop);
@@ -219,8 +225,7 @@ static int sim_turn(struct tako_loop *loop, uint64_t deadline_ns)
 	l->deadline_ns = deadline_ns;
 	sim_net_advance(&sim->net, wait_until(sim));
 	l->woken = false;
-	loop->now_ns = sim->net.now_ns;
-	loop->now_ticks = tako__ticks();
+	sim_refresh(loop);
 	busy |= loop->now_ns >= deadline_ns || any_ready(sim, l);
 	n = shuffled(l, order);
 	for (unsigned i = 0; i < n; i++) {
@@ -319,6 +324,7 @@ const tako_runtime *sim_runtime(void)
 		.open = sim_open,
 		.free = sim_free,
 		.turn = sim_turn,
+		.refresh = sim_refresh,
 		.wake = sim_wake,
 		.pollable = sim_pollable,
 		.listen = sim_listen,

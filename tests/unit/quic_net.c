@@ -226,13 +226,18 @@ static void finish(struct loop *loop)
 	s->cb->on_closed(s);
 }
 
+static void net_refresh(struct tako_loop *l)
+{
+	l->now_ns = quic_net.now_ns;
+	l->now_ticks = tako__ticks();
+}
+
 static int net_turn(struct tako_loop *l, uint64_t deadline_ns)
 {
 	struct loop *loop = TAKO__CONTAINER(l, struct loop, l);
 
 	(void)deadline_ns;
-	l->now_ns = quic_net.now_ns;
-	l->now_ticks = tako__ticks();
+	net_refresh(l);
 	if (loop->sock)
 		send_queued(loop->sock);
 	if (loop->sock && !(loop->sock->flags & (TAKO_SOCK_CLOSING | TAKO_SOCK_PAUSED)))
@@ -296,6 +301,7 @@ const tako_runtime *quic_net_runtime(void)
 		.open = net_open,
 		.free = net_free,
 		.turn = net_turn,
+		.refresh = net_refresh,
 		.wake = net_wake,
 		.pollable = net_pollable,
 		.listen = net_listen,

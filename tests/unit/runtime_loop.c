@@ -54,6 +54,22 @@ static void test_deadline(void **state)
 	assert_true(tako__clock_ns() - begin < 1000000000u);
 }
 
+/* Between turns its clock stands, until it is asked for. */
+static void test_clock_between_turns(void **state)
+{
+	uint64_t then;
+
+	(void)state;
+	rig_turn_until(0);
+	then = rig.loop->now_ns;
+	while (tako__clock_ns() < then + 2000000)
+		continue;
+	assert_int_equal(rig.loop->now_ns, then);
+	rig.rt->refresh(rig.loop);
+	assert_true(rig.loop->now_ns >= then + 2000000);
+	assert_true(rig.loop->now_ns <= tako__clock_ns());
+}
+
 static void test_pollable(void **state)
 {
 	struct end e;
@@ -348,6 +364,7 @@ int runtime_contract_loop(void)
 	const struct CMUnitTest tests[] = {
 		RIG_TEST(test_wake),
 		RIG_TEST(test_deadline),
+		RIG_TEST(test_clock_between_turns),
 		RIG_TEST(test_pollable),
 		RIG_TEST(test_pollable_without_descriptors),
 		RIG_TEST(test_accept_and_pause),

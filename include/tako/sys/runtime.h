@@ -196,6 +196,9 @@ struct tako_runtime {
 	 * wait; UINT64_MAX: no deadline), dispatch, reap.  0, or TAKO_ESYS when the loop is
 	 * broken. */
 	int (*turn)(struct tako_loop *loop, uint64_t deadline_ns);
+	/* Set the loop's clock to what it is now, as turn() does: for what is timed between turns, of which
+	 * the last may be long ago.  tako_loop_refresh() for who has no time of his own. */
+	void (*refresh)(struct tako_loop *loop);
 	/* Make a waiting turn() return.  [signal] */
 	void (*wake)(struct tako_loop *loop);
 	/* A descriptor that polls readable when a turn would have something to do, or from
