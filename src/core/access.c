@@ -34,10 +34,17 @@ static void fill_conn(tako_access *a, const struct tako__conn *c, char peer[PEER
 	                                                      : UINT32_MAX;
 }
 
+/* Where it is, be the head only lent: nobody keeps it. */
+static tako_str shown(const struct tako__exchange *x, tako_str name)
+{
+	const struct tako__field *f = tako__field_find(x->fields, x->field_count, name.p, name.n);
+
+	return f ? (tako_str){f->value, f->value_n} : (tako_str){NULL, 0};
+}
+
 void tako__exchange_log(struct tako__exchange *x, uint64_t duration_ns)
 {
 	const tako_server_config *cfg = &x->worker->srv->cfg;
-	const tako_req *req = tako__req(x);
 	const tako_client_info *client = tako__exchange_client_logged(x);
 	char peer[PEER_BYTES];
 	tako_access a = {
@@ -46,8 +53,8 @@ void tako__exchange_log(struct tako__exchange *x, uint64_t duration_ns)
 		.path = x->raw_path,
 		.pattern = x->ep->pattern,
 		.host = x->host,
-		.user_agent = tako_req_header(req, "user-agent"),
-		.referer = tako_req_header(req, "referer"),
+		.user_agent = shown(x, TAKO_STR("user-agent")),
+		.referer = shown(x, TAKO_STR("referer")),
 		.request_id = x->request_id,
 		.wall_time_ms = wall_time_ms() - duration_ns / 1000000,
 		.duration_ns = duration_ns,

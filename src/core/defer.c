@@ -5,6 +5,7 @@
  * after its peer has left.
  */
 #include "core/exchange.h"
+#include "core/head.h"
 #include "core/offload.h"
 #include "core/server.h"
 #include "core/worker.h"
@@ -71,6 +72,7 @@ tako_deferred *tako_res_defer(tako_res *res)
 		return NULL;
 	}
 	*d = (tako_deferred){.done = {.fn = on_done}, .worker = x->worker, .x = x};
+	tako__head_keep(x);
 	tako__exchange_ref(x);
 	return d;
 }
@@ -265,6 +267,8 @@ int tako_offload(tako_res *res, void (*work)(void *arg), tako_res_fn fn, void *a
 	                        .fn = fn,
 	                        .work = work,
 	                        .arg = arg};
+	/* Before another thread can be looking at it. */
+	tako__head_keep(x);
 	tako__exchange_ref(x);
 	x->worker->offload_count++;
 	rc = tako__offload_submit(x->worker->srv->offload, &o->job);

@@ -8,6 +8,7 @@
  */
 #include "core/exchange.h"
 
+#include "core/head.h"
 #include "core/path.h"
 #include "core/res.h"
 #include "core/server.h"
@@ -120,9 +121,9 @@ static TAKO__OUTLINE int early(struct tako__exchange *x)
 	return 0;
 }
 
-static int begin(struct tako__exchange *x, tako_str path)
+static int begin(struct tako__exchange *x)
 {
-	x->path = (tako_str){x->raw_path.p, path.n};
+	x->path = x->raw_path;
 	if (TAKO__UNLIKELY(x->conn->flags & TAKO__CONN_EARLY)) {
 		int status = early(x);
 
@@ -141,12 +142,11 @@ static int begin(struct tako__exchange *x, tako_str path)
 			tako__exchange_error(x, status);
 			return 0;
 		}
-		path = x->path;
 	}
 	if (x->method_id == TAKO__HEAD)
 		x->flags |= TAKO__X_HEAD_ONLY;
 	x->found = (uint8_t)tako__match(x->worker->srv->routes, x->method_id, x->method, x->host,
-	                                path, 0, &x->match);
+	                                x->path, 0, &x->match);
 	x->ep = x->match.ep;
 	if (x->ep->max_body_bytes)
 		x->body_limit = x->ep->max_body_bytes;
@@ -157,12 +157,6 @@ static int begin(struct tako__exchange *x, tako_str path)
 			return rc;
 	}
 	return tako__chain_run(x, 0);
-}
-
-void tako__exchange_run(struct tako__exchange *x, const char *path)
-{
-	enter(x);
-	tako__exchange_settle(x, begin(x, (tako_str){path, x->raw_path.n}));
 }
 
 void tako__exchange_refuse(struct tako__exchange *x, int status)
@@ -510,19 +504,20 @@ static bool pending(const struct tako__exchange *x)
 	        TAKO__X_BODY_WANTED);
 }
 
-void tako__exchange_check(struct tako__exchange *x)
+/* Is it over, and freed? */
+static bool check(struct tako__exchange *x)
 {
 	if (x->flags & (TAKO__X_RUNNING | TAKO__X_OVER))
-		return;
+		return false;
 	if (!(x->flags & (TAKO__X_ENDED | TAKO__X_GONE))) {
 		if (pending(x))
-			return;
+			return false;
 		enter(x);
 		tako__exchange_error(x, 500);
 		x->flags &= ~TAKO__X_RUNNING;
 	}
 	if (x->refs)
-		return;
+		return false;
 	if (!(x->flags & (TAKO__X_BODY_DONE | TAKO__X_GONE))) {
 		/* Answered before the body was read: the protocol decides what to do with the
 		 * rest, and comes back here. */
@@ -534,9 +529,15 @@ void tako__exchange_check(struct tako__exchange *x)
 			x->proto->read_more(x);
 		}
 		if (!(x->flags & TAKO__X_BODY_DONE))
-			return;
+			return false;
 	}
 	finish(x);
+	return true;
+}
+
+void tako__exchange_check(struct tako__exchange *x)
+{
+	(void)check(x);
 }
 
 /* What waited until no user code is on the stack. */
@@ -552,14 +553,27 @@ static TAKO__OUTLINE int do_late(struct tako__exchange *x, int rc)
 	return rc;
 }
 
-void tako__exchange_settle(struct tako__exchange *x, int rc)
+static inline bool settle(struct tako__exchange *x, int rc)
 {
 	if (TAKO__UNLIKELY(x->flags & (TAKO__X_EMPTY_DUE | TAKO__X_SHED_DUE)))
 		rc = do_late(x, rc);
 	if (TAKO__UNLIKELY(rc < 0))
 		tako__exchange_error(x, tako__error_status(rc));
 	x->flags &= ~TAKO__X_RUNNING;
-	tako__exchange_check(x);
+	return check(x);
+}
+
+void tako__exchange_settle(struct tako__exchange *x, int rc)
+{
+	(void)settle(x, rc);
+}
+
+void tako__exchange_run(struct tako__exchange *x)
+{
+	enter(x);
+	/* Whoever is not over yet outlives what it was received in. */
+	if (!settle(x, begin(x)))
+		tako__head_keep(x);
 }
 
 void tako__exchange_unref(struct tako__exchange *x)

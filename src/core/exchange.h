@@ -87,7 +87,7 @@ struct tako__exchange {
 	uint8_t found; /* enum tako__match_result */
 	uint64_t start_ticks;
 
-	/* Request.  All text is in the arena. */
+	/* Request.  All text is in the arena, but for a head that is lent. */
 	tako_str method;
 	tako_str target;
 	tako_str raw_path;
@@ -108,6 +108,9 @@ struct tako__exchange {
 	tako_str request_id;
 	tako_str upgrade; /* the protocols it would switch to; absent: none */
 	struct tako__local *locals;
+	/* Where the head is, if that is not the arena, and the room for it there: see core/head.h. */
+	tako_str lent;
+	struct tako__field *lent_room;
 
 	/* Response. */
 	int32_t status;
@@ -166,10 +169,9 @@ static inline void *tako__exchange_head_room(struct tako__exchange *x, size_t by
 	                                    : tako__arena_alloc(&x->arena, bytes);
 }
 /* The head is complete (fields, method, target and framing are set): route it and run the
- * handler.  The exchange may be over and freed when this returns.  `path` is x->raw_path where it
- * was received, which need not outlive the call: the copy is still on its way to memory, and to
- * read it at once would cost a third of what routing does. */
-void tako__exchange_run(struct tako__exchange *x, const char *path);
+ * handler.  The exchange may be over and freed when this returns.  A head that is lent need not
+ * outlive the call. */
+void tako__exchange_run(struct tako__exchange *x);
 /* The head was refused: answer `status` through the error handlers. */
 void tako__exchange_refuse(struct tako__exchange *x, int status);
 /* May body bytes be delivered now?  If not, read_more() will be called. */

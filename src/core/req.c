@@ -5,6 +5,7 @@
  */
 #include "core/conn.h"
 #include "core/exchange.h"
+#include "core/head.h"
 #include "core/path.h"
 #include "core/query.h"
 #include "core/res.h"
@@ -14,16 +15,25 @@
 
 #define ABSENT ((tako_str){NULL, 0})
 
+/* For whatever shows the head: what is shown stays where it is from then on. */
+static struct tako__exchange *kept(const tako_req *req)
+{
+	struct tako__exchange *x = tako__x(req);
+
+	tako__head_keep(x);
+	return x;
+}
+
 /* ---- The line ------------------------------------------------------------------- */
 
 tako_str tako_req_method(const tako_req *req)
 {
-	return tako__x(req)->method;
+	return kept(req)->method;
 }
 
 tako_str tako_req_path(const tako_req *req)
 {
-	struct tako__exchange *x = tako__x(req);
+	struct tako__exchange *x = kept(req);
 
 	if (TAKO__UNLIKELY(x->flags & TAKO__X_SLASH_MARK)) {
 		/* Rare enough to render again each time. */
@@ -38,22 +48,22 @@ tako_str tako_req_path(const tako_req *req)
 
 tako_str tako_req_raw_path(const tako_req *req)
 {
-	return tako__x(req)->raw_path;
+	return kept(req)->raw_path;
 }
 
 tako_str tako_req_target(const tako_req *req)
 {
-	return tako__x(req)->target;
+	return kept(req)->target;
 }
 
 tako_str tako_req_query(const tako_req *req)
 {
-	return tako__x(req)->query;
+	return kept(req)->query;
 }
 
 tako_str tako_req_host(const tako_req *req)
 {
-	return tako__x(req)->host;
+	return kept(req)->host;
 }
 
 int tako_req_version(const tako_req *req)
@@ -75,7 +85,7 @@ static tako_str field_value(const struct tako__field *f)
 
 tako_str tako_req_header(const tako_req *req, const char *name)
 {
-	const struct tako__exchange *x = tako__x(req);
+	const struct tako__exchange *x = kept(req);
 
 	return field_value(tako__field_find(x->fields, x->field_count, name, strlen(name)));
 }
@@ -114,7 +124,7 @@ tako_str tako_req_header_all(tako_req *req, const char *name)
 
 bool tako_req_header_at(const tako_req *req, size_t i, tako_str *name, tako_str *value)
 {
-	const struct tako__exchange *x = tako__x(req);
+	const struct tako__exchange *x = kept(req);
 
 	if (i >= x->field_count)
 		return false;
@@ -145,7 +155,7 @@ bool tako_req_trailer_at(const tako_req *req, size_t i, tako_str *name, tako_str
 
 tako_str tako_req_param(const tako_req *req, const char *name)
 {
-	struct tako__exchange *x = tako__x(req);
+	struct tako__exchange *x = kept(req);
 	const struct tako__endpoint *ep = x->ep;
 	size_t n = strlen(name);
 
@@ -192,7 +202,7 @@ int tako_req_param_i64(const tako_req *req, const char *name, int64_t *out)
 
 tako_str tako_req_query_value(tako_req *req, const char *name)
 {
-	struct tako__exchange *x = tako__x(req);
+	struct tako__exchange *x = kept(req);
 	tako_str value;
 
 	if (tako__query_get(x->query, tako_str_z(name), &x->arena, &value) < 0)
@@ -202,14 +212,14 @@ tako_str tako_req_query_value(tako_req *req, const char *name)
 
 int tako_req_query_each(tako_req *req, tako_pair_fn fn, void *arg)
 {
-	struct tako__exchange *x = tako__x(req);
+	struct tako__exchange *x = kept(req);
 
 	return tako__query_each(x->query, &x->arena, fn, arg);
 }
 
 tako_str tako_req_cookie(const tako_req *req, const char *name)
 {
-	const struct tako__exchange *x = tako__x(req);
+	const struct tako__exchange *x = kept(req);
 	tako_str want = tako_str_z(name);
 
 	for (unsigned i = 0; i < x->field_count; i++) {

@@ -5,6 +5,7 @@
  */
 #include "core/static.h"
 
+#include "core/head.h"
 #include "core/res.h"
 #include "core/router_build.h"
 #include "core/static_range.h"
@@ -44,9 +45,11 @@ int tako__static_serve(tako_req *req, tako_res *res, void *arg)
 	struct tako__exchange *x = tako__x(req);
 	struct tako__static_file *f = tako__arena_alloc(&x->arena, sizeof(*f));
 	struct tako__conditions c;
-	int rc = f ? find_conditions(x, &c) : TAKO_ENOMEM;
+	int rc;
 	int status;
 
+	tako__head_keep(x);
+	rc = f ? find_conditions(x, &c) : TAKO_ENOMEM;
 	if (rc < 0)
 		return rc;
 	status = tako__static_find(s, rest_of(x), c.value[TAKO__ACCEPT_ENCODING], f);

@@ -7,6 +7,7 @@
 #include "core/conn.h"
 #include "core/exchange.h"
 #include "core/forwarded.h"
+#include "core/head.h"
 #include "core/res.h"
 #include "core/server.h"
 #include "core/value.h"
@@ -113,13 +114,15 @@ static void move(struct tako__exchange *x, struct kept *k, struct tako__field *t
 
 void tako__exchange_shed(struct tako__exchange *x)
 {
-	void *old = (void *)(uintptr_t)x->fields;
+	void *old;
 	struct kept k;
 	const struct tako_client_info *client;
 	void *to;
 
 	if (!x->own_bytes)
 		return;
+	tako__head_keep(x);
+	old = (void *)(uintptr_t)x->fields;
 	/* Afterwards there are no fields to find it in.  Without memory it is as large as it was, then. */
 	if (x->conn && x->conn->listener->forward && tako__exchange_client(&client, x) < 0)
 		return;

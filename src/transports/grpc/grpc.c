@@ -8,6 +8,7 @@
  */
 #include "transports/grpc/grpc_int.h"
 
+#include "core/head.h"
 #include "core/res.h"
 #include "core/server.h"
 #include "core/worker.h"
@@ -351,6 +352,7 @@ int tako__grpc_serve(tako_req *req, tako_res *res, void *arg)
 	int rc;
 
 	(void)req;
+	tako__head_keep(x);
 	tako__grpc_request(&r, x->fields, x->field_count);
 	rc = check(x, m, &r);
 	if (rc)

@@ -3,14 +3,16 @@
  * Statuses without a call: what middleware answers in a method's place, what is refused before there is
  * one, and what HTTP's own errors are to a client that speaks gRPC.
  */
+#include "core/head.h"
 #include "core/res.h"
 #include "core/str.h"
 #include "transports/grpc/grpc_int.h"
 #include "transports/grpc/grpc_status.h"
 #include "transports/grpc/grpc_zip.h"
 
-static void request_of(struct tako__grpc_request *r, const struct tako__exchange *x)
+static void request_of(struct tako__grpc_request *r, struct tako__exchange *x)
 {
+	tako__head_keep(x);
 	tako__grpc_request(r, x->fields, x->field_count);
 }
 

@@ -5,6 +5,7 @@
  * could not be sent back is left out: "the application should not trigger an error by providing that same
  * list as the metadata in the response" (PROTOCOL-HTTP2.md).
  */
+#include "core/head.h"
 #include "core/res.h"
 #include "core/str.h"
 #include "transports/grpc/grpc_int.h"
@@ -146,6 +147,7 @@ int tako_grpc_metadata_each(tako_req *req, tako_pair_fn fn, void *arg)
 {
 	struct tako__exchange *x = tako__x(req);
 
+	tako__head_keep(x);
 	for (uint32_t i = 0; i < x->field_count; i++) {
 		tako_str name = {x->fields[i].name, x->fields[i].name_n};
 		tako_str value = {x->fields[i].value ? x->fields[i].value : "",

@@ -3,6 +3,7 @@
  * The reading half of HTTP/1.1: received bytes become exchanges and their bodies.  Takes
  * what it can and says how much; keeping the rest is h1.c's.
  */
+#include "core/head.h"
 #include "core/server.h"
 #include "core/worker.h"
 #include "transports/h1/h1.h"
@@ -30,48 +31,35 @@ static void copy_fields(struct tako__field *to, ptrdiff_t shift, const struct ta
 	}
 }
 
-static void move_view(tako_str *to, const tako_str *from, ptrdiff_t shift)
+/* Does the request last longer than the delivery that its head came in, whatever its handler does? */
+static bool lasts(const struct tako__conn *c, const struct tako__exchange *x,
+                  const struct tako__h1_head *head)
 {
-	to->p = from->p + shift;
-	to->n = from->n;
+	/* What came early gets a field that was not received (RFC 8470 section 5.1). */
+	return !(x->flags & TAKO__X_BODY_DONE) || head->switching || (c->flags & TAKO__CONN_EARLY);
 }
 
-/* The same where there may be none: the exchange is clear then. */
-static void take_view(tako_str *to, const tako_str *from, ptrdiff_t shift)
-{
-	if (from->p)
-		move_view(to, from, shift);
-}
-
-/* The head moves into the exchange, which lives longer than received bytes do: user code may
- * then keep what getters return, whatever it does next. */
+/* The head belongs into the exchange, which lives longer than received bytes do: user code may then
+ * keep what getters return, whatever it does next.  It is lent until then. */
 static bool take_text(struct tako__exchange *x, const struct tako__h1_head *head, const char *p,
                       size_t n)
 {
 	size_t fields_n = head->field_count * sizeof(struct tako__field);
-	struct tako__field *fields = tako__exchange_head_room(x, fields_n + n);
-	ptrdiff_t shift;
-	char *text;
+	struct tako__field *room = tako__exchange_head_room(x, fields_n + n);
 
-	if (TAKO__UNLIKELY(!fields))
+	if (TAKO__UNLIKELY(!room))
 		return false;
-	text = (char *)fields + fields_n;
-	shift = text - p;
-	memcpy(text, p, n);
-	move_view(&x->method, &head->method, shift);
-	move_view(&x->target, &head->target, shift);
-	take_view(&x->query, &head->query, shift);
-	take_view(&x->host, &head->host, shift);
-	/* The path of an absolute target that has none is a constant of the parser's. */
-	if (TAKO__LIKELY((uintptr_t)head->path.p - (uintptr_t)p <= n))
-		move_view(&x->raw_path, &head->path, shift);
-	else
-		x->raw_path = head->path;
+	x->method = head->method;
+	x->target = head->target;
+	x->raw_path = head->path;
+	x->query = head->query;
+	x->host = head->host;
 	if (TAKO__UNLIKELY(head->switching))
-		move_view(&x->upgrade, &head->upgrade, shift);
-	copy_fields(fields, shift, head->fields, head->field_count);
-	x->fields = fields;
+		x->upgrade = head->upgrade;
+	x->fields = head->fields;
 	x->field_count = head->field_count;
+	x->lent = (tako_str){p, n};
+	x->lent_room = room;
 	return true;
 }
 
@@ -136,10 +124,13 @@ static void begin(struct tako__conn *c, struct tako__h1_head *head, const char *
 	if (!take_text(x, head, p, n) || !take_framing(h, x, head)) {
 		h->close = true;
 		h->unread = true;
+		tako__head_keep(x);
 		tako__exchange_refuse(x, 500);
 		return;
 	}
-	tako__exchange_run(x, head->path.p);
+	if (TAKO__UNLIKELY(lasts(c, x, head)))
+		tako__head_keep(x);
+	tako__exchange_run(x);
 }
 
 /* What the parser understood before it gave up is shown to error handlers and the log. */
@@ -163,7 +154,8 @@ static void refuse(struct tako__conn *c, struct tako__h1_head *head, const char 
 		head->field_count = 0;
 		x->method_id = head->method_id;
 		x->version = (uint8_t)(10 + head->minor);
-		(void)take_text(x, head, p, n);
+		if (take_text(x, head, p, n))
+			tako__head_keep(x);
 	}
 	/* No body follows a HEAD, whatever else was wrong with its line. */
 	if (head && head->method.p && head->method_id == TAKO__HEAD)

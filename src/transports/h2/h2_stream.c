@@ -303,11 +303,11 @@ void tako__h2_stream_request(struct tako__h2_stream *s, bool end)
 		prioritise(s, head->priority);
 	if (TAKO__LIKELY(status == 0)) {
 		if (end) {
-			tako__exchange_run(x, x->raw_path.p);
+			tako__exchange_run(x);
 			return;
 		}
 		s->flags |= TAKO__H2S_HEAD;
-		tako__exchange_run(x, x->raw_path.p);
+		tako__exchange_run(x);
 		s->flags &= ~TAKO__H2S_HEAD;
 		tako__h2_stream_pause(s);
 		return;

@@ -322,7 +322,7 @@ void tako__h3_stream_request(struct tako__h3_stream *s, struct tako__h2_head *he
 		return;
 	}
 	if (TAKO__LIKELY(status == 0)) {
-		tako__exchange_run(x, x->raw_path.p);
+		tako__exchange_run(x);
 		return;
 	}
 	if (status == TAKO__H2_MALFORMED) {

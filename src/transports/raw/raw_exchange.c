@@ -298,7 +298,7 @@ int tako_exchange_begin(tako_exchange **ret, tako_raw *r, const tako_request_hea
 	if (rc)
 		tako__exchange_refuse(e->x, rc);
 	else
-		tako__exchange_run(e->x, e->x->raw_path.p);
+		tako__exchange_run(e->x);
 	return 0;
 }
 

@@ -40,7 +40,7 @@ void tako__wt_request(struct tako__h3_stream *s, const struct tako__h2_head *hea
 	h->wt_count++;
 	s->flags |= TAKO__H3S_SESSION;
 	if (h->control.settings_done)
-		tako__exchange_run(x, x->raw_path.p);
+		tako__exchange_run(x);
 	else
 		s->flags |= TAKO__H3S_WAITS;
 }
@@ -74,7 +74,7 @@ int tako__wt_settings_came(struct tako__h3 *h)
 			continue;
 		s->flags &= ~TAKO__H3S_WAITS;
 		if (s->x && !(s->flags & TAKO__H3S_CUT))
-			tako__exchange_run(s->x, s->x->raw_path.p);
+			tako__exchange_run(s->x);
 	}
 	return 0;
 }
