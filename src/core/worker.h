@@ -70,10 +70,10 @@ struct tako__start {
 
 enum tako__worker_state { TAKO__SERVING, TAKO__DRAINING, TAKO__STOPPED };
 
-/* What a protocol keeps on a worker beside its connections; its own struct begins with it. */
+/* What a protocol keeps on a worker beside its connections; its own struct begins with it.  What ends it
+ * tells whose it is. */
 struct tako__worker_local {
 	struct tako__worker_local *next;
-	const struct tako__proto_ops *owner;
 	void (*fini)(struct tako__worker_local *l);
 };
 
@@ -142,6 +142,25 @@ struct tako__worker {
 static inline uint64_t tako__now_ns(const struct tako__worker *w)
 {
 	return w->loop->now_ns;
+}
+
+/* What was kept with that `fini`, of which each worker has one; NULL: nothing yet. */
+static inline void *tako__worker_local(const struct tako__worker *w,
+                                       void (*fini)(struct tako__worker_local *l))
+{
+	struct tako__worker_local *l = w->locals;
+
+	while (l && l->fini != fini)
+		l = l->next;
+	return l;
+}
+
+/* Until the worker's end, which calls `fini`. */
+static inline void tako__worker_keep(struct tako__worker *w, struct tako__worker_local *l,
+                                     void (*fini)(struct tako__worker_local *l))
+{
+	*l = (struct tako__worker_local){.next = w->locals, .fini = fini};
+	w->locals = l;
 }
 
 int tako__worker_init(struct tako__worker *w, struct tako_server *srv, unsigned index);

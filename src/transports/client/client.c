@@ -218,19 +218,15 @@ static void pools_free(struct tako__worker_local *base)
 
 static struct pools *pools_of(struct tako__worker *w)
 {
-	struct pools *all;
+	struct pools *all = tako__worker_local(w, pools_free);
 
-	for (struct tako__worker_local *at = w->locals; at; at = at->next) {
-		if (at->fini == pools_free)
-			return TAKO__CONTAINER(at, struct pools, base);
-	}
+	if (all)
+		return all;
 	all = tako__alloc(sizeof *all);
 	if (!all)
 		return NULL;
-	all->base = (struct tako__worker_local){
-		.next = w->locals, .owner = &tako__client_h1_carrier.ops, .fini = pools_free};
+	tako__worker_keep(w, &all->base, pools_free);
 	tako__list_init(&all->list);
-	w->locals = &all->base;
 	return all;
 }
 

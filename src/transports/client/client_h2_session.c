@@ -202,8 +202,6 @@ static struct tako__client_h2_local *local_new(void)
 	if (!l)
 		return NULL;
 	tako__h2_mem_init(&l->mem);
-	l->base.owner = &tako__client_h2_carrier.ops;
-	l->base.fini = local_free;
 	if (nghttp2_session_callbacks_new(&l->callbacks) != 0 ||
 	    nghttp2_option_new(&l->option) != 0) {
 		local_free(&l->base);
@@ -216,17 +214,13 @@ static struct tako__client_h2_local *local_new(void)
 
 struct tako__client_h2_local *tako__client_h2_local(struct tako__worker *w)
 {
-	struct tako__client_h2_local *l;
+	struct tako__client_h2_local *l = tako__worker_local(w, local_free);
 
-	for (struct tako__worker_local *at = w->locals; at; at = at->next) {
-		if (at->owner == &tako__client_h2_carrier.ops)
-			return TAKO__CONTAINER(at, struct tako__client_h2_local, base);
-	}
+	if (l)
+		return l;
 	l = local_new();
-	if (!l)
-		return NULL;
-	l->base.next = w->locals;
-	w->locals = &l->base;
+	if (l)
+		tako__worker_keep(w, &l->base, local_free);
 	return l;
 }
 

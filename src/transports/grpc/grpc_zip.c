@@ -78,9 +78,6 @@ static void put(void *arg, void *p)
 	tako__free(block, bytes);
 }
 
-/* What a worker's share is found by. */
-static const struct tako__proto_ops owner = {.name = "grpc"};
-
 static void local_free(struct tako__worker_local *base)
 {
 	struct local *l = (struct local *)base;
@@ -98,18 +95,14 @@ static void local_free(struct tako__worker_local *base)
 
 static struct local *local(struct tako__worker *w)
 {
-	struct local *l;
+	struct local *l = tako__worker_local(w, local_free);
 
-	for (struct tako__worker_local *at = w->locals; at; at = at->next) {
-		if (at->owner == &owner)
-			return (struct local *)at;
-	}
+	if (l)
+		return l;
 	l = tako__zalloc(sizeof *l);
 	if (!l)
 		return NULL;
-	l->base = (struct tako__worker_local){
-		.next = w->locals, .owner = &owner, .fini = local_free};
-	w->locals = &l->base;
+	tako__worker_keep(w, &l->base, local_free);
 	return l;
 }
 

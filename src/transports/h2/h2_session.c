@@ -259,8 +259,6 @@ static struct tako__h2_local *local_new(void)
 	tako__pool_init(&l->conns, sizeof(struct tako__h2), CONNS_KEPT);
 	tako__pool_init(&l->streams, sizeof(struct tako__h2_stream), STREAMS_KEPT);
 	tako__pool_init(&l->slices, SLICE_BYTES, SLICES_KEPT);
-	l->base.owner = &tako__h2_ops;
-	l->base.fini = local_free;
 	if (nghttp2_session_callbacks_new(&l->callbacks) != 0 ||
 	    nghttp2_option_new(&l->option) != 0 || make_deflater(l) < 0) {
 		local_free(&l->base);
@@ -273,17 +271,13 @@ static struct tako__h2_local *local_new(void)
 
 struct tako__h2_local *tako__h2_local(struct tako__worker *w)
 {
-	struct tako__h2_local *l;
+	struct tako__h2_local *l = tako__worker_local(w, local_free);
 
-	for (struct tako__worker_local *at = w->locals; at; at = at->next) {
-		if (at->owner == &tako__h2_ops)
-			return (struct tako__h2_local *)at;
-	}
+	if (l)
+		return l;
 	l = local_new();
-	if (!l)
-		return NULL;
-	l->base.next = w->locals;
-	w->locals = &l->base;
+	if (l)
+		tako__worker_keep(w, &l->base, local_free);
 	return l;
 }
 

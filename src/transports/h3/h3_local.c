@@ -22,24 +22,19 @@ static void local_free(struct tako__worker_local *base)
 
 struct tako__h3_local *tako__h3_local(struct tako__worker *w)
 {
-	struct tako__h3_local *l;
+	struct tako__h3_local *l = tako__worker_local(w, local_free);
 
-	for (struct tako__worker_local *at = w->locals; at; at = at->next) {
-		if (at->owner == &tako__h3_ops)
-			return (struct tako__h3_local *)at;
-	}
+	if (l)
+		return l;
 	l = tako__zalloc(sizeof *l);
 	if (!l)
 		return NULL;
-	l->base.owner = &tako__h3_ops;
-	l->base.fini = local_free;
+	tako__worker_keep(w, &l->base, local_free);
 	tako__h2_mem_init(&l->mem);
 	tako__h3_files_init(&l->files);
 	tako__pool_init(&l->conns, sizeof(struct tako__h3), CONNS_KEPT);
 	tako__pool_init(&l->streams, sizeof(struct tako__h3_stream), STREAMS_KEPT);
 	tako__pool_init(&l->unis, sizeof(struct tako__h3_uni), UNIS_KEPT);
 	tako__pool_init(&l->sections, sizeof(struct tako__h3_section), SECTIONS_KEPT);
-	l->base.next = w->locals;
-	w->locals = &l->base;
 	return l;
 }

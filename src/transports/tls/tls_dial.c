@@ -19,8 +19,6 @@ struct local {
 	struct tako__tls_worker tls; /* without settings: those are a listener's */
 };
 
-static const struct tako__proto_ops owner;
-
 static void local_free(struct tako__worker_local *base)
 {
 	struct local *l = TAKO__CONTAINER(base, struct local, base);
@@ -31,12 +29,10 @@ static void local_free(struct tako__worker_local *base)
 
 static struct tako__tls_worker *local_of(struct tako__worker *w)
 {
-	struct local *l;
+	struct local *l = tako__worker_local(w, local_free);
 
-	for (struct tako__worker_local *at = w->locals; at; at = at->next) {
-		if (at->owner == &owner)
-			return &TAKO__CONTAINER(at, struct local, base)->tls;
-	}
+	if (l)
+		return &l->tls;
 	l = tako__zalloc(sizeof *l);
 	if (!l)
 		return NULL;
@@ -45,9 +41,7 @@ static struct tako__tls_worker *local_of(struct tako__worker *w)
 		tako__free(l, sizeof *l);
 		return NULL;
 	}
-	l->base = (struct tako__worker_local){
-		.next = w->locals, .owner = &owner, .fini = local_free};
-	w->locals = &l->base;
+	tako__worker_keep(w, &l->base, local_free);
 	return &l->tls;
 }
 

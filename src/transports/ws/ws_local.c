@@ -12,9 +12,6 @@ enum {
 	BUF_FIRST_BYTES = 4096,
 };
 
-/* What a worker's shares are found by. */
-static const struct tako__proto_ops owner = {.name = "websocket"};
-
 static void local_free(struct tako__worker_local *base)
 {
 	struct tako__ws_local *l = (struct tako__ws_local *)base;
@@ -30,18 +27,14 @@ static void local_free(struct tako__worker_local *base)
 
 struct tako__ws_local *tako__ws_local(struct tako__worker *w)
 {
-	struct tako__ws_local *l;
+	struct tako__ws_local *l = tako__worker_local(w, local_free);
 
-	for (struct tako__worker_local *at = w->locals; at; at = at->next) {
-		if (at->owner == &owner)
-			return (struct tako__ws_local *)at;
-	}
+	if (l)
+		return l;
 	l = tako__zalloc(sizeof *l);
 	if (!l)
 		return NULL;
-	l->base = (struct tako__worker_local){
-		.next = w->locals, .owner = &owner, .fini = local_free};
-	w->locals = &l->base;
+	tako__worker_keep(w, &l->base, local_free);
 	l->worker = w;
 	tako__list_init(&l->confs);
 	tako__pool_init(&l->ops, sizeof(struct tako__ws_op), OPS_KEPT);

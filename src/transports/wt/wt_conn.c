@@ -7,9 +7,6 @@
 
 enum { CONNS_KEPT = 64, STREAMS_KEPT = 256 };
 
-/* What a worker's share is found by. */
-static const struct tako__proto_ops owner = {.name = "webtransport"};
-
 static void local_free(struct tako__worker_local *base)
 {
 	struct tako__wt_local *l = (struct tako__wt_local *)base;
@@ -21,20 +18,16 @@ static void local_free(struct tako__worker_local *base)
 
 struct tako__wt_local *tako__wt_local(struct tako__worker *w)
 {
-	struct tako__wt_local *l;
+	struct tako__wt_local *l = tako__worker_local(w, local_free);
 
-	for (struct tako__worker_local *at = w->locals; at; at = at->next) {
-		if (at->owner == &owner)
-			return (struct tako__wt_local *)at;
-	}
+	if (l)
+		return l;
 	l = tako__zalloc(sizeof *l);
 	if (!l)
 		return NULL;
-	l->base = (struct tako__worker_local){
-		.next = w->locals, .owner = &owner, .fini = local_free};
+	tako__worker_keep(w, &l->base, local_free);
 	tako__pool_init(&l->conns, sizeof(struct tako__wt_conn), CONNS_KEPT);
 	tako__pool_init(&l->streams, sizeof(struct tako_wt_stream), STREAMS_KEPT);
-	w->locals = &l->base;
 	return l;
 }
 
