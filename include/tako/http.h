@@ -289,7 +289,8 @@ TAKO_API int tako_res_redirect(tako_res *res, int status, const char *location);
 /* Answer with a range of an open regular file: the status and fields set so far, no copy
  * through user space where the transport allows.  Takes over `fd`, which is closed exactly
  * once, also on failure.  Errors as tako_res_send(); TAKO_EINVAL: a negative `fd`.  A file that ends
- * before that range does cuts the connection.  [loop] */
+ * before that range does cuts the connection; over HTTP/2, where it can, and HTTP/3 only its
+ * stream.  [loop] */
 TAKO_API int tako_res_send_fd(tako_res *res, int fd, uint64_t offset_bytes, uint64_t length_bytes);
 /* Let tako answer `status` for you, through the error handlers; once the head is sent,
  * cut the response off instead, so that the peer sees it incomplete.  [loop] */

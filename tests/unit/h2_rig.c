@@ -66,6 +66,13 @@ void h2_rig_ack(void)
 	h2_rig_frame(NGHTTP2_SETTINGS, NGHTTP2_FLAG_ACK, 0, NULL, 0);
 }
 
+void h2_rig_window(uint32_t id, uint32_t more)
+{
+	const char p[4] = {(char)(more >> 24), (char)(more >> 16), (char)(more >> 8), (char)more};
+
+	h2_rig_frame(NGHTTP2_WINDOW_UPDATE, 0, id, p, sizeof p);
+}
+
 /* ---- Hearing ------------------------------------------------------------------------------- */
 
 static uint32_t get32(const uint8_t *p)
@@ -106,6 +113,9 @@ static void hear(const uint8_t *head, const uint8_t *p, size_t n)
 
 	assert_true(at < H2_RIG_STREAMS);
 	switch (head[3]) {
+	case NGHTTP2_DATA:
+		h2_rig.data_bytes[at] += n;
+		break;
 	case NGHTTP2_HEADERS:
 		assert_true(head[4] & NGHTTP2_FLAG_END_HEADERS);
 		hear_head(at, p, n);
@@ -170,6 +180,7 @@ void h2_rig_connect(void)
 		h2_rig.reset[i] = h2_rig.goaway = H2_RIG_NOTHING;
 		h2_rig.status[i] = 0;
 		h2_rig.ended[i] = false;
+		h2_rig.data_bytes[i] = 0;
 	}
 	h2_rig.streams = h2_rig.answers = h2_rig.resets = 0;
 	if (h2_rig.inflater)

@@ -23,6 +23,7 @@ struct h2_rig {
 	int status[H2_RIG_STREAMS];    /* by id / 2; 0: none yet */
 	int64_t reset[H2_RIG_STREAMS]; /* the code; or H2_RIG_NOTHING */
 	bool ended[H2_RIG_STREAMS];
+	size_t data_bytes[H2_RIG_STREAMS];
 	int64_t goaway;   /* its code, or H2_RIG_NOTHING */
 	uint32_t streams; /* at a time, as the server announced; 0: it did not */
 	unsigned answers; /* heads so far */
@@ -46,6 +47,8 @@ void h2_rig_ask(uint32_t id, const char *method, const char *path, unsigned flag
 void h2_rig_data(uint32_t id, size_t n, unsigned flags);
 /* The answer to the server's SETTINGS. */
 void h2_rig_ack(void);
+/* So much more may come: of one, or (0) of all of them. */
+void h2_rig_window(uint32_t id, uint32_t more);
 /* Let time pass, and take what has come. */
 void h2_rig_pass(uint64_t ms);
 

@@ -115,8 +115,11 @@ struct tako__h2_stream {
 	struct tako_send *tail;
 	uint64_t queued_bytes;
 	uint64_t sent_bytes;
-	uint64_t out_at;          /* of the connection's output: behind what was sent last */
-	struct tako__stall stall; /* while BLOCKED, of sent_bytes */
+	uint64_t out_at;              /* of the connection's output: behind what was sent last */
+	struct tako__stall stall;     /* while BLOCKED, of sent_bytes */
+	const struct tako_send *seen; /* whose file was looked at last; never followed */
+	int64_t seen_bytes;           /* how long it was */
+	uint64_t seen_ns;             /* and when */
 	struct tako__h2_trailers *trailers;
 	struct tako_send inline_op;
 	char inline_data[TAKO__H2_INLINE_BYTES];

@@ -7,6 +7,9 @@
  */
 #include "transports/h2/h2.h"
 
+#include <sys/stat.h>
+
+#include "core/cold.h"
 #include "core/server.h"
 #include "core/worker.h"
 
@@ -16,6 +19,9 @@ enum {
 	OWN_BYTES = 2048,         /* the least that is taken for copies */
 };
 #define OP_CUT 0x80000000u /* … and some of it never will be */
+
+/* So long a file is taken to be as long as it was. */
+static const uint64_t seen_ns_max = UINT64_C(1000000);
 
 /* Bytes that were copied, where the stream's own room was not enough. */
 struct own {
@@ -175,6 +181,47 @@ void tako__h2_queue_drop(struct tako__h2_stream *s)
 	s->queued_bytes = 0;
 }
 
+/* ---- Files ------------------------------------------------------------------------------ */
+
+static int64_t file_bytes(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? st.st_size : INT64_MAX;
+}
+
+/* That it is too short is not believed without asking: what is no real file has no length. */
+static bool file_has(struct tako__h2_stream *s, const struct tako_send *op, size_t n)
+{
+	uint64_t now = tako__now_ns(s->h->c->worker);
+	char last;
+
+	if (s->seen != op || now - s->seen_ns >= seen_ns_max ||
+	    op->file_pos > s->seen_bytes - (int64_t)n) {
+		s->seen = op;
+		s->seen_bytes = file_bytes(op->file_fd);
+		s->seen_ns = now;
+	}
+	return op->file_pos <= s->seen_bytes - (int64_t)n ||
+	       tako__file_read(op->file_fd, &last, 1, (int64_t)((uint64_t)op->file_pos + n - 1)) !=
+	               0;
+}
+
+/* Are there the `n` bytes that a frame is about to promise?  Behind its head nothing else may follow: a file that
+ * is cut between that and its turn to be sent ends the connection (core/send.c, core/spool.c), as only made-up bytes
+ * could save it.  Before, it costs no more than its stream. */
+static bool has_bytes(struct tako__h2_stream *s, size_t n)
+{
+	for (const struct tako_send *op = s->head; n; op = op->next) {
+		size_t step = op->n < n ? (size_t)op->n : n;
+
+		if (TAKO__UNLIKELY(op->file_fd >= 0 && step) && !file_has(s, op, step))
+			return false;
+		n -= step;
+	}
+	return true;
+}
+
 /* ---- Frames ----------------------------------------------------------------------------- */
 
 ssize_t tako__h2_data_read(nghttp2_session *session, int32_t id, uint8_t *buf, size_t n,
@@ -193,6 +240,11 @@ ssize_t tako__h2_data_read(nghttp2_session *session, int32_t id, uint8_t *buf, s
 	if ((!n && (s->queued_bytes || !(s->flags & TAKO__H2S_ENDED))) ||
 	    (s->flags & TAKO__H2S_CUT)) {
 		s->flags |= TAKO__H2S_DEFERRED;
+		return NGHTTP2_ERR_DEFERRED;
+	}
+	if (TAKO__UNLIKELY(!has_bytes(s, n))) {
+		s->flags |= TAKO__H2S_OURS | TAKO__H2S_DEFERRED;
+		tako__h2_stream_reset(s, NGHTTP2_INTERNAL_ERROR);
 		return NGHTTP2_ERR_DEFERRED;
 	}
 	*flags |= NGHTTP2_DATA_FLAG_NO_COPY;
