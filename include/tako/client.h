@@ -68,7 +68,9 @@ typedef struct tako_client_config {
 	uint32_t max_header_bytes;    /* 0: 32 KiB; of a response */
 	uint32_t max_header_count;    /* 0: 100 */
 	/* How often a request is sent anew that is idempotent (RFC 9110 section 9.2.2), after a connection
-	 * that was there before it has ended without a byte of a response.  0: 2; TAKO_OFF: never. */
+	 * that was there before it has ended without a byte of a response; and over HTTP/2 any that was
+	 * refused.  One that a server has left out which leaves (RFC 9113 section 6.8) is besides sent anew up
+	 * to 16 times.  0: 2; TAKO_OFF: never, neither. */
 	uint32_t max_retry_count;
 	uint32_t reserved; /* must be 0 */
 	/* For https: whom to believe (tako/connect.h).  Gets another reference; its alpn is not asked, as what

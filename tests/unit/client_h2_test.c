@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "core/base.h"
+#include "transports/client/client_int.h"
 #include "unit/client_h2_rig.h"
 
 static struct client_rig rig;
@@ -232,6 +233,53 @@ static void test_goaway(void **state)
 	stop();
 }
 
+/* Whoever takes few requests of a connection leaves some out, of the next one perhaps the same.  That has nothing to do
+ * with max_retry_count, but with whether anything may be sent twice. */
+static void is_left_out(const tako_client_config *cfg, const tako_fetch_config *fetch,
+                        uint32_t code, unsigned times, int err)
+{
+	struct asked a = {0};
+
+	start(cfg, NULL, NULL);
+	client_rig_ask(&rig, &a, &place, fetch);
+	for (unsigned i = 0; i < times; i++) {
+		assert_int_equal(a.ends, 0);
+		h2_place_serve(&first, &place, &rig, 100);
+		h2_place_await(&first, 1);
+		h2_place_goaway(&first, 0, code);
+		h2_place_await_end(&first);
+		h2_place_close(&first);
+	}
+	if (err == 0) {
+		h2_place_serve(&first, &place, &rig, 100);
+		h2_place_answer(&first, h2_place_await(&first, 1));
+	}
+	client_rig_await(&rig, &a);
+	assert_int_equal(a.err, err);
+	assert_int_equal(connections(), times + (err == 0));
+	if (err == 0)
+		h2_place_close(&first);
+	else
+		assert_non_null(strstr(a.why, "GOAWAY"));
+	stop();
+}
+
+static void test_left_out(void **state)
+{
+	const tako_client_config *once = TAKO_CLIENT_CONFIG(.max_retry_count = 1);
+	const tako_client_config *never = TAKO_CLIENT_CONFIG(.max_retry_count = TAKO_OFF);
+
+	(void)state;
+	is_left_out(once, NULL, NGHTTP2_NO_ERROR, TAKO__FETCH_UNPROCESSED_MAX, 0);
+	is_left_out(once, NULL, NGHTTP2_NO_ERROR, TAKO__FETCH_UNPROCESSED_MAX + 1, TAKO_ECLOSED);
+	is_left_out(once, TAKO_FETCH(.body = TAKO_STR("x")), NGHTTP2_NO_ERROR, 3, 0);
+	is_left_out(once, TAKO_FETCH(.no_retry = 1), NGHTTP2_NO_ERROR, 1, TAKO_ECLOSED);
+	is_left_out(never, NULL, NGHTTP2_NO_ERROR, 1, TAKO_ECLOSED);
+	/* Who complains is not asked so often. */
+	is_left_out(once, NULL, NGHTTP2_ENHANCE_YOUR_CALM, 1, 0);
+	is_left_out(once, NULL, NGHTTP2_ENHANCE_YOUR_CALM, 2, TAKO_ECLOSED);
+}
+
 /* RFC 9113 section 8.7, as often as max_retry_count. */
 static void test_refused(void **state)
 {
@@ -333,6 +381,65 @@ static void test_first_is_not_sent_anew(void **state)
 	assert_int_equal(a.err, TAKO_ECLOSED);
 	assert_int_equal(connections(), 1);
 	stop();
+}
+
+static void leaves(struct h2_place *q)
+{
+	h2_place_goaway(q, 1, NGHTTP2_NO_ERROR);
+}
+
+static void ends(struct h2_place *q)
+{
+	assert_int_equal(shutdown(q->fd, SHUT_WR), 0);
+}
+
+static void posts_once(void *arg)
+{
+	char url[TAKO__LOCAL_TEXT_BYTES + 16];
+
+	snprintf(url, sizeof url, "http://%s/", place.text);
+	assert_int_equal(
+		tako_fetch_start(NULL, rig.client, client_rig_res(),
+	                         TAKO_FETCH(.url = url, .body = TAKO_STR("x"), .no_retry = 1,
+	                                    .on_end = notes_end, .arg = arg)),
+		0);
+}
+
+/* A connection is asked whose end is here already, and nobody has seen it.  What has not left cannot have been acted on,
+ * and is not sent twice either. */
+static void ends_before(void (*end)(struct h2_place *q), int err)
+{
+	struct asked a[2] = {0};
+
+	start(NULL, posts_once, &a[1]);
+	client_rig_ask(&rig, &a[0], &place, TAKO_FETCH(.no_retry = 1));
+	h2_place_serve(&first, &place, &rig, 100);
+	h2_place_await(&first, 1);
+	client_rig_send_last_do(&rig);
+	end(&first);
+	h2_place_serve(&second, &place, &rig, 100);
+	h2_place_await(&second, 1);
+	h2_place_await_body(&second, 1, 1, true);
+	h2_place_answer(&second, 1);
+	client_rig_await(&rig, &a[1]);
+	assert_int_equal(a[1].err, 0);
+	client_rig_hear_done(&rig);
+	h2_place_turns(&first, 1);
+	assert_int_equal(first.asked_count, 1);
+	if (err == 0)
+		h2_place_answer(&first, 1);
+	client_rig_await(&rig, &a[0]);
+	assert_int_equal(a[0].err, err);
+	h2_place_close(&first);
+	h2_place_close(&second);
+	stop();
+}
+
+static void test_ends_before_a_request(void **state)
+{
+	(void)state;
+	ends_before(leaves, 0);
+	ends_before(ends, TAKO_ECLOSED);
 }
 
 /* RFC 9113 section 6.8: whoever ends says so. */
@@ -649,9 +756,11 @@ int main(void)
 		cmocka_unit_test(test_none_at_the_moment),
 		cmocka_unit_test(test_ping_before_a_request),
 		cmocka_unit_test(test_goaway),
+		cmocka_unit_test(test_left_out),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_refused_behind_a_head),
 		cmocka_unit_test(test_ends_under_a_request),
+		cmocka_unit_test(test_ends_before_a_request),
 		cmocka_unit_test(test_first_is_not_sent_anew),
 		cmocka_unit_test(test_idle_ends),
 		cmocka_unit_test(test_one_too_many),

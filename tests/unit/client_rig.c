@@ -177,6 +177,12 @@ void client_rig_send_do(struct client_rig *r)
 	ask_for(r, "/do");
 }
 
+void client_rig_send_last_do(struct client_rig *r)
+{
+	client_rig_send_do(r);
+	assert_int_equal(shutdown(acting.peer.fd, SHUT_WR), 0);
+}
+
 void client_rig_hear_done(struct client_rig *r)
 {
 	hear(r, 204);

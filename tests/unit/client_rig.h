@@ -46,6 +46,9 @@ void client_rig_turns(struct client_rig *r, unsigned count);
 /* Have act() called: all of it, or as the first that happens in the next turn, and its end. */
 void client_rig_do(struct client_rig *r);
 void client_rig_send_do(struct client_rig *r);
+/* The same, and nothing afterwards: epoll sees ends before what else has come, so that somebody else's of the same turn
+ * would be before act(). */
+void client_rig_send_last_do(struct client_rig *r);
 void client_rig_hear_done(struct client_rig *r);
 /* The response of the handler that act() is called by. */
 tako_res *client_rig_res(void);

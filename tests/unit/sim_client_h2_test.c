@@ -19,6 +19,7 @@
 #include "core/base.h"
 #include "sim/sim_seeds.h"
 #include "sim/sim_server.h"
+#include "transports/client/client_int.h"
 
 enum {
 	FETCHES = 16,
@@ -48,9 +49,10 @@ struct asked {
 	bool right; /* the body */
 	bool posts;
 	bool pauses;
-	unsigned heard; /* by servers */
-	unsigned again; /* … who said that they had not looked at it */
-	enum fate fate; /* the last */
+	unsigned heard;    /* by servers */
+	unsigned again;    /* … who said that they had not looked at it */
+	unsigned left_out; /* … because they left */
+	enum fate fate;    /* the last */
 	tako_fetch *paused;
 };
 
@@ -201,6 +203,7 @@ static void decide(struct request *r)
 				continue;
 			world.asked[at->n].fate = LEAVES_IT_OUT;
 			world.asked[at->n].again++;
+			world.asked[at->n].left_out++;
 		}
 		leave(h, r->id - 2 > 0 ? r->id - 2 : 0);
 		return;
@@ -516,7 +519,8 @@ static void end(void)
 		assert_int_equal(a->ends, 1);
 		if (world.garbled)
 			continue;
-		assert_true(a->heard <= 1 + RETRIES);
+		assert_true(a->heard <= 1 + RETRIES + a->left_out);
+		assert_true(a->left_out <= 1 + TAKO__FETCH_UNPROCESSED_MAX);
 		assert_true(!a->posts || a->heard <= 1 + a->again);
 		if (a->err == 0)
 			assert_true(a->heard && a->fate <= ANSWERS_AND_LEAVES && a->right);

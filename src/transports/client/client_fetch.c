@@ -399,22 +399,30 @@ void tako__fetch_done(struct tako_fetch *f)
 
 /* ---- Once more ----------------------------------------------------------------------------------------- */
 
-static bool may_retry(const struct tako_fetch *f)
+/* Both counts are its own: whoever is left out has not used up what is for connections that break. */
+static bool may_retry(struct tako_fetch *f, enum tako__fetch_loss loss)
 {
-	return !f->cfg.no_retry && !f->handed && f->retry_count < f->client->cfg.max_retry_count;
+	uint32_t max = f->cfg.no_retry ? 0 : f->client->cfg.max_retry_count;
+
+	if (f->handed || loss == TAKO__FETCH_GONE)
+		return false;
+	if (loss == TAKO__FETCH_ANEW)
+		return f->retry_count++ < max;
+	/* What never left is not sent twice either. */
+	return (max || loss == TAKO__FETCH_UNSENT) &&
+	       f->unprocessed_count++ < TAKO__FETCH_UNPROCESSED_MAX;
 }
 
 static void start_over(struct tako_fetch *f)
 {
-	f->retry_count++;
 	f->flowing = false;
 	f->awaits_continue = false;
 	f->scanned = 0;
 }
 
-void tako__fetch_lost(struct tako_fetch *f, int err, const char *why, bool anew)
+void tako__fetch_lost(struct tako_fetch *f, int err, const char *why, enum tako__fetch_loss loss)
 {
-	if (anew && may_retry(f)) {
+	if (may_retry(f, loss)) {
 		start_over(f);
 		if (tako__client_join(f) == 0) {
 			/* With a connection it is set already. */

@@ -178,6 +178,7 @@ static void start_anew(struct tako_fetch *f)
 	f->redirect = NULL;
 	f->redirect_count++;
 	f->retry_count = 0;
+	f->unprocessed_count = 0;
 	f->flowing = false;
 	f->awaits_continue = false;
 	f->scanned = 0;

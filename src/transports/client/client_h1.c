@@ -129,7 +129,7 @@ void tako__client_h1_fail(struct tako__conn *c, int err, const char *why)
 	if (anew && h->base.origin)
 		tako__client_distrust(h->base.origin);
 	tako__client_leave(c);
-	tako__fetch_lost(f, err, why, anew);
+	tako__fetch_lost(f, err, why, anew ? TAKO__FETCH_ANEW : TAKO__FETCH_GONE);
 }
 
 /* ---- The protocol -------------------------------------------------------------------------- */

@@ -15,6 +15,7 @@
 enum {
 	SEND_BYTES_MAX = 256 << 10, /* of frames that the socket has not taken: no more are made */
 	FRAME_TYPE_AT = 3,
+	STREAM_ID_AT = 5,
 	GOAWAY_CODE_AT = TAKO__H2_FRAME_HEAD_BYTES + 4,
 	GOAWAY_TEXT_AT = TAKO__H2_FRAME_HEAD_BYTES + 8,
 	/* Identifiers are used up at 2^30 requests (RFC 9113 section 5.1.1); some may be under way. */
@@ -151,6 +152,18 @@ static int write_frame(struct tako__client_h2 *h, const uint8_t *p, size_t n)
 	return (h->c->flags & TAKO__CONN_CLOSING) ? 0 : tako__conn_write(h->c, (const char *)p, n);
 }
 
+/* HEADERS. */
+static void note_left(struct tako__client_h2 *h, const uint8_t *p)
+{
+	int32_t id = (int32_t)((uint32_t)p[STREAM_ID_AT] << 24 |
+	                       (uint32_t)p[STREAM_ID_AT + 1] << 16 |
+	                       (uint32_t)p[STREAM_ID_AT + 2] << 8 | p[STREAM_ID_AT + 3]);
+	struct tako__client_h2_stream *s = nghttp2_session_get_stream_user_data(h->session, id);
+
+	if (s)
+		s->flags |= TAKO__CLIENT_H2S_LEFT;
+}
+
 /* Frames that the library has ready, as long as the socket keeps up.  Negative: it is broken. */
 static int collect(struct tako__client_h2 *h)
 {
@@ -164,6 +177,8 @@ static int collect(struct tako__client_h2 *h)
 			return 0;
 		if (n < 0 || write_frame(h, p, (size_t)n) < 0)
 			return TAKO_ENOMEM;
+		if (p[FRAME_TYPE_AT] == NGHTTP2_HEADERS)
+			note_left(h, p);
 		if (p[FRAME_TYPE_AT] != NGHTTP2_GOAWAY)
 			continue;
 		note_goaway(h, p, (size_t)n);

@@ -37,7 +37,7 @@ struct tako__client_h2_local {
 #define TAKO__CLIENT_H2S_DEFERRED 64u /* no DATA is asked for until it is told that there is some */
 #define TAKO__CLIENT_H2S_WROTE 128u   /* some has left since its writer was told */
 #define TAKO__CLIENT_H2S_RESUMED 256u /* what is held may be told */
-#define TAKO__CLIENT_H2S_UNSENT 512u  /* the request never left */
+#define TAKO__CLIENT_H2S_LEFT 512u    /* some of the request may have */
 #define TAKO__CLIENT_H2S_RESET 1024u  /* by the peer */
 #define TAKO__CLIENT_H2S_ANEW 2048u   /* the connection was there before: it may have ended */
 
@@ -77,6 +77,7 @@ struct tako__client_h2 {
 	uint64_t idle_ns;  /* since when there are no requests */
 	uint64_t heard_ns; /* when bytes last came */
 	uint64_t send_ns;  /* since when something has been unsent */
+	uint32_t theirs;   /* what the peer's GOAWAY has said */
 	const char *wrong; /* the peer has done what ends the connection: what */
 	uint32_t code;     /* … and what that is called */
 	bool busy;         /* inside the library, or the pump: the other end of it looks again */

@@ -41,7 +41,7 @@ void tako__client_h2_fail(struct tako__client_h2_stream *s, int err, const char 
 	else
 		tako__client_h2_reset(s,
 		                      err == TAKO_EPROTO ? NGHTTP2_PROTOCOL_ERROR : NGHTTP2_CANCEL);
-	tako__fetch_lost(f, err, why, false);
+	tako__fetch_lost(f, err, why, TAKO__FETCH_GONE);
 }
 
 /* What of the response has come is told, and that it is all. */
@@ -50,10 +50,22 @@ static bool is_told(const struct tako__client_h2_stream *s)
 	return !s->f->paused && !s->held.n && !(s->flags & TAKO__CLIENT_H2S_RESUMED);
 }
 
+/* The connection has ended with `err`. */
+static enum tako__fetch_loss loss_of(const struct tako__client_h2_stream *s, int err)
+{
+	if (s->f->heard || err != TAKO_ECLOSED)
+		return TAKO__FETCH_GONE;
+	if (!(s->flags & TAKO__CLIENT_H2S_LEFT))
+		return TAKO__FETCH_UNSENT;
+	return (s->flags & TAKO__CLIENT_H2S_ANEW) && tako__fetch_is_idempotent(s->f)
+	               ? TAKO__FETCH_ANEW
+	               : TAKO__FETCH_GONE;
+}
+
 void tako__client_h2_lose(struct tako__client_h2_stream *s, int err, const char *why)
 {
 	struct tako_fetch *f = s->f;
-	bool anew;
+	enum tako__fetch_loss loss;
 
 	if (!f) {
 		tako__client_h2_release(s);
@@ -65,26 +77,43 @@ void tako__client_h2_lose(struct tako__client_h2_stream *s, int err, const char 
 			complete(s);
 		return;
 	}
-	anew = (s->flags & TAKO__CLIENT_H2S_ANEW) && !f->heard && err == TAKO_ECLOSED &&
-	       tako__fetch_is_idempotent(f);
-	if (anew)
+	loss = loss_of(s, err);
+	if (loss != TAKO__FETCH_GONE)
 		give_back(s);
 	tako__client_h2_let_go(s);
 	tako__client_h2_release(s);
-	tako__fetch_lost(f, err, why, anew);
+	tako__fetch_lost(f, err, why, loss);
 }
 
 /* RFC 9113 section 8.7: it was not processed, and may be sent again whatever its method is; unless the server has begun
- * to answer it, of which its user was told. */
+ * to answer it, of which its user was told.  Who leaves without a complaint has nothing against the request, which another
+ * connection takes.  Who refuses it, or complains, is not asked again and again. */
+static enum tako__fetch_loss loss_of_refused(const struct tako__client_h2_stream *s)
+{
+	if (s->f->heard)
+		return TAKO__FETCH_GONE;
+	if (!(s->flags & TAKO__CLIENT_H2S_LEFT))
+		return TAKO__FETCH_UNSENT;
+	return (s->flags & TAKO__CLIENT_H2S_RESET) || s->h->theirs != NGHTTP2_NO_ERROR
+	               ? TAKO__FETCH_ANEW
+	               : TAKO__FETCH_PASSED;
+}
+
 static void refused(struct tako__client_h2_stream *s)
 {
+	enum tako__fetch_loss loss = loss_of_refused(s);
 	struct tako_fetch *f = s->f;
-	bool anew = !f->heard;
+	char why[80];
 
+	if (s->flags & TAKO__CLIENT_H2S_RESET)
+		snprintf(why, sizeof why, "the server has not processed it (REFUSED_STREAM)");
+	else
+		snprintf(why, sizeof why, "the server has left before it (GOAWAY, %s)",
+		         nghttp2_http2_strerror(s->h->theirs));
 	give_back(s);
 	tako__client_h2_let_go(s);
 	tako__client_h2_release(s);
-	tako__fetch_lost(f, TAKO_ECLOSED, "the server has not processed it (REFUSED_STREAM)", anew);
+	tako__fetch_lost(f, TAKO_ECLOSED, why, loss);
 }
 
 static void broken_off(struct tako__client_h2_stream *s, uint32_t code)
@@ -97,7 +126,7 @@ static void broken_off(struct tako__client_h2_stream *s, uint32_t code)
 	         theirs ? "the server has reset the stream" : "not as HTTP/2 has it",
 	         nghttp2_http2_strerror(code));
 	tako__client_h2_release(s);
-	tako__fetch_lost(f, theirs ? TAKO_ECLOSED : TAKO_EPROTO, why, false);
+	tako__fetch_lost(f, theirs ? TAKO_ECLOSED : TAKO_EPROTO, why, TAKO__FETCH_GONE);
 }
 
 void tako__client_h2_closed(struct tako__client_h2_stream *s, uint32_t code)
@@ -106,7 +135,7 @@ void tako__client_h2_closed(struct tako__client_h2_stream *s, uint32_t code)
 	if (!s->f)
 		tako__client_h2_release(s);
 	else if (!(s->flags & TAKO__CLIENT_H2S_ENDED) &&
-	         (code == NGHTTP2_REFUSED_STREAM || (s->flags & TAKO__CLIENT_H2S_UNSENT)))
+	         (code == NGHTTP2_REFUSED_STREAM || !(s->flags & TAKO__CLIENT_H2S_LEFT)))
 		refused(s);
 	else if (!(s->flags & TAKO__CLIENT_H2S_ENDED))
 		broken_off(s, code);

@@ -133,6 +133,7 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
 		return 0;
 	case NGHTTP2_GOAWAY:
 		/* RFC 9113 section 6.8: those that it leaves out are closed by the library, next. */
+		h->theirs = frame->goaway.error_code;
 		tako__client_retire(h->c);
 		return 0;
 	default:
@@ -147,19 +148,6 @@ static int on_close(nghttp2_session *session, int32_t id, uint32_t code, void *a
 	(void)arg;
 	if (s)
 		tako__client_h2_closed(s, code);
-	return 0;
-}
-
-static int on_not_sent(nghttp2_session *session, const nghttp2_frame *frame, int code, void *arg)
-{
-	struct tako__client_h2_stream *s;
-
-	(void)code, (void)arg;
-	if (frame->hd.type != NGHTTP2_HEADERS)
-		return 0;
-	s = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
-	if (s)
-		s->flags |= TAKO__CLIENT_H2S_UNSENT;
 	return 0;
 }
 
@@ -182,7 +170,6 @@ static void set_callbacks(nghttp2_session_callbacks *cb)
 	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb, on_data);
 	nghttp2_session_callbacks_set_on_frame_recv_callback(cb, on_frame);
 	nghttp2_session_callbacks_set_on_stream_close_callback(cb, on_close);
-	nghttp2_session_callbacks_set_on_frame_not_send_callback(cb, on_not_sent);
 }
 
 static void set_options(nghttp2_option *o)

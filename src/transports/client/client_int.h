@@ -34,6 +34,10 @@ enum {
 	TAKO__FETCH_HEAD_BYTES = 64 << 10,
 	TAKO__FETCH_INTERIM_MAX = 32,
 	TAKO__FETCH_REDIRECTS_MAX = 20,
+	/* How often a request may find a connection that ends without having processed it.  Each of them costs
+	 * a connection, so that nobody is asked in a hurry; and a server that takes five requests of a
+	 * connection, of which four may be under way, leaves out three of eight. */
+	TAKO__FETCH_UNPROCESSED_MAX = 16,
 	/* Of a redirect's body: as much is read so that its connection can be kept. */
 	TAKO__FETCH_REDIRECT_BYTES = 64 << 10
 };
@@ -179,7 +183,8 @@ struct tako_fetch {
 	uint64_t body_left; /* of stream_bytes */
 	uint32_t field_count;
 	uint32_t retry_count;
-	uint32_t dial_number; /* the origin's when it began to wait */
+	uint32_t unprocessed_count; /* how often it started over and was not processed for sure */
+	uint32_t dial_number;       /* the origin's when it began to wait */
 	uint32_t redirect_count;
 	tako_str redirected; /* the URL of the last one that was followed; {NULL, 0}: none was */
 	bool has_body;
@@ -231,6 +236,12 @@ uint64_t tako__fetch_length(const struct tako_fetch *f);
 /* RFC 9110 section 9.2.2. */
 bool tako__fetch_is_idempotent(const struct tako_fetch *f);
 
+/* It has had its place in the queue before. */
+static inline bool tako__fetch_starts_over(const struct tako_fetch *f)
+{
+	return f->retry_count || f->unprocessed_count;
+}
+
 /* Start it on its worker.  A negative code: it never began. */
 int tako__fetch_begin(struct tako_fetch *f);
 
@@ -254,8 +265,14 @@ int tako__fetch_trailers(struct tako_fetch *f, const struct tako__h1_trailers *t
 void tako__fetch_writable(struct tako_fetch *f);
 /* The response is complete; the carrier has let go of it. */
 void tako__fetch_done(struct tako_fetch *f);
-/* … or will never be.  `anew`: the carrier knows that the request may be sent again. */
-void tako__fetch_lost(struct tako_fetch *f, int err, const char *why, bool anew);
+/* … or will never be: what the carrier knows of the request. */
+enum tako__fetch_loss {
+	TAKO__FETCH_GONE,   /* it may have been acted on */
+	TAKO__FETCH_ANEW,   /* it may be sent again, max_retry_count times */
+	TAKO__FETCH_PASSED, /* a server that leaves has not processed it, and will not */
+	TAKO__FETCH_UNSENT, /* nothing of it has left */
+};
+void tako__fetch_lost(struct tako_fetch *f, int err, const char *why, enum tako__fetch_loss loss);
 /* Send what was held of the body, and let the rest flow. */
 int tako__fetch_flow(struct tako_fetch *f);
 

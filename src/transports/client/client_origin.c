@@ -83,7 +83,7 @@ void tako__client_enqueue(struct tako__client_origin *o, struct tako_fetch *f)
 	f->origin = o;
 	f->dial_number = o->dial_number;
 	/* One that starts over was before those that wait. */
-	if (f->retry_count)
+	if (tako__fetch_starts_over(f))
 		tako__list_push_front(&o->queue, &f->link);
 	else
 		tako__list_push_back(&o->queue, &f->link);

@@ -471,7 +471,7 @@ static bool has_queue_room(const struct tako_fetch *f)
 {
 	const struct tako__client_pool *p = f->pool;
 
-	return f->retry_count || p->waiting_count <= p->client->cfg.max_queue_count;
+	return tako__fetch_starts_over(f) || p->waiting_count <= p->client->cfg.max_queue_count;
 }
 
 /* For f, which nobody can take now.  A negative code: it cannot wait either. */
