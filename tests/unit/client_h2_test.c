@@ -475,6 +475,41 @@ static void test_one_too_many(void **state)
 	stop();
 }
 
+/* … or has to make room for another one, if it need not be gone at once. */
+static void makes_room(uint32_t places, int64_t code)
+{
+	struct asked a[2] = {0};
+	struct place other;
+
+	place_tcp(&place, 8);
+	place_tcp(&other, 8);
+	client_rig_start(&rig, TAKO_SERVER_CONFIG(.max_outgoing_connections = places),
+	                 TAKO_CLIENT_CONFIG(.http2 = tako_client_http2(),
+	                                    .http2_prior_knowledge = 1, .max_connections = 1),
+	                 NULL, NULL);
+	client_rig_ask(&rig, &a[0], &place, NULL);
+	h2_place_serve(&first, &place, &rig, 100);
+	h2_place_answer(&first, 1);
+	client_rig_await(&rig, &a[0]);
+	client_rig_ask(&rig, &a[1], &other, NULL);
+	h2_place_serve(&second, &other, &rig, 100);
+	assert_int_equal(h2_place_await_end(&first), code);
+	h2_place_answer(&second, 1);
+	client_rig_await(&rig, &a[1]);
+	assert_int_equal(a[1].err, 0);
+	h2_place_close(&first);
+	h2_place_close(&second);
+	close(other.fd);
+	stop();
+}
+
+static void test_makes_room(void **state)
+{
+	(void)state;
+	makes_room(2, NGHTTP2_NO_ERROR);
+	makes_room(1, H2_PLACE_NOTHING);
+}
+
 static void stop_server(void *arg)
 {
 	(void)arg;
@@ -764,6 +799,7 @@ int main(void)
 		cmocka_unit_test(test_first_is_not_sent_anew),
 		cmocka_unit_test(test_idle_ends),
 		cmocka_unit_test(test_one_too_many),
+		cmocka_unit_test(test_makes_room),
 		cmocka_unit_test(test_drain),
 		cmocka_unit_test(test_given_up),
 		cmocka_unit_test(test_timeouts),

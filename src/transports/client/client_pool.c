@@ -119,6 +119,26 @@ static struct tako__conn *take_open(struct tako__client_origin *o)
 	return NULL;
 }
 
+/* It has no requests, and may say that it ends. */
+static void part(struct tako__conn *c)
+{
+	const struct tako__carrier *carrier = tako__client_carrier(c);
+
+	uncount(state_of(c));
+	if (carrier->part)
+		carrier->part(c);
+	else
+		tako__conn_close(c);
+}
+
+static void part_idle(struct tako__client_conn *s)
+{
+	struct tako__client_origin *o = s->origin;
+
+	part(conn_of(s));
+	tako__client_origin_release(o);
+}
+
 static void close_idle(struct tako__client_conn *s)
 {
 	struct tako__client_origin *o = uncount(s);
@@ -142,17 +162,18 @@ void tako__client_distrust(struct tako__client_origin *o)
 
 static void on_dialed(const struct tako__dialed *r, void *arg);
 
-/* May another one be made?  One that somebody else does not need gives way. */
-static bool make_room(struct tako__client_pool *p)
+static bool is_full(const struct tako__client_pool *p)
 {
-	if (p->conn_count < p->client->cfg.max_connections)
+	return p->conn_count >= p->client->cfg.max_connections;
+}
+
+/* May another one be made, or is there one that gives way? */
+static bool has_room_for_one(struct tako__client_pool *p)
+{
+	if (!is_full(p) || !tako__list_empty(&p->idle))
 		return true;
-	if (tako__list_empty(&p->idle)) {
-		p->starved = true;
-		return false;
-	}
-	close_idle(TAKO__CONTAINER(p->idle.next, struct tako__client_conn, by_age));
-	return true;
+	p->starved = true;
+	return false;
 }
 
 /* Could it be another one that those get who wait?  Where one is to say first how many it takes, or what else its
@@ -167,7 +188,7 @@ static bool could_dial(const struct tako__client_origin *o)
 
 static bool may_dial(struct tako__client_origin *o)
 {
-	return could_dial(o) && make_room(o->pool);
+	return could_dial(o) && has_room_for_one(o->pool);
 }
 
 static const char *alpn_of(const struct tako_client *client)
@@ -176,7 +197,7 @@ static const char *alpn_of(const struct tako_client *client)
 }
 
 /* For the first that waits without. */
-static int dial(struct tako__client_origin *o)
+static int begin_dial(struct tako__client_origin *o)
 {
 	struct tako__client_pool *p = o->pool;
 	const struct tako_fetch *f = tako__client_first(o);
@@ -187,10 +208,27 @@ static int dial(struct tako__client_origin *o)
 		.timeout_ms = p->client->cfg.connect_timeout_ms,
 	};
 	struct tako__dial *d;
-	int rc = tako__dial(&d, p->worker, f->target, &options, on_dialed, o);
 
+	return tako__dial(&d, p->worker, f->target, &options, on_dialed, o);
+}
+
+/* One that somebody else does not need gives way where it has to.  It may say so, as long as the server's places do. */
+static int dial(struct tako__client_origin *o)
+{
+	struct tako__client_pool *p = o->pool;
+	struct tako__client_conn *spare =
+		is_full(p) ? TAKO__CONTAINER(p->idle.next, struct tako__client_conn, by_age) : NULL;
+	int rc = begin_dial(o);
+
+	if (rc == TAKO_EBUSY && spare) {
+		close_idle(spare);
+		spare = NULL;
+		rc = begin_dial(o);
+	}
 	if (rc < 0)
 		return rc;
+	if (spare)
+		part_idle(spare);
 	o->conn_count++;
 	p->conn_count++;
 	o->dial_number++;
@@ -281,18 +319,6 @@ static bool may_rest(struct tako__client_conn *s)
 
 	return !s->retired && !(conn_of(s)->flags & TAKO__CONN_DRAINING) &&
 	       o->idle_count < o->pool->client->cfg.max_idle_per_origin;
-}
-
-/* Who has to make room at once is closed; who is one too many, or was told to end, may say so. */
-static void part(struct tako__conn *c)
-{
-	const struct tako__carrier *carrier = tako__client_carrier(c);
-
-	uncount(state_of(c));
-	if (carrier->part)
-		carrier->part(c);
-	else
-		tako__conn_close(c);
 }
 
 /* To whoever waits, or to wait for somebody.  One that is `fresh` is never stale: a server that greets or
