@@ -36,6 +36,7 @@ static char web[80];
 
 struct hander {
 	tako_server *srv;
+	uint32_t ready_timeout_ms;
 	pthread_t thread;
 	int result;
 };
@@ -71,7 +72,8 @@ static void *hand_over(void *arg)
 {
 	struct hander *h = arg;
 
-	h->result = tako_server_hand_over(h->srv, control, NULL);
+	h->result = tako_server_hand_over(
+		h->srv, control, TAKO_RESTART_CONFIG(.ready_timeout_ms = h->ready_timeout_ms));
 	return NULL;
 }
 
@@ -143,7 +145,7 @@ static void test_three_in_a_row(void **state)
 {
 	static const char *const names[] = {"first", "second", "third"};
 	static const uint32_t workers[] = {3, 1, 2};
-	struct hander h;
+	struct hander h = {0};
 	struct stat before;
 	struct stat now;
 	tako_server *old = server_of(names[0], workers[0]);
@@ -235,7 +237,7 @@ int close(int fd)
 /* What tells the new server that it may be asked itself, at the same name. */
 static void test_name_is_free_when_told(void **state)
 {
-	struct hander h;
+	struct hander h = {0};
 	tako_server *old = server_of("old", 1);
 	tako_server *next;
 
@@ -263,7 +265,7 @@ static void test_name_is_free_when_told(void **state)
 /* As a daemon that has closed it: the first descriptor is the one over which we tell that we serve. */
 static void test_without_standard_input(void **state)
 {
-	struct hander h;
+	struct hander h = {0};
 	tako_server *old = server_of("old", 1);
 	tako_server *next;
 	char text[TAKO__PARCEL_BYTES];
@@ -316,7 +318,7 @@ static int steal(void)
 
 static void test_who_changes_nothing(void **state)
 {
-	struct hander h;
+	struct hander h = {0};
 	tako_server *srv = server_of("ours", 2);
 	char text[TAKO__PARCEL_BYTES];
 	char *tiny;
@@ -363,6 +365,38 @@ static void test_who_changes_nothing(void **state)
 	snprintf(control, sizeof control, "unix:%s/control", folder);
 }
 
+/* One that has them and does not come to serve is not waited for longer than was said. */
+static void test_who_never_serves(void **state)
+{
+	const struct timeval patience = {.tv_sec = 20};
+	struct hander h = {.ready_timeout_ms = 50};
+	tako_server *srv = server_of("ours", 1);
+	char text[TAKO__PARCEL_BYTES];
+	int fd;
+
+	(void)state;
+	snprintf(control, sizeof control, "unix:@tako-parcel-%d", (int)getpid());
+	assert_int_equal(tako_server_listen(srv, tako_http1(), web, NULL), 0);
+	assert_int_equal(tako_server_start(srv), 0);
+	start_hander(&h, srv);
+	dial_patiently(control, &fd);
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience), 0);
+	assert_true(recv(fd, text, sizeof text, 0) > 1);
+	assert_int_equal(recv(fd, text, sizeof text, 0), 1);
+	assert_int_equal(recv(fd, text, sizeof text, 0), 0);
+	close(fd);
+	assert_served_by("ours");
+	/* The next one finds it waiting. */
+	dial_patiently(control, &fd);
+	assert_true(recv(fd, text, sizeof text, 0) > 1);
+	close(fd);
+	assert_int_equal(tako_server_shutdown(srv, 5000), 0);
+	pthread_join(h.thread, NULL);
+	assert_int_equal(h.result, TAKO_ESTATE);
+	tako_server_free(srv);
+	snprintf(control, sizeof control, "unix:%s/control", folder);
+}
+
 static void *wait_for_end(void *arg)
 {
 	(void)tako_server_wait(arg);
@@ -373,7 +407,7 @@ static void *wait_for_end(void *arg)
 static void test_while_somebody_waits_for_the_server(void **state)
 {
 	char *const argv[] = {(char[]){"/nowhere/to/be/found"}, NULL};
-	struct hander h;
+	struct hander h = {0};
 	tako_server *srv = server_of("ours", 1);
 	pthread_t waiter;
 	int fd;
@@ -515,6 +549,7 @@ int main(void)
 		cmocka_unit_test(test_name_is_free_when_told),
 		cmocka_unit_test(test_without_standard_input),
 		cmocka_unit_test(test_who_changes_nothing),
+		cmocka_unit_test(test_who_never_serves),
 		cmocka_unit_test(test_while_somebody_waits_for_the_server),
 		cmocka_unit_test(test_lies),
 		cmocka_unit_test(test_one_bound_for_all_messages),

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <errno.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
@@ -19,6 +20,8 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <tako/tako.h>
@@ -264,12 +267,111 @@ static void test_why(void **state)
 	unsetenv("NOTIFY_SOCKET");
 }
 
+/* Serves on `port`, and says so. */
+static tako_server *start_at(uint16_t port)
+{
+	tako_server *srv = make(1);
+	char addr[32];
+
+	snprintf(addr, sizeof addr, "127.0.0.1:%u", port);
+	assert_int_equal(tako_server_listen(srv, tako_http1(), addr, NULL), 0);
+	assert_int_equal(tako_server_start(srv), 0);
+	return srv;
+}
+
+static void test_times_out_of_range(void **state)
+{
+	char *argv[] = {"false", NULL};
+	tako_server *srv = make(1);
+
+	(void)state;
+	assert_int_equal(
+		tako_server_restart(
+			srv, TAKO_RESTART_CONFIG(.argv = argv, .ready_timeout_ms = TAKO_OFF)),
+		TAKO_EINVAL);
+	assert_int_equal(tako_server_restart(
+				 srv, TAKO_RESTART_CONFIG(.argv = argv, .last_call_ms = TAKO_OFF)),
+	                 TAKO_EINVAL);
+	tako_server_free(srv);
+}
+
+/* A new process that runs and does not come to serve is ended when its time is over, and all is as it
+ * was. */
+static void test_not_in_time(void **state)
+{
+	char *argv[] = {"sleep", "600", NULL};
+	uint16_t port = find_port();
+	tako_server *srv = start_at(port);
+	int status;
+	int fd;
+
+	(void)state;
+	assert_int_equal(
+		tako_server_restart(srv, TAKO_RESTART_CONFIG(.argv = argv, .ready_timeout_ms = 50)),
+		TAKO_ETIMEDOUT);
+	assert_non_null(strstr(tako_last_error(), "within 50 ms"));
+	assert_int_equal(waitpid(-1, &status, 0), -1);
+	assert_int_equal(errno, ECHILD);
+	fd = dial(port);
+	ask(fd);
+	hear(fd);
+	close(fd);
+	tako_server_stop(srv);
+	assert_int_equal(tako_server_wait(srv), 0);
+	tako_server_free(srv);
+}
+
+static uint64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+/* How long the old server waits for a connection that has nothing to say, once a new process has
+ * said that it serves. */
+static uint64_t last_call(uint32_t ms)
+{
+	char *argv[] = {"sh", "-c", "echo >&$TAKO_READY_FD", NULL};
+	uint16_t port = find_port();
+	tako_server *srv = start_at(port);
+	uint64_t since;
+	char none;
+	int fd = dial(port);
+	int pid;
+
+	ask(fd);
+	hear(fd);
+	pid = tako_server_restart(srv, TAKO_RESTART_CONFIG(.argv = argv, .last_call_ms = ms));
+	assert_true(pid > 0);
+	since = now_ms();
+	assert_int_equal(read(fd, &none, 1), 0);
+	since = now_ms() - since;
+	close(fd);
+	assert_int_equal(tako_server_wait(srv), 0);
+	tako_server_free(srv);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	return since;
+}
+
+/* 2000 is what it is if nobody says anything. */
+static void test_last_call(void **state)
+{
+	(void)state;
+	assert_true(last_call(1) < 1900);
+	assert_true(last_call(300) >= 250);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_one_address_many_times),
 		cmocka_unit_test(test_why),
 		cmocka_unit_test(test_reaped_by_others),
+		cmocka_unit_test(test_times_out_of_range),
+		cmocka_unit_test(test_not_in_time),
+		cmocka_unit_test(test_last_call),
 	};
 	char folder[] = "/tmp/tako-restart-XXXXXX";
 	int failed;
