@@ -99,6 +99,15 @@ static void add_listener(struct options *o, const char *addr, enum carrier carri
 	o->listen[o->listen_count++].carrier = carrier;
 }
 
+static bool has_tls(const struct options *o)
+{
+	for (size_t i = 0; i < o->listen_count; i++) {
+		if (o->listen[i].carrier != CLEAR)
+			return true;
+	}
+	return false;
+}
+
 static void set_option(struct options *o, int which)
 {
 	switch (which) {
@@ -173,6 +182,8 @@ static void read_options(struct options *o, int argc, char **argv)
 		refuse(argv[optind], "not an option");
 	if ((o->cert_file != NULL) != (o->key_file != NULL))
 		refuse(o->cert_file ? "--cert" : "--key", "needs the other one of the two");
+	if (o->cert_file && !has_tls(o))
+		refuse("--cert", "is for --tls and --h3, of which there is none");
 	if (o->listen_count == 0)
 		add_listener(o, "127.0.0.1:8080", CLEAR);
 }
@@ -273,5 +284,6 @@ int main(int argc, char **argv)
 	routes_add(router, o.files);
 	rc = serve(router, &o);
 	tako_router_free(router);
-	return rc < 0;
+	/* What this build, or this machine, does not have is no failure but a wrong command. */
+	return rc == TAKO_ENOTSUP ? EXIT_USAGE : rc < 0;
 }

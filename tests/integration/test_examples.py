@@ -50,7 +50,7 @@ def test_fetch(tmp_path, version):
 
 
 @pytest.mark.parametrize("args,word", [
-    (["--cert", "x"], "cert"), (["--key", "y"], "key"),
+    (["--cert", "x"], "cert"), (["--key", "y"], "key"), (["--cert", "x", "--key", "y"], "--cert: is for --tls"),
     (["--runtime", "select"], "runtime"), (["--workers"], "workers"), (["--nonsense"], "nonsense"),
     (["--workers", "x"], "workers"), (["stray"], "stray")])
 def test_showcase_refuses_what_it_cannot_do(args, word):
