@@ -215,8 +215,8 @@ enum {
 	TAKO_CLIENT_AUTH_REQUIRED = 2  /* … and one must be sent */
 };
 
-/* Knobs of one listener; the same rules as above.  Everything but backlog and what begins with
- * proxy_ or unix_ is TLS's: TAKO_ENOTSUP where there is none. */
+/* Knobs of one listener; the same rules as above.  Certificates, clients' and sessions are TLS's, from
+ * cert_file on; TAKO_ENOTSUP where there is none, as for whatever else its transport has no use for. */
 typedef struct tako_listen_config {
 	size_t size;
 	const char *cert_file; /* with key_file: as in tako_cert_config, without the rest of it */
@@ -414,7 +414,7 @@ typedef struct tako_stats {
 	const char *runtime;           /* the name of the one in use */
 	uint64_t connections_accepted; /* since the start */
 	uint64_t connections_open;     /* now */
-	uint64_t connections_refused;  /* over max_connections_per_ip */
+	uint64_t connections_refused;  /* over max_connections_per_ip, or a raw listener's own */
 	uint64_t accept_errors;
 	/* Each request ends in one of the responses, or is counted as aborted without one. */
 	uint64_t requests;        /* heads parsed, or refused */
