@@ -4,6 +4,7 @@
  * so that errors surface where the caller is.  What happens on them is each worker's (listener.c).
  */
 #include <arpa/inet.h>
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -244,8 +245,10 @@ static int adopt_first(struct tako__address *a, const struct tako_server *srv,
                        const struct tako__taken *got, int type, const tako_listen_config *cfg)
 {
 	unsigned count = srv->cfg.worker_count;
-	unsigned extra = (got->count - 1) / count;
+	unsigned extra;
 
+	assert(got->count > 0);
+	extra = (got->count - 1) / count;
 	a->inherited = true;
 	memcpy(a->text, got->text, sizeof a->text);
 	memcpy(a->name, got->name, sizeof a->name);
@@ -336,8 +339,9 @@ static int bind_port(struct tako__address *a, const struct tako_server *srv, con
 	struct addrinfo *ai;
 	int rc = tako__local_refuse(addr, cfg);
 
-	if (rc == 0)
-		rc = resolve(addr, &ai);
+	if (rc < 0)
+		return rc;
+	rc = resolve(addr, &ai);
 	if (rc < 0)
 		return rc;
 	tako__addr_format(ai->ai_addr, text, sizeof text);

@@ -241,7 +241,7 @@ static void expect(const struct tako_sock *s)
 	const struct tako__worker *w = c->worker;
 
 	fetch(c, offsetof(struct tako__conn, listener));
-	fetch(w, sizeof w->srv + sizeof w->loop + sizeof w->unmatched);
+	fetch(w, offsetof(struct tako__worker, wheel));
 	fetch(&w->exchanges, sizeof w->exchanges);
 	fetch(&w->outs, sizeof w->outs);
 	fetch(&w->srv->cfg, sizeof w->srv->cfg);

@@ -195,6 +195,7 @@ static int connect_to(const char *addr)
 	const char *name = strncmp(addr, "unix:", 5) == 0 ? addr + 5 : "";
 	size_t n = strlen(name);
 	socklen_t sa_n;
+	int rc;
 	int fd;
 
 	if ((name[0] != '/' && name[0] != '@') || n < 2 || n >= sizeof un.sun_path)
@@ -211,10 +212,11 @@ static int connect_to(const char *addr)
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
 	if (connect(fd, (struct sockaddr *)&un, sa_n) == 0)
 		return fd;
-	n = errno == ENOENT || errno == ECONNREFUSED;
-	sa_n = (socklen_t)tako__fail_errno("%.60s", addr);
+	rc = errno == ENOENT || errno == ECONNREFUSED
+	             ? tako__fail(TAKO_ENOENT, "nobody waits at %.60s", addr)
+	             : tako__fail_errno("%.60s", addr);
 	close(fd);
-	return n ? tako__fail(TAKO_ENOENT, "nobody waits at %.60s", addr) : TAKO_ESYS;
+	return rc;
 }
 
 /* Whoever gives us a socket decides who our peers are. */

@@ -9,6 +9,6 @@
 #include <stdint.h>
 
 /* `key` is chance, and nobody else's to know. */
-uint64_t tako__keyed_hash(const uint64_t key[2], const void *p, size_t n);
+uint64_t tako__keyed_hash(const uint64_t key[2], const void *bytes, size_t n);
 
 #endif /* TAKO_CORE_KEYED_H */

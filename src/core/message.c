@@ -71,7 +71,7 @@ static tako_str copy(char **to, tako_str s)
 {
 	tako_str out = {s.p ? *to : NULL, s.n};
 
-	if (s.n)
+	if (s.p)
 		memcpy(*to, s.p, s.n);
 	*to += s.n;
 	return out;

@@ -20,8 +20,6 @@
 #include "core/notify.h"
 #include "core/server.h"
 
-extern char **environ;
-
 enum {
 	PID_BYTES = 16,
 	PATH_BYTES = 4096,
@@ -79,8 +77,9 @@ static int find_program(char *path, const tako_restart_config *cfg)
 
 static bool is_replaced(const char *var)
 {
-	static const char *const names[] = {"LISTEN_FDS=", "LISTEN_PID=", "LISTEN_FDNAMES=",
-	                                    TAKO__INHERIT_READY "=", "WATCHDOG_PID="};
+	static const char ready[] = TAKO__INHERIT_READY "=";
+	static const char *const names[] = {"LISTEN_FDS=", "LISTEN_PID=", "LISTEN_FDNAMES=", ready,
+	                                    "WATCHDOG_PID="};
 
 	for (size_t i = 0; i < TAKO__COUNT(names); i++) {
 		if (strncmp(var, names[i], strlen(names[i])) == 0)

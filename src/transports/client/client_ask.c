@@ -281,7 +281,7 @@ int tako__fetch_new(struct tako_fetch **ret, struct tako_client *client,
                     const tako_fetch_config *cfg)
 {
 	tako_fetch_config c = {.size = sizeof c};
-	struct tako__url u;
+	struct tako__url u = {0};
 	struct tako_fetch *f;
 	int rc = client && cfg ? tako__import(&c, sizeof c, cfg,
 	                                      offsetof(tako_fetch_config, max_redirects),

@@ -7,6 +7,7 @@
  * gone, one that was made, or failed to be, one that takes more than before.  Where max_connections leaves an
  * origin without any, whoever leaves makes room for it (serve_starved).
  */
+#include <assert.h>
 #include <string.h>
 
 #include "core/base.h"
@@ -406,6 +407,7 @@ static void on_dialed(const struct tako__dialed *r, void *arg)
 	int err = r->conn ? settle_in(o, r->conn, chosen(o, r->alpn)) : r->err;
 
 	if (err == 0) {
+		assert(r->conn); /* else there is a reason */
 		offer(r->conn, true);
 		/* It is inside a callback that is not its protocol's, which would collect what it has to say. */
 		if (tako__client_carrier(r->conn)->shared)
