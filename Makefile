@@ -412,7 +412,7 @@ compile_commands.json: FORCE
 json = $(subst ",\",$(subst \,\\,$(1)))
 compile_command = {"directory":"$(call json,$(CURDIR))","file":"$(1)","command":"$(call json,$(CC) \
 	$(call command_flags,$(1)) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -c $(1))"},
-command_flags = $(if $(filter $(RENAMED_SRCS),$(1)),$(RENAMED_CFLAGS)) $(if $(filter tests/%,$(1)),-Itests) $(if $(filter $(EXAMPLE_DIR_SRCS),$(1)),-I$(dir $(1)) -I$(B)/obj/$(dir $(1)))
+command_flags = $(if $(filter $(RENAMED_SRCS),$(1)),$(RENAMED_CFLAGS) -Itests) $(if $(filter tests/%,$(1)),-Itests) $(if $(filter $(EXAMPLE_DIR_SRCS),$(1)),-I$(dir $(1)) -I$(B)/obj/$(dir $(1)))
 
 # clang-tidy wants clang's view of the flags, and a CPU's worth of files at a time.  Unit tests are left
 # to the sanitizers: half of what they do is what it warns of.

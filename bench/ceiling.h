@@ -55,7 +55,7 @@ static inline int listen_on(uint16_t port, int flags)
 /* For whoever has asked for any. */
 static inline void say_port(int fd)
 {
-	struct sockaddr_in sa;
+	struct sockaddr_in sa = {0};
 	socklen_t n = sizeof(sa);
 
 	if (getsockname(fd, (struct sockaddr *)&sa, &n) < 0)

@@ -144,7 +144,7 @@ static void prepare(struct mmsghdr *v, struct iovec *iov, char *bytes)
 static void *run_client(void *arg)
 {
 	struct client *c = arg;
-	int fds[FLOWS_MAX];
+	int fds[FLOWS_MAX] = {0};
 	char bytes[BYTES] = {0};
 	struct iovec iov[BATCH];
 	struct mmsghdr v[BATCH];

@@ -312,7 +312,7 @@ static void measure(void)
 	seconds = now_s() - start;
 	printf("{\"requests\":%llu,\"seconds\":%.6f,\"rps\":%.1f,\"bytes\":%llu,\"errors\":%llu}\n",
 	       (unsigned long long)g.done, seconds, (double)g.done / seconds,
-	       (unsigned long long)(g.done * opt.message_bytes), (unsigned long long)g.errors);
+	       (unsigned long long)g.done * opt.message_bytes, (unsigned long long)g.errors);
 	fflush(stdout);
 }
 

@@ -292,7 +292,7 @@ static void report(double seconds)
 	printf("{\"requests\":%llu,\"seconds\":%.6f,\"rps\":%.1f,\"bytes\":%llu,\"errors\":%llu,"
 	       "\"p50_us\":%.1f,\"p99_us\":%.1f,\"max_us\":%.1f}\n",
 	       (unsigned long long)g.done, seconds, (double)g.done / seconds,
-	       (unsigned long long)(g.done * g.back_bytes), (unsigned long long)g.errors,
+	       (unsigned long long)g.done * g.back_bytes, (unsigned long long)g.errors,
 	       (double)hist_percentile(&g.hist, 50) / 1000,
 	       (double)hist_percentile(&g.hist, 99) / 1000, (double)g.hist.max_ns / 1000);
 	fflush(stdout);

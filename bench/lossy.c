@@ -89,7 +89,7 @@ static void take(int fd, int client)
 {
 	while (g.count < QUEUE_MAX) {
 		struct waiting *w = &g.queue[(g.first + g.count) % QUEUE_MAX];
-		struct sockaddr_in from;
+		struct sockaddr_in from = {0};
 		socklen_t from_n = sizeof(from);
 		ssize_t n = recvfrom(fd, w->data, sizeof(w->data), 0, (struct sockaddr *)&from,
 		                     &from_n);

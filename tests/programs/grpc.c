@@ -337,9 +337,9 @@ static void pour(tako_grpc *call, void *arg)
 		--*left;
 	}
 	if (unsent >= 0 && *left)
-		unsent = tako_grpc_on_drain(call, pour, left);
+		(void)tako_grpc_on_drain(call, pour, left);
 	else if (unsent >= 0)
-		unsent = tako_grpc_finish(call, TAKO_GRPC_OK, NULL);
+		(void)tako_grpc_finish(call, TAKO_GRPC_OK, NULL);
 }
 
 static int flood(tako_grpc *call, tako_str msg, void *arg)

@@ -190,7 +190,8 @@ static int copy_origin(struct tako_fetch *f, const char *connect, const struct t
 	if (rc < 0)
 		return rc;
 	key[0] = u->tls ? 's' : ' ';
-	memcpy(key + 1, u->authority.p, u->authority.n);
+	if (u->authority.n)
+		memcpy(key + 1, u->authority.p, u->authority.n);
 	key[u->authority.n + 1] = '\n';
 	memcpy(key + u->authority.n + 2, at.p, at.n);
 	/* RFC 9110 section 4.2.3: hosts are the same in any case. */

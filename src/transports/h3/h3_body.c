@@ -5,6 +5,8 @@
  */
 #include "transports/h3/h3.h"
 
+#include <assert.h>
+
 /* ---- Received bytes that wait ------------------------------------------------------------ */
 
 void tako__h3_stash_init(struct tako__h3_stashes *l)
@@ -19,6 +21,7 @@ bool tako__h3_stash_add(struct tako__h3_stashes *l, const char *p, size_t n)
 	                                    : NULL;
 	size_t cap = n < TAKO__H3_STASH_BYTES ? (size_t)TAKO__H3_STASH_BYTES : n;
 
+	assert(l->tail);
 	/* Behind what is there, where there is room: a peer may send a byte a frame. */
 	if (!b || b->cap - b->n < n) {
 		b = tako__alloc(sizeof *b + cap);

@@ -84,7 +84,6 @@ static int parse_ends(struct end e[2], const tako_proxy_header *h)
 {
 	int rc;
 
-	memset(e, 0, 2 * sizeof *e);
 	if (!h->source && !h->destination)
 		return 0;
 	if (!h->source || !h->destination)
@@ -206,7 +205,7 @@ static int write_v2(char *buf, size_t room, const tako_proxy_header *h, const st
 int tako_proxy_write(char *buf, size_t buf_bytes, const tako_proxy_header *header)
 {
 	tako_proxy_header h = {.size = sizeof h};
-	struct end e[2];
+	struct end e[2] = {0};
 	int rc = header ? tako__import(&h, sizeof h, header, offsetof(tako_proxy_header, tlvs),
 	                               "tako_proxy_header")
 	                : tako__fail(TAKO_EINVAL, "tako_proxy_write: no header");

@@ -64,7 +64,7 @@ static int post(struct tako__worker *w, struct tako_udp *u, const struct sockadd
 {
 	struct tako__udp_path path;
 	union tako_dgram_addr mapped;
-	uint64_t datagrams;
+	uint64_t datagrams = 0;
 	uint64_t weight;
 	struct post *p;
 	int rc = tako__udp_path_to(u, &path, &mapped, to, to_bytes);

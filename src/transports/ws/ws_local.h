@@ -24,7 +24,7 @@ struct tako__ws_conf {
 };
 
 /* Fill in defaults, refuse what cannot apply.  TAKO_EINVAL, TAKO_ENOTSUP. */
-int tako__ws_conf_import(struct tako__ws_conf *ret, const tako_ws_config *cfg);
+int tako__ws_conf_import(struct tako__ws_conf *ret, const tako_ws_config *from);
 
 /* ---- Buffers ----------------------------------------------------------------------------- */
 

@@ -195,7 +195,7 @@ static inline bool tako__wt_is_open(const tako_wt *wt)
 	return wt && wt->state == TAKO__WT_OPEN;
 }
 /* Fill in defaults, refuse what cannot apply.  TAKO_EINVAL, TAKO_ENOTSUP. */
-int tako__wt_config_import(tako_wt_config *ret, const tako_wt_config *cfg);
+int tako__wt_config_import(tako_wt_config *ret, const tako_wt_config *from);
 /* Zeroed memory becomes a session of the connection. */
 void tako__wt_init(tako_wt *wt, struct tako__wt_conn *wc, const tako_wt_config *cfg, void *arg);
 /* on_open, and then whatever came before. */

@@ -85,10 +85,11 @@ static void raw_fini(struct tako__conn *c, int err)
 
 	if (!r)
 		return;
-	if (r->wc)
+	if (r->wc) {
 		r->wc->over = true;
-	if (r->opened)
-		take_end(r, err);
+		if (r->opened)
+			take_end(r, err);
+	}
 	tako__wt_conn_fini(r->wc, err);
 	tako__arena_fini(&r->arena);
 	*tako__quic_state(c) = NULL;
