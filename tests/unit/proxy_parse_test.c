@@ -35,6 +35,23 @@ static int parse(struct tako__proxy_header *h, const char *p, size_t n, size_t m
 	return rc;
 }
 
+/* Cut anywhere a bad one is no good one: more of it is waited for, or it is refused, and then more of it
+ * does not help. */
+static void assert_refused(const char *p, size_t n)
+{
+	struct tako__proxy_header h;
+	int rc = 0;
+
+	for (size_t k = 0; k <= n; k++) {
+		int before = rc;
+
+		rc = parse(&h, p, k, 4096);
+		assert_true(rc <= 0);
+		assert_true(before == 0 || rc < 0);
+	}
+	assert_int_equal(rc, TAKO_EPROTO);
+}
+
 static const char *text(const union tako__proxy_addr *a)
 {
 	static char buf[2][80];
@@ -152,7 +169,7 @@ static void test_version1_malformed(void **state)
 	(void)state;
 	for (size_t i = 0; i < TAKO__COUNT(bad); i++) {
 		print_message("          %s", bad[i]);
-		assert_int_equal(parse(&h, bad[i], strlen(bad[i]), 4096), TAKO_EPROTO);
+		assert_refused(bad[i], strlen(bad[i]));
 	}
 	/* A NUL hides nothing. */
 	assert_int_equal(parse(&h, "PROXY TCP4 192.0.2.1\0 198.51.100.2 1 2\r\n", 41, 4096),
@@ -282,12 +299,11 @@ static void test_version2_malformed(void **state)
 		BYTES(TCP4 "\0\x15" ADDR4 "\x20\0\x06\0\0\0\0\0\x21"),
 		BYTES(TCP4 "\0\x17" ADDR4 "\x20\0\x08\0\0\0\0\0\x21\0\x01"),
 	};
-	struct tako__proxy_header h;
 
 	(void)state;
 	for (size_t i = 0; i < TAKO__COUNT(bad); i++) {
 		print_message("          %zu\n", i);
-		assert_int_equal(parse(&h, bad[i].p, bad[i].n, 4096), TAKO_EPROTO);
+		assert_refused(bad[i].p, bad[i].n);
 	}
 }
 
