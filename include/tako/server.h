@@ -403,7 +403,8 @@ TAKO_API TAKO_CHECK int tako_server_fd(tako_server *srv);
 /* Run one turn: do what there is to do, waiting at most `timeout_ms` for it (0: not at
  * all, TAKO_OFF: as long as it takes).  1: go on; 0: the server has stopped cleanly;
  * TAKO_ETIMEDOUT: stopped after a cut drain.  TAKO_ESTATE: tako_server_fd() was not called
- * first.  [setup], always from the same thread. */
+ * first, or this is a handler or callback of that server, which runs inside such a turn
+ * already.  [setup], always from the same thread. */
 TAKO_API TAKO_CHECK int tako_server_step(tako_server *srv, uint32_t timeout_ms);
 
 /* ---- Figures ------------------------------------------------------------------------ */

@@ -504,12 +504,17 @@ int tako_server_step(tako_server *srv, uint32_t timeout_ms)
 		return w->result;
 	if (!srv->stepping)
 		return tako__fail(TAKO_ESTATE, "tako_server_fd was not called first");
+	/* It would receive into what the handler's request is still read from. */
+	if (srv->turning)
+		return tako__fail(TAKO_ESTATE, "tako_server_step: called from inside itself");
 	if (timeout_ms == TAKO_OFF)
 		deadline = UINT64_MAX;
 	else if (timeout_ms)
 		deadline = tako__clock_ns() + (uint64_t)timeout_ms * 1000000;
 	hold_sigpipe(&old);
+	srv->turning = true;
 	rc = tako__worker_turn(w, deadline);
+	srv->turning = false;
 	if (rc == 0)
 		rc = srv->rt->pollable(w->loop, tako__worker_next(w));
 	else if (rc > 0)

@@ -125,6 +125,7 @@ struct tako_server {
 	bool started;
 	bool threads;        /* by tako_server_start() */
 	bool stepping;       /* by tako_server_fd() */
+	bool turning;        /* inside tako_server_step() */
 	_Atomic bool waited; /* somebody waits for the threads, or has */
 	_Atomic bool joined; /* they have ended */
 	bool has_signals;

@@ -32,6 +32,7 @@ static tako_str views[VIEWS_MAX];
 static bool lent;
 static bool later;
 static unsigned checked;
+static int stepped_rc;
 
 static void method(tako_req *req, tako_str *to)
 {
@@ -186,12 +187,95 @@ static int plain(tako_req *req, tako_res *res, void *arg)
 	return tako_res_text(res, 200, "plain");
 }
 
+static const char another[] = "GET /zzzzzzzzzzzzzzzzzzzz HTTP/1.1\r\nHost: b\r\n\r\n";
+
+/* A turn inside a turn would receive into what is lent, and parse over its fields. */
+static int stepping(tako_req *req, tako_res *res, void *arg)
+{
+	(void)arg;
+	lent = tako__x(req)->lent_room;
+	assert_true(peer_send(&other, &server, another, sizeof another - 1));
+	stepped_rc = tako_server_step(server.srv, WAIT_MS);
+	return tako_res_text(res, 200, "%.*s", TAKO_FMT(tako_req_raw_path(req)));
+}
+
+/* Heads whose views are not all what they usually are: constants, empty, none, or of a normalised path. */
+static const struct odd {
+	const char *text;
+	/* Method, target, raw path, path, query, host, X-Last. */
+	const char *want[7];
+} odds[] = {
+	{"GET http://a.example HTTP/1.1\r\nHost: b\r\n\r\n",
+         {"GET", "http://a.example", "/", "/", NULL, "a.example", NULL}},
+	{"OPTIONS http://a.example HTTP/1.1\r\nHost: b\r\nX-Last:\r\n\r\n",
+         {"OPTIONS", "http://a.example", "*", "*", NULL, "a.example", ""}},
+	{"GET http://a.example?q HTTP/1.1\r\nHost:\r\nX-Last: z\r\n\r\n",
+         {"GET", "http://a.example?q", "/", "/", "q", "a.example", "z"}},
+	{"CONNECT a.example:80 HTTP/1.1\r\nHost: a.example:80\r\n\r\n",
+         {"CONNECT", "a.example:80", "", "", NULL, "a.example:80", NULL}},
+	{"GET /odd/../%6fdd/x%2fy? HTTP/1.0\r\n\r\n",
+         {"GET", "/odd/../%6fdd/x%2fy?", "/odd/../%6fdd/x%2fy", "/odd/x%2Fy", "", NULL, NULL}},
+};
+
+static const struct odd *odd;
+
+static void check_odd(tako_req *req)
+{
+	const tako_str got[] = {
+		tako_req_method(req),
+		tako_req_target(req),
+		tako_req_raw_path(req),
+		tako_req_path(req),
+		tako_req_query(req),
+		tako_req_host(req),
+		tako_req_header(req, "x-last"),
+	};
+
+	for (size_t i = 0; i < TAKO__COUNT(got); i++) {
+		tako_str want = tako_str_z(odd->want[i]);
+
+		assert_int_equal(got[i].p == NULL, want.p == NULL);
+		assert_int_equal(got[i].n, want.n);
+		assert_memory_equal(got[i].p ? got[i].p : "", want.p ? want.p : "", want.n);
+	}
+	checked++;
+}
+
+static void odd_later(tako_res *res, void *arg)
+{
+	(void)arg;
+	check_odd((tako_req *)res);
+	assert_int_equal(tako_res_text(res, 200, "odd"), 0);
+}
+
+static void odd_end(tako_req *req, int err, void *arg)
+{
+	(void)arg;
+	assert_int_equal(err, 0);
+	check_odd(req);
+}
+
+/* In front of every route, as not all of them would have one. */
+static int look_at_odd(tako_req *req, tako_res *res, void *arg)
+{
+	(void)arg;
+	if (!odd)
+		return TAKO_NEXT;
+	lent = tako__x(req)->lent_room;
+	if (later)
+		return tako_res_after(res, 1, odd_later, NULL);
+	assert_int_equal(tako_res_on_end(res, odd_end, NULL), 0);
+	return tako_res_text(res, 200, "odd");
+}
+
 static int start(const tako_runtime *runtime)
 {
 	tako_router *r = tako_router_new();
 	int rc;
 
+	tako_before(r, TAKO_PHASE_EARLY, look_at_odd, NULL);
 	tako_get(r, "/look/{name}", looking, NULL);
+	tako_get(r, "/step", stepping, NULL);
 	tako_get(r, "/{*rest}", plain, NULL);
 	tako_post(r, "/{*rest}", plain, NULL);
 	rc = stepped_start(&server, r, TAKO_SERVER_CONFIG(.worker_count = 1, .runtime = runtime),
@@ -321,12 +405,50 @@ static void test_who_is_lent_a_head(void **state)
 	tear_down();
 }
 
+/* Seen first when all of it is over, or when its bytes are gone. */
+static void test_odd_heads(void **state)
+{
+	(void)state;
+	assert_true(set_up(tako_runtime_epoll()));
+	for (unsigned i = 0; i < 2 * TAKO__COUNT(odds); i++) {
+		odd = &odds[i / 2];
+		later = i % 2;
+		assert_true(peer_send(&asker, &server, odd->text, strlen(odd->text)));
+		assert_true(peer_reply(&asker, &server, &answer, false, WAIT_MS));
+		assert_true(lent);
+		assert_int_equal(checked, i + 1);
+		peer_close(&asker);
+		peer_open(&asker, &server);
+	}
+	odd = NULL;
+	tear_down();
+}
+
+static void test_turn_inside_a_turn(void **state)
+{
+	const tako_runtime *const runtimes[] = {tako_runtime_epoll(), tako_runtime_io_uring()};
+
+	(void)state;
+	for (size_t i = 0; i < TAKO__COUNT(runtimes); i++) {
+		assert_true(set_up(runtimes[i]));
+		ask(&other, another);
+		ask(&asker, "GET /step HTTP/1.1\r\nHost: a\r\n\r\n");
+		assert_true(lent);
+		assert_int_equal(answer.body_n, 5);
+		assert_memory_equal(answer.body, "/step", 5);
+		assert_int_equal(stepped_rc, TAKO_ESTATE);
+		assert_true(peer_reply(&other, &server, &answer, false, WAIT_MS));
+		assert_int_equal(answer.status, 200);
+		tear_down();
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_what_was_shown_stays),
-		cmocka_unit_test(test_looked_at_later),
-		cmocka_unit_test(test_who_is_lent_a_head),
+		cmocka_unit_test(test_what_was_shown_stays), cmocka_unit_test(test_looked_at_later),
+		cmocka_unit_test(test_who_is_lent_a_head),   cmocka_unit_test(test_odd_heads),
+		cmocka_unit_test(test_turn_inside_a_turn),
 	};
 
 	if (failalloc_install() < 0)
