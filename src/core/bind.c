@@ -301,7 +301,7 @@ static bool has_fd(const struct tako_server *srv, int fd)
 static int bind_named(struct tako__address *a, const struct tako_server *srv, const char *addr,
                       int type, const tako_listen_config *cfg)
 {
-	struct tako__taken got;
+	struct tako__taken got = {.count = 0};
 	int rc = tako__local_refuse(addr, cfg);
 
 	if (rc == 0)
@@ -315,7 +315,7 @@ static int bind_named(struct tako__address *a, const struct tako_server *srv, co
 static int find_inherited(struct tako__address *a, const struct tako_server *srv, const char *text,
                           int type, const tako_listen_config *cfg)
 {
-	struct tako__taken got;
+	struct tako__taken got = {.count = 0};
 	int rc = srv->cfg.inherit ? tako__inherit_bound(&got, text, type) : 0;
 
 	if (rc <= 0)

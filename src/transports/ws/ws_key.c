@@ -49,7 +49,7 @@ static uint32_t mix(unsigned round, uint32_t b, uint32_t c, uint32_t d)
 static void sha1_block(uint32_t h[5], const unsigned char *p)
 {
 	uint32_t a = h[0], b = h[1], c = h[2], d = h[3], e = h[4];
-	uint32_t w[80];
+	uint32_t w[80] = {0};
 
 	for (unsigned i = 0; i < 80; i++) {
 		uint32_t t;

@@ -31,6 +31,7 @@ int tako__ws_pack_agree(tako_req *req, tako_res *res, const tako_ws_deflate *d,
 	char answer[TAKO__WS_ANSWER_BYTES];
 	tako_str name, value;
 	bool taken = d->size == 0;
+	size_t n;
 
 	*ret_taken = false;
 	for (size_t i = 0; tako_req_header_at(req, i, &name, &value); i++) {
@@ -45,8 +46,9 @@ int tako__ws_pack_agree(tako_req *req, tako_res *res, const tako_ws_deflate *d,
 	*ret_taken = taken && d->size;
 	if (!*ret_taken)
 		return 0;
+	n = tako__ws_offer_answer(ret, answer);
 	return tako_res_header_str(res, TAKO_STR("Sec-WebSocket-Extensions"),
-	                           (tako_str){answer, tako__ws_offer_answer(ret, answer)});
+	                           (tako_str){answer, n});
 }
 
 int tako__ws_pack_init(tako_ws *ws, const struct tako__ws_deflate_params *params)
