@@ -2,8 +2,9 @@
 # check.sh: what `make check` does.  After the first build its phases are jobs, taken in order by three
 # lanes, so that two CPUs are busy although tests wait for clocks a third of their time: a job runs when what
 # it needs is done.  Tests are therefore never alone, and none may depend on that; each lane's servers have
-# ports of their own.  Each phase has a time limit and a log in BUILD/check/.  A few integration tests that failed
-# beside the others' load are run again alone (second_look): those that then always pass are told as unsteady.
+# ports of their own.  Each phase has a log in BUILD/check/, and a time limit that is twice what
+# a slow machine needs.  A few integration tests that failed beside the others' load are run again alone
+# (second_look): those that then always pass are told as unsteady.
 # The last line is "N passed, N failed", of test cases and checks together.
 #
 # With SAN=... only that build and its unit and integration tests.
@@ -80,23 +81,23 @@ suffix() {
 }
 
 programs() { # SAN
-    phase "build$(suffix "$1")" 600 "${mk[@]}" all unit-programs test-programs SAN="${1#-}"
+    phase "build$(suffix "$1")" 1200 "${mk[@]}" all unit-programs test-programs SAN="${1#-}"
 }
 
 # Whether clang takes it: its warnings are the same without its optimiser.
 clang() {
-    phase build-clang 600 "${mk[@]}" all unit-programs test-programs CC="${CLANG:-clang}" CFLAGS=-O0
+    phase build-clang 1200 "${mk[@]}" all unit-programs test-programs CC="${CLANG:-clang}" CFLAGS=-O0
 }
 
 # One at a time: the other lanes are busy.
 unit() { # SAN
-    TAKO_UNIT_JOBS=${TAKO_UNIT_JOBS:-1} phase "unit$(suffix "$1")" 600 "${mk[@]}" unit SAN="${1#-}"
+    TAKO_UNIT_JOBS=${TAKO_UNIT_JOBS:-1} phase "unit$(suffix "$1")" 1200 "${mk[@]}" unit SAN="${1#-}"
 }
 
 # What can be left out of a build is: it passes its own tests.  The simulation has its thousand seeds with
 # everything in.
 bare() {
-    TAKO_UNIT_JOBS=${TAKO_UNIT_JOBS:-1} TAKO_SIM_SEEDS=${TAKO_SIM_SEEDS:-50} phase unit-bare 600 "${mk[@]}" WS=0 REDIS=0 TLS=0 GRPC=0 all unit
+    TAKO_UNIT_JOBS=${TAKO_UNIT_JOBS:-1} TAKO_SIM_SEEDS=${TAKO_SIM_SEEDS:-50} phase unit-bare 1200 "${mk[@]}" WS=0 REDIS=0 TLS=0 GRPC=0 all unit
 }
 
 files() {
@@ -116,23 +117,23 @@ part() {
 }
 
 integration() { # runtime, SAN, scale, part
-    TAKO_RUNTIME=$1 TAKO_TEST_SCALE=${TAKO_TEST_SCALE:-$3} phase "integration-$1$(suffix "$2")" 600 \
+    TAKO_RUNTIME=$1 TAKO_TEST_SCALE=${TAKO_TEST_SCALE:-$3} phase "integration-$1$(suffix "$2")" 1200 \
         "${mk[@]}" integration SAN="${2#-}" PYTEST_ARGS="$(part "$4")"
 }
 
 # The HTTP suite and the attacks on HTTP/2 once more, over TLS.
 over_tls() { # runtime
-    TAKO_RUNTIME=$1 TAKO_TEST_OVER=tls TAKO_TEST_SCALE=0.25 phase "integration-tls-$1" 420 "${mk[@]}" integration \
+    TAKO_RUNTIME=$1 TAKO_TEST_OVER=tls TAKO_TEST_SCALE=0.25 phase "integration-tls-$1" 900 "${mk[@]}" integration \
         PYTEST_ARGS="$(files http1 exchange routing static h2_attacks)"
 }
 
 # What matters most once more, with bytes cut up on their way.
 hostile() { # runtime
-    TAKO_RUNTIME=$1 TAKO_TEST_SCALE=0.1 phase "hostile-$1" 300 "${mk[@]}" hostile-smoke
+    TAKO_RUNTIME=$1 TAKO_TEST_SCALE=0.1 phase "hostile-$1" 600 "${mk[@]}" hostile-smoke
 }
 
 fuzz() {
-    TAKO_FUZZ_JOBS=1 phase fuzz 300 "${mk[@]}" fuzz-smoke DEPS=no
+    TAKO_FUZZ_JOBS=1 phase fuzz 600 "${mk[@]}" fuzz-smoke DEPS=no
 }
 
 target() { # name, limit, target
@@ -290,7 +291,7 @@ if [[ -n ${SAN-} ]]; then
         integration epoll "$SAN" 0.5 all
         if has_io_uring; then integration io_uring "$SAN" 0.25 some; fi
     fi
-elif phase build 600 "${mk[@]}" all unit-programs test-programs bench-programs; then
+elif phase build 1200 "${mk[@]}" all unit-programs test-programs bench-programs; then
     child=
     mk=("$make" --no-print-directory) # each lane has one CPU at most
     list_jobs
