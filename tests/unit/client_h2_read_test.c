@@ -4,11 +4,14 @@
  */
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "core/base.h"
 #include "transports/client/client_h2.h"
 #include "unit/client_h2_rig.h"
+
+enum { TURNS_MAX = 1000 };
 
 static struct client_rig rig;
 static struct h2_place peer;
@@ -431,6 +434,34 @@ static void test_goes_on(void **state)
 	}
 }
 
+/* A connection that has ended stays for a whole response that is paused, and no longer. */
+static void test_given_up_behind_the_end(void **state)
+{
+	struct asked a = {.head = pauses};
+	struct tako__client_pool *pool;
+
+	(void)state;
+	start(NULL, NULL, NULL);
+	ask(&a, NULL);
+	pool = tako__client_pool(dial_rig_worker(&rig.s), rig.client);
+	h2_place_head(&peer, 1, 0, OK);
+	h2_place_data(&peer, 1, H2_PLACE_END, "hello");
+	assert_int_equal(shutdown(peer.fd, SHUT_WR), 0);
+	for (unsigned i = 0; i < TURNS_MAX && pool->conn_count; i++)
+		h2_place_turns(&peer, 1);
+	assert_int_equal(pool->conn_count, 0);
+	assert_int_equal(a.heads, 1);
+	assert_int_equal(a.ends, 0);
+	assert_int_equal(dial_rig_stats(&rig.s).outgoing_open, 1);
+	tako_fetch_cancel(a.f);
+	client_rig_await(&rig, &a);
+	assert_int_equal(a.err, TAKO_ECLOSED);
+	for (unsigned i = 0; i < TURNS_MAX && dial_rig_stats(&rig.s).outgoing_open; i++)
+		h2_place_turns(&peer, 1);
+	assert_int_equal(dial_rig_stats(&rig.s).outgoing_open, 0);
+	stop();
+}
+
 static int blinks(struct asked *a)
 {
 	tako_fetch_pause(a->f);
@@ -500,6 +531,7 @@ int main(void)
 		cmocka_unit_test(test_pause_holds_one_stream),
 		cmocka_unit_test(test_window_is_held_to),
 		cmocka_unit_test(test_goes_on),
+		cmocka_unit_test(test_given_up_behind_the_end),
 		cmocka_unit_test(test_resumed_at_once),
 		cmocka_unit_test(test_interim_during_a_pause),
 	};

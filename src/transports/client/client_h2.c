@@ -402,12 +402,16 @@ static void carrier_rest(struct tako__conn *c)
 static void carrier_cancel(struct tako_fetch *f)
 {
 	struct tako__client_h2_stream *s = tako__client_h2_stream(f);
+	struct tako__client_h2 *h = s->h;
 
 	tako__client_h2_let_go(s);
-	if ((s->flags & TAKO__CLIENT_H2S_CLOSED) || s->h->gone)
-		tako__client_h2_release(s);
-	else
+	if (!(s->flags & TAKO__CLIENT_H2S_CLOSED) && !h->gone) {
 		tako__client_h2_reset(s, NGHTTP2_CANCEL);
+		return;
+	}
+	tako__client_h2_release(s);
+	/* One that has ended may have waited for nothing else, and looks no more by itself. */
+	tako__conn_touch(h->c);
 }
 
 /* RFC 9113 section 6.8. */
