@@ -46,7 +46,9 @@ enum {
 	TURNS = 4,           /* until what is said is answered */
 	END_TURNS_MAX = 20000,
 	BODY_BYTES = 1500,
+	BIG_BYTES = 50000,
 	DELAY_NS = 1000,
+	KEPT_S = 100, /* a connection that nobody uses, or nothing is heard on, at most */
 	MS = 1000000,
 };
 
@@ -130,12 +132,21 @@ static bool is_bodiless(const struct fetch *a)
 	return a->kind == HEAD || a->status == 204 || a->status == 304;
 }
 
+static void stop_a_while(struct fetch *a, tako_fetch *f)
+{
+	a->f = f;
+	a->paused = true;
+	tako_fetch_pause(f);
+}
+
 static int on_inform(tako_fetch *f, void *arg)
 {
 	struct fetch *a = arg;
 
-	MUST(!a->heads && !a->ends && !a->cancelled);
+	MUST(!a->heads && !a->ends && !a->cancelled && !a->paused);
 	MUST(tako_fetch_status(f) >= 100 && tako_fetch_status(f) < 200);
+	if (a->kind == PAUSES && tako_fetch_status(f) == 103)
+		stop_a_while(a, f);
 	return 0;
 }
 
@@ -143,13 +154,12 @@ static int on_head(tako_fetch *f, void *arg)
 {
 	struct fetch *a = arg;
 
-	MUST(!a->heads++ && !a->ends && !a->cancelled);
+	MUST(!a->heads++ && !a->ends && !a->cancelled && !a->paused);
 	a->f = f;
 	a->status = tako_fetch_status(f);
 	MUST(a->status >= 200 && a->status < 600 && tako_fetch_version(f) == 20);
-	a->paused = a->kind == PAUSES;
-	if (a->paused)
-		tako_fetch_pause(f);
+	if (a->kind == PAUSES)
+		stop_a_while(a, f);
 	return 0;
 }
 
@@ -162,10 +172,8 @@ static int on_data(tako_fetch *f, tako_str data, void *arg)
 	a->bytes += data.n;
 	a->sum = peer_sum(a->sum, data.p, data.n);
 	MUST(a->bytes <= length);
-	if (a->kind == PAUSES && (a->bytes & 1)) {
-		a->paused = true;
-		tako_fetch_pause(f);
-	}
+	if (a->kind == PAUSES && (a->bytes & 1))
+		stop_a_while(a, f);
 	if (a->kind != CANCELS || a->bytes < 4)
 		return 0;
 	a->cancelled = a->bytes & 1;
@@ -217,7 +225,7 @@ static int on_end(tako_fetch *f, int err, void *arg)
 	               : 0;
 }
 
-static char text[BODY_BYTES + PEER_PERIOD];
+static char text[BIG_BYTES + PEER_PERIOD];
 
 /* What is due in a body behind `from` bytes of it. */
 static const char *text_at(uint64_t from)
@@ -376,7 +384,7 @@ static struct peer *whom(void)
 	return q && !q->over ? q : NULL;
 }
 
-/* All that waits but the last `keep` bytes are sent. */
+/* All that waits but the last `keep` bytes are sent, and the client has turns, also for what its user did. */
 static void cut(size_t keep)
 {
 	size_t n = all.waits_n > keep ? all.waits_n - keep : 0;
@@ -386,8 +394,7 @@ static void cut(size_t keep)
 		peer_say(q, all.waits, n);
 	all.waits_n -= n;
 	memmove(all.waits, all.waits + n, all.waits_n);
-	if (n)
-		some_turns();
+	some_turns();
 }
 
 static void say(const uint8_t *p, size_t n)
@@ -467,7 +474,7 @@ static void act(unsigned what)
 	} else if (deed == 2) {
 		cancel(a);
 	} else if (deed == 3 || deed == 4) {
-		write_some(a, deed == 3 ? 7 : BODY_BYTES);
+		write_some(a, deed == 3 ? 7 : BIG_BYTES);
 	} else if (deed == 5) {
 		a->finished |= tako_fetch_finish(a->f) == 0;
 	}
@@ -576,10 +583,16 @@ static void resume_all(void)
 	}
 }
 
+static uint64_t connections(void)
+{
+	return tako__read(&all.srv->workers[0].stats.dialled_open);
+}
+
 /* What is never said is waited for, as long as anybody would. */
 static void come_to_an_end(uint8_t how)
 {
 	bool silent = (how & 3) == 2;
+	uint64_t until;
 
 	for (unsigned i = 0; i < all.peer_count; i++) {
 		struct peer *q = &all.peers[i];
@@ -599,6 +612,10 @@ static void come_to_an_end(uint8_t how)
 		turn(SIM_NEVER);
 	}
 	MUST(all.stopped || !all.left);
+	until = sim_now(&all.sim) + KEPT_S * UINT64_C(1000) * MS;
+	for (unsigned i = 0; i < END_TURNS_MAX && !all.stopped && connections(); i++)
+		turn(until);
+	MUST(all.stopped || !connections());
 }
 
 /* It was said as it was heard. */
